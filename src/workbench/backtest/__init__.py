@@ -1,0 +1,1 @@
+"""Walk-forward backtests: splits, simulation, costs, statistics, tear sheets."""

@@ -1,0 +1,1 @@
+"""Data in: sources, the sample market, the lake and its quality rules."""

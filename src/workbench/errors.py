@@ -1,0 +1,83 @@
+"""Every error the workbench raises on purpose, named by what it means for the person who reads it.
+
+WorkbenchError
+├── InputRefused        your input is wrong; nothing was changed; fix it and run again   (exit 2)
+│   ├── ParamsRefused       a parameter file, environment override or --set
+│   └── StrategyRefused     no such strategy, or its parameters make no sense
+├── DataRefused         the data cannot be used; nothing was computed from it            (exit 1)
+│   ├── NoData              nothing is known for what was asked
+│   ├── StaleData           the newest row is too old to act on
+│   ├── BatchRefused        a batch broke a rule; nothing of it was published
+│   └── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
+├── StepFailed          a notebook raised; its executed copy is kept                     (exit 1)
+├── AlreadyRunning      another process holds the lock; wait for it or stop it           (exit 3)
+└── CannotWrite         disk full, read-only or not permitted; nothing half-written      (exit 1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WorkbenchError(Exception):
+    """The root of the tree: its text is one line that says what to do next."""
+
+    exit_code = 1
+
+
+class InputRefused(WorkbenchError):
+    """What was asked for makes no sense; nothing was changed."""
+
+    exit_code = 2
+
+
+class ParamsRefused(InputRefused):
+    """A parameter is unknown, missing or out of bounds."""
+
+
+class StrategyRefused(InputRefused):
+    """A strategy does not exist or its parameters contradict each other."""
+
+
+class DataRefused(WorkbenchError):
+    """Data is not fit for use; nothing was computed from it."""
+
+
+class NoData(DataRefused):
+    """Nothing is known for the symbols, dates or moment asked for."""
+
+
+class StaleData(DataRefused):
+    """The newest row is older than the use allows."""
+
+
+class BatchRefused(DataRefused):
+    """A batch broke a batch-level rule; nothing of it was published."""
+
+
+class LakeDamaged(DataRefused):
+    """A table is missing, corrupt or incomplete."""
+
+
+class StepFailed(WorkbenchError):
+    """A pipeline step failed; its executed notebook is kept."""
+
+
+class AlreadyRunning(WorkbenchError):
+    """Another process holds the lock on the same work."""
+
+    exit_code = 3
+
+
+class CannotWrite(WorkbenchError):
+    """The disk is full, read-only or not permitted."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest known word, or the list of known words."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" Known: {', '.join(known)}." if known else ""

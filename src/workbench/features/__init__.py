@@ -1,0 +1,1 @@
+"""Features: what can be computed from bars, row by row, without looking ahead."""

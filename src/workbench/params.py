@@ -1,0 +1,367 @@
+"""Settings from YAML, environment and ``--set``, validated as one frozen tree.
+
+Layers, later ones win: ``params/base.yaml`` → ``WORKBENCH_COSTS__SCHEDULE=ib_tiered`` → ``--set costs.schedule=ib_tiered``.
+An unknown key, a wrong type or a value out of bounds stops at once and names the layer it came from::
+
+    params/base.yaml: unknown key 'costs.spred_bps'. Did you mean 'spread_bps'?
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from workbench.errors import ParamsRefused, did_you_mean
+
+ENV_PREFIX = "WORKBENCH_"
+# Variables with the prefix that are not settings.
+ENV_OTHER = {"WORKBENCH_ROOT"}
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SampleParams(Section):
+    """The embedded sample market: its size, its seed and the effects planted in it."""
+
+    seed: int = Field(7, ge=0)
+    years: int = Field(15, ge=2, le=60)
+    end: date = date(2024, 12, 31)
+    symbols_per_sector: int = Field(10, ge=2, le=200)
+    intraday_sessions: int = Field(60, ge=0, le=250)
+    momentum: float = Field(1.0, ge=0.0, le=5.0)
+    reversion: float = Field(1.0, ge=0.0, le=5.0)
+
+
+class DataParams(Section):
+    """Which rows of the lake a run reads, and as of when."""
+
+    benchmark: str = "MKT00"
+    start: date | None = None
+    end: date | None = None
+    as_of: datetime | None = None
+    max_age_sessions: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DataParams:
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}; swap them")
+        if self.as_of is not None and self.as_of.tzinfo is None:
+            raise ValueError(f"as_of {self.as_of} has no time zone; write 2024-12-31T22:00:00Z")
+        return self
+
+
+class WalkForwardParams(Section):
+    """The one splitter's settings, all counted in sessions."""
+
+    mode: Literal["rolling", "anchored"] = "rolling"
+    train_sessions: int = Field(756, ge=20)
+    test_sessions: int = Field(252, ge=5)
+    purge_sessions: int = Field(1, ge=0)
+    embargo_sessions: int = Field(5, ge=0)
+    select_by: Literal["sharpe", "sortino", "calmar"] = "sharpe"
+
+
+class SizingParams(Section):
+    """How raw scores become weights: the only place where weights are capped."""
+
+    target_volatility: float | None = Field(0.10, gt=0.0, le=1.0)
+    volatility_sessions: int = Field(63, ge=10)
+    max_weight: float = Field(0.10, gt=0.0, le=2.0)
+    max_gross: float = Field(1.5, gt=0.0, le=10.0)
+    max_net: float = Field(1.0, ge=0.0, le=10.0)
+
+
+class PortfolioParams(Section):
+    """How weights are traded in the simulation."""
+
+    cash: float = Field(1_000_000.0, gt=0.0)
+    lag_bars: int = Field(1, ge=0, le=20)
+    fill: Literal["open", "close"] = "open"
+    rebalance: Literal["on_change", "every_bar"] = "on_change"
+    whole_shares: bool = True
+
+    @model_validator(mode="after")
+    def _no_peeking(self) -> PortfolioParams:
+        if self.lag_bars == 0 and self.fill == "open":
+            raise ValueError("lag_bars 0 with fill 'open' trades before the close it decided on; use lag_bars 1")
+        return self
+
+
+class CostParams(Section):
+    """What trading costs: commission schedule, spread, market impact and borrow."""
+
+    schedule: Literal["ib_fixed", "ib_tiered", "proportional", "none"] = "ib_fixed"
+    proportional_bps: float = Field(5.0, ge=0.0, le=1000.0)
+    spread_bps: float = Field(2.0, ge=0.0, le=1000.0)
+    impact: float = Field(0.1, ge=0.0, le=10.0)
+    max_participation: float = Field(0.1, gt=0.0, le=1.0)
+    borrow_bps_per_year: float = Field(50.0, ge=0.0, le=100_000.0)
+
+
+class TrackingParams(Section):
+    """Where runs are recorded; empty means the SQLite file under mlruns/."""
+
+    uri: str = ""
+    experiment: str = "backtest"
+
+
+class Settings(BaseSettings):
+    """Every setting of one run, frozen; build it with ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    market: Literal["sample", "real"] = "sample"
+    strategies: tuple[str, ...] = ()
+    sample: SampleParams = SampleParams()
+    data: DataParams = DataParams()
+    walk_forward: WalkForwardParams = WalkForwardParams()
+    sizing: SizingParams = SizingParams()
+    portfolio: PortfolioParams = PortfolioParams()
+    costs: CostParams = CostParams()
+    tracking: TrackingParams = TrackingParams()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing behind the caller's back: ``load_settings`` passes every layer in."""
+        return (init_settings,)
+
+    def digest(self, sections: Iterable[str] | None = None) -> str:
+        """Return a digest of the named sections, or of all of them."""
+        return digest(self.model_dump(mode="json", include=None if sections is None else set(sections)))
+
+
+class Universe(Section):
+    """Which symbols a strategy may hold: a list of symbols, whole sectors, or everything but the benchmark."""
+
+    symbols: tuple[str, ...] = ()
+    sectors: tuple[str, ...] = ()
+
+
+class StrategyParams(Section):
+    """One file in params/strategies/: the question asked, the universe, the parameters and the grid to search."""
+
+    question: str = Field(min_length=10)
+    universe: Universe = Universe()
+    params: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    sizing: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _grid_is_filled(self) -> StrategyParams:
+        for name, values in self.grid.items():
+            if not values:
+                raise ValueError(f"grid.{name} is empty; give at least one value")
+        return self
+
+
+class Paths:
+    """Where everything lies below the project's root."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = find_root() if root is None else Path(root).resolve()
+        self.params = self.root / "params"
+        self.notebooks = self.root / "notebooks"
+        self.pipelines = self.root / "pipelines"
+        self.data = self.root / "data"
+        self.lake = self.data / "lake"
+        self.raw = self.data / "raw"
+        self.staged = self.data / "staged"
+        self.runs = self.data / "runs"
+        self.reports = self.data / "reports"
+        self.state = self.data / "state"
+        self.mlruns = self.root / "mlruns"
+
+    def short(self, path: Path) -> str:
+        """Return the path as a person in the root folder would type it."""
+        try:
+            return str(Path(path).resolve().relative_to(self.root))
+        except ValueError:
+            return str(path)
+
+
+def find_root() -> Path:
+    """Return the project's root: $WORKBENCH_ROOT, else the nearest folder above with params/base.yaml."""
+    named = os.environ.get("WORKBENCH_ROOT")
+    if named:
+        return Path(named).resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "params" / "base.yaml").is_file():
+            return folder
+    raise ParamsRefused(f"no params/base.yaml in {here} or above; run from a clone, or set WORKBENCH_ROOT")
+
+
+def load_settings(paths: Paths | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """Return the settings of params/base.yaml, the environment and ``a.b=c`` overrides, in that order."""
+    paths = paths or Paths()
+    base = paths.params / "base.yaml"
+    layers = [(paths.short(base), read_yaml(base, paths)), ("environment", _environment())]
+    layers += [(f"--set {text}", _override(text)) for text in overrides]
+    return _validated(Settings, layers)
+
+
+def load_strategy_params(name: str, paths: Paths | None = None) -> StrategyParams:
+    """Return params/strategies/<name>.yaml, validated."""
+    paths = paths or Paths()
+    file = paths.params / "strategies" / f"{name}.yaml"
+    if not file.is_file():
+        raise ParamsRefused(
+            f"no {paths.short(file)} for strategy '{name}'.{did_you_mean(name, strategy_names(paths))} "
+            f"Or make it: make new-strategy NAME={name}"
+        )
+    return _validated(StrategyParams, [(paths.short(file), read_yaml(file, paths))])
+
+
+def strategy_names(paths: Paths | None = None) -> list[str]:
+    """Return the names of all strategies that have a parameter file."""
+    paths = paths or Paths()
+    return sorted(file.stem for file in (paths.params / "strategies").glob("*.yaml"))
+
+
+def settings_from(file: Path) -> Settings:
+    """Return settings frozen earlier with ``freeze_settings``."""
+    return _validated(Settings, [(file.name, json.loads(file.read_text()))])
+
+
+def freeze_settings(settings: Settings, file: Path) -> None:
+    """Write the resolved settings, so that every step of a run reads the same ones."""
+    file.write_text(settings.model_dump_json(indent=1))
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_yaml(file: Path, paths: Paths) -> dict[str, Any]:
+    """Return a YAML mapping, or say where the file is wrong."""
+    name = paths.short(file)
+    try:
+        content = yaml.load(file.read_text(), Loader=_StrictLoader)
+    except FileNotFoundError as error:
+        raise ParamsRefused(f"{name}: no such file; git checkout {name} brings it back") from error
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ParamsRefused(f"{name}: line {line}: {problem}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ParamsRefused(f"{name}: expected 'key: value' lines, found a {type(content).__name__}")
+    return content
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice, where YAML would silently keep the last."""
+
+
+def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is written twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+
+Layer = tuple[str, Mapping[str, Any]]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _environment() -> dict[str, Any]:
+    known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and variable not in ENV_OTHER:
+            if variable.split("__")[0].upper() not in known:
+                raise ParamsRefused(f"environment: unknown setting {variable}.{did_you_mean(variable, known)}")
+    return EnvSettingsSource(Settings)()
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ParamsRefused(f"--set {text}: write it as section.key=value, for example costs.schedule=ib_tiered")
+    try:
+        leaf: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ParamsRefused(f"--set {text}: the value is not valid YAML") from error
+    for part in reversed(key.strip().split(".")):
+        leaf = {part: leaf}
+    return dict(leaf)
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _validated(model: type[_Model], layers: Sequence[Layer]) -> _Model:
+    merged: dict[str, Any] = {}
+    for _, content in layers:
+        merged = _merge(merged, content)
+    try:
+        return model(**merged)
+    except ValidationError as error:
+        raise ParamsRefused(_explain(model, layers, error)) from error
+
+
+def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = [part for part in first["loc"] if isinstance(part, str)]
+    path = ".".join(str(part) for part in first["loc"])
+    origin = next((name for name, content in reversed(layers) if _has(content, where)), layers[0][0])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys(model, where[:-1])
+        return f"{origin}: unknown key '{path}'.{did_you_mean(where[-1], known)}{more}"
+    if first["type"] == "missing":
+        return f"{origin}: '{path}' is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
+    return f"{origin}: {path or 'settings'}{value}: {message}{more}"
+
+
+def _has(content: Mapping[str, Any], where: Sequence[str]) -> bool:
+    node: Any = content
+    for part in where:
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _keys(model: type[BaseModel], where: Sequence[str]) -> list[str]:
+    for part in where:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
