@@ -1,6 +1,6 @@
 """Settings from YAML, environment and ``--set``, validated as one frozen tree.
 
-Layers, later ones win: ``params/base.yaml`` → ``WORKBENCH_COSTS__SCHEDULE=ib_tiered`` → ``--set costs.schedule=ib_tiered``.
+Layers, later ones win: ``params/base.yaml``, ``WORKBENCH_COSTS__SCHEDULE=ib_tiered``, ``--set costs.schedule=ib_tiered``.
 An unknown key, a wrong type or a value out of bounds stops at once and names the layer it came from::
 
     params/base.yaml: unknown key 'costs.spred_bps'. Did you mean 'spread_bps'?
@@ -141,7 +141,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing behind the caller's back: ``load_settings`` passes every layer in."""
         return (init_settings,)
@@ -259,7 +264,7 @@ def read_yaml(file: Path, paths: Paths) -> dict[str, Any]:
     """Return a YAML mapping, or say where the file is wrong."""
     name = paths.short(file)
     try:
-        content = yaml.load(file.read_text(), Loader=_StrictLoader)
+        content = yaml.load(file.read_text(), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
         raise ParamsRefused(f"{name}: no such file; git checkout {name} brings it back") from error
     except yaml.YAMLError as error:
@@ -280,7 +285,7 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is written twice", key_node.start_mark)
         seen.add(key)
@@ -296,9 +301,9 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def _environment() -> dict[str, Any]:
     known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.startswith(ENV_PREFIX) and variable not in ENV_OTHER:
-            if variable.split("__")[0].upper() not in known:
-                raise ParamsRefused(f"environment: unknown setting {variable}.{did_you_mean(variable, known)}")
+        ours = variable.startswith(ENV_PREFIX) and variable not in ENV_OTHER
+        if ours and variable.split("__")[0].upper() not in known:
+            raise ParamsRefused(f"environment: unknown setting {variable}.{did_you_mean(variable, known)}")
     return EnvSettingsSource(Settings)()
 
 

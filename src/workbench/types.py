@@ -1,4 +1,4 @@
-"""The facts that every room of the house hands to the next: frozen, checked when made, importing nothing of ours but errors.
+"""The facts that every room hands to the next: frozen, checked when made, importing nothing of ours but errors.
 
 ``Bars`` is the one thing a strategy sees. All its frames share one shape::
 
