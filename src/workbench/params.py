@@ -1,6 +1,6 @@
 """Settings from YAML, environment and ``--set``, validated as one frozen tree.
 
-Layers, later ones win: ``params/base.yaml``, ``WORKBENCH_COSTS__SCHEDULE=ib_tiered``, ``--set costs.schedule=ib_tiered``.
+Later layers win: ``params/base.yaml``, ``WORKBENCH_COSTS__SCHEDULE=ib_tiered``, ``--set costs.schedule=ib_tiered``.
 An unknown key, a wrong type or a value out of bounds stops at once and names the layer it came from::
 
     params/base.yaml: unknown key 'costs.spred_bps'. Did you mean 'spread_bps'?
@@ -81,7 +81,7 @@ class SizingParams(Section):
     volatility_sessions: int = Field(63, ge=10)
     max_weight: float = Field(0.10, gt=0.0, le=2.0)
     max_gross: float = Field(1.5, gt=0.0, le=10.0)
-    max_net: float = Field(1.0, ge=0.0, le=10.0)
+    max_net: float = Field(1.0, ge=0.0, le=1.0)
 
 
 class PortfolioParams(Section):
@@ -236,6 +236,13 @@ def load_strategy_params(name: str, paths: Paths | None = None) -> StrategyParam
             f"Or make it: make new-strategy NAME={name}"
         )
     return _validated(StrategyParams, [(paths.short(file), read_yaml(file, paths))])
+
+
+def read_sizing(base: SizingParams, changes: Mapping[str, Any], strategy: str) -> SizingParams:
+    """Return the base sizing with a strategy's own changes."""
+    return _validated(
+        SizingParams, [("params/base.yaml", base.model_dump()), (f"params/strategies/{strategy}.yaml", changes)]
+    )
 
 
 def strategy_names(paths: Paths | None = None) -> list[str]:

@@ -106,6 +106,10 @@ class Bars:
         """Return close-to-close simple returns; the first row is NaN."""
         return self.close.pct_change(fill_method=None)
 
+    def last_close(self, max_gap_bars: int = 5) -> pd.DataFrame:
+        """Return the close, carried over a halt of at most ``max_gap_bars`` bars; NaN where nothing trades."""
+        return self.close.ffill(limit=max_gap_bars)
+
     def _rows(self, rows: slice) -> Bars:
         frames = {name: getattr(self, name).loc[rows] for name in (*FIELDS, "traded_close")}
         if frames["close"].empty:

@@ -63,7 +63,7 @@ DATASETS: dict[str, Dataset] = {
         ),
         # Five-minute bars as traded, labelled by their start in UTC.
         Dataset("prices_5min", {"symbol": pl.String, "ts": UTC_TIME, **_BAR}, key=("symbol", "ts"), time="ts"),
-        # kind 'split': value = new shares per old share (2.0 for 2:1). kind 'dividend': value = cash per share, as traded.
+        # kind 'split': value = new shares per old share (2.0 for 2:1). kind 'dividend': cash per share, as traded.
         # session is the ex-date; the action applies before that session opens.
         Dataset(
             "actions",
