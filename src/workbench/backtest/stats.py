@@ -35,6 +35,7 @@ DEFINITIONS: Mapping[str, str] = {
     "exposure": "mean of gross positions over equity",
     "alpha": "yearly return left after beta times the benchmark's",
     "beta": "slope of returns on the benchmark's returns",
+    "crowded_orders": "orders above max_participation of the session's volume",
     "cost_per_year": "all costs of a year over average equity",
     "skew": "third standardised moment of returns",
     "kurtosis": "fourth standardised moment of returns; 3 for a normal",

@@ -16,7 +16,7 @@ from workbench.types import Bars
 
 @dataclass(frozen=True)
 class MeanReversion:
-    """Fades each symbol's return against its sector over ``window`` sessions, held for ``hold`` sessions on average.
+    """Fades the extremes of each sector's returns over ``window`` sessions; a day's picks are held ``hold`` sessions.
 
     ``max_volatility`` is the regime filter: above this annual volatility of the universe nothing is held.
     """
@@ -24,6 +24,7 @@ class MeanReversion:
     symbols: tuple[str, ...]
     window: int = 5
     hold: int = 5
+    quantile: float = 0.2
     max_volatility: float | None = 0.45
     sizing: SizingParams = SizingParams()
     name: ClassVar[str] = "mean_reversion"
@@ -34,6 +35,8 @@ class MeanReversion:
                 f"mean_reversion: window {self.window} and hold {self.hold} must be at least 1 "
                 "(params/strategies/mean_reversion.yaml)"
             )
+        if not 0.0 < self.quantile <= 0.5:
+            raise StrategyRefused(f"mean_reversion: quantile {self.quantile} must be above 0 and at most 0.5")
 
     @property
     def lookback(self) -> int:
@@ -41,15 +44,17 @@ class MeanReversion:
         return max(self.window + self.hold + 6, 22) + sizing_lookback(self.sizing)
 
     def weights(self, bars: Bars) -> pd.DataFrame:
-        """close -> return against the sector -> faded -> averaged over hold -> filtered by regime -> sized."""
+        """close -> return -> rank in sector -> extremes faded -> averaged over hold -> regime -> sized."""
         bars = bars.select(self.symbols)
         close = bars.last_close()
         sectors = [bars.sectors.get(symbol, "") for symbol in bars.symbols]
         moved = close / close.shift(self.window) - 1.0
-        ahead = moved - moved.T.groupby(sectors).transform("mean").T
-        gross = ahead.abs().sum(axis=1)
-        faded = -ahead.div(gross.where(gross > 0.0), axis=0)
-        shares = faded.fillna(0.0).rolling(self.hold).mean()
+        rank = moved.T.groupby(sectors).rank(pct=True).T
+        several = moved.T.groupby(sectors).transform("count").T >= 2
+        losers = (rank <= self.quantile) & several
+        winners = (rank > 1.0 - self.quantile) & several
+        picks = losers.astype(float) - winners.astype(float)
+        shares = picks.div(picks.abs().sum(axis=1).clip(lower=1.0), axis=0).rolling(self.hold).mean()
         if self.max_volatility is not None:
             market = close.pct_change(fill_method=None).mean(axis=1)
             calm = market.rolling(21).std() * np.sqrt(YEAR) <= self.max_volatility

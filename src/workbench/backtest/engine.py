@@ -1,0 +1,356 @@
+"""The simulator: target weights in, a portfolio traded through time out. The only place that imports vectorbt.
+
+A weight decided on the close of bar t is traded ``lag_bars`` later, at that bar's open or close, as a share of the
+equity valued at those same prices. All symbols share one cash account; there is no margin loan.
+
+Commissions with minimums and impact by participation depend on the size of each order, and the sizes on the equity
+left after costs. So the simulation is repeated with the costs of the previous pass until they agree: the costs of a
+bar depend on earlier bars only, so each pass settles at least one more; in practice a handful of passes settle all.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.backtest import costs as cost_model
+from workbench.backtest.result import Simulation
+from workbench.errors import DataRefused, InputRefused
+from workbench.params import CostParams, PortfolioParams
+from workbench.types import Bars
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+VOLATILITY_SESSIONS = 63
+# A pass that moves the final equity by less than this share of it has settled: exactly for a result, roughly for
+# the cells of a grid, which are only ranked.
+SETTLED, SETTLED_CELLS = 1e-9, 1e-5
+MAX_PASSES = 25
+# Columns (symbols × cells) a vectorbt call: more cost memory, fewer cost time.
+CHUNK_COLUMNS = 2000
+
+
+@dataclass(frozen=True)
+class _Tape:
+    """What can be traded at which price, the same for every cell: rows are bars, columns symbols."""
+
+    price: Array  # NaN: nothing can be traded
+    close: Array  # carried over gaps, for valuation
+    shares_ratio: Array  # adjusted shares per share as traded
+    traded_price: Array
+    volume: Array  # in adjusted shares
+    daily_volatility: Array
+    last_row: NDArray[np.int64]  # of each symbol, where it stops trading before the end; else -1
+    months: NDArray[np.int64]
+
+
+def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, costs: CostParams) -> Simulation:
+    """Return the portfolio that trades these weights on these bars."""
+    bars = _aligned(weights, bars)
+    tape = _tape(bars, portfolio)
+    settled = _settle([weights], tape, portfolio, costs, SETTLED)
+    book = settled.book
+    value = settled.value[:, 0]
+    held = settled.portfolio.asset_value(group_by=False).to_numpy(dtype=float)
+    positions = np.divide(held, value[:, None])
+    gross_returns = value / np.concatenate([[portfolio.cash], value[:-1]]) - 1.0
+    borrowed = cost_model.borrow_per_session(costs, np.maximum(-positions, 0.0).sum(axis=1))
+    borrowed = np.concatenate([[0.0], borrowed[:-1]])
+    returns = pd.Series(gross_returns - borrowed, index=weights.index, name="return")
+    equity = portfolio.cash * (1.0 + returns).cumprod().rename("equity")
+    start_value = np.concatenate([[portfolio.cash], equity.to_numpy()[:-1]])
+    per_session = {
+        kind: np.bincount(book.row, weights=amount, minlength=len(weights))
+        for kind, amount in (("commission", book.fee), ("spread", book.spread), ("impact", book.impact))
+    }
+    return Simulation(
+        returns=returns,
+        equity=equity,
+        positions=pd.DataFrame(positions, index=weights.index, columns=weights.columns),
+        costs=pd.DataFrame({**per_session, "borrow": borrowed * start_value}, index=weights.index),
+        orders=_orders(book, weights),
+        trades=_trades(settled.portfolio, weights),
+        cash=portfolio.cash,
+        market=bars.market,
+    )
+
+
+def simulate_cells(
+    cells: Sequence[pd.DataFrame], bars: Bars, portfolio: PortfolioParams, costs: CostParams
+) -> pd.DataFrame:
+    """Return the net returns of several sets of weights, one column each, without keeping their portfolios."""
+    found: list[Array] = []
+    bars = _aligned(cells[0], bars)
+    tape = _tape(bars, portfolio)
+    each = max(1, CHUNK_COLUMNS // max(1, cells[0].shape[1]))
+    for first in range(0, len(cells), each):
+        some = cells[first : first + each]
+        settled = _settle(some, tape, portfolio, costs, SETTLED_CELLS)
+        value = settled.value
+        held = settled.portfolio.asset_value(group_by=False).to_numpy(dtype=float)
+        short = np.maximum(-held, 0.0).reshape(len(held), len(some), -1).sum(axis=2) / value
+        start = np.vstack([np.full(len(some), portfolio.cash), value[:-1]])
+        lag = np.vstack([np.zeros(len(some)), short[:-1]])
+        found.append(value / start - 1.0 - cost_model.borrow_per_session(costs, lag))
+        del settled
+        gc.collect()  # Portfolio objects are cyclic; without this their arrays pile up
+    return pd.DataFrame(np.hstack(found), index=cells[0].index)
+
+
+@dataclass(frozen=True)
+class _Book:
+    """All orders of a pass, flat, in the order of bars within each portfolio."""
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    sold: Mask
+    size: Array  # adjusted shares
+    shares: Array  # as traded
+    value: Array  # at the price before slippage
+    fee: Array
+    spread: Array
+    impact: Array
+    participation: Array
+    traded_price: Array
+
+
+@dataclass(frozen=True)
+class _Settled:
+    portfolio: Any
+    value: Array  # bars × cells
+    book: _Book
+
+
+def _settle(
+    cells: Sequence[pd.DataFrame], tape: _Tape, portfolio: PortfolioParams, costs: CostParams, settled: float
+) -> _Settled:
+    targets = [_targets(cell.to_numpy(dtype=float), tape, portfolio) for cell in cells]
+    size = np.hstack(targets)
+    shape, count = size.shape, len(cells)
+    fixed_fees = np.zeros(shape)
+    slippage = np.full(shape, cost_model.half_spread(costs))
+    needs_passes = costs.schedule in ("ib_fixed", "ib_tiered") or costs.impact > 0.0
+    proportional = costs.proportional_bps / 1e4 if costs.schedule == "proportional" else 0.0
+    before = np.full(count, np.nan)
+    for _ in range(MAX_PASSES):
+        made = _vectorbt(
+            size,
+            np.tile(tape.price, count),
+            np.tile(tape.close, count),
+            count,
+            portfolio,
+            fees=proportional,
+            fixed_fees=fixed_fees,
+            slippage=slippage,
+            granularity=_granularity(size, tape, count, portfolio),
+        )
+        value = made.value().to_numpy(dtype=float).reshape(len(size), count)
+        book = _book(made, tape, slippage, costs)
+        if not needs_passes or bool((np.abs(value[-1] / before - 1.0) < settled).all()):
+            return _Settled(made, value, book)
+        before = value[-1]
+        fixed_fees = np.zeros(shape)
+        fixed_fees[book.row, book.column] = _commissions(book, tape, costs, count)
+        slippage = np.full(shape, cost_model.half_spread(costs))
+        volatility = tape.daily_volatility[book.row, book.column % tape.price.shape[1]]
+        slippage[book.row, book.column] += cost_model.impact(costs, book.participation, volatility)
+    return _Settled(made, value, book)
+
+
+def _vectorbt(
+    size: Array,
+    price: Array,
+    close: Array,
+    count: int,
+    portfolio: PortfolioParams,
+    *,
+    fees: float,
+    fixed_fees: Array,
+    slippage: Array,
+    granularity: Array | float,
+) -> Any:
+    import vectorbt as vbt
+
+    groups = np.repeat(np.arange(count), size.shape[1] // count)
+    return vbt.Portfolio.from_orders(
+        close,
+        size=size,
+        size_type="targetpercent",
+        direction="both",
+        price=price,
+        fees=fees,
+        fixed_fees=fixed_fees,
+        slippage=slippage,
+        size_granularity=granularity,
+        init_cash=portfolio.cash,
+        cash_sharing=True,
+        group_by=groups,
+        call_seq="auto",
+        freq="1D",
+    )
+
+
+def _targets(weights: Array, tape: _Tape, portfolio: PortfolioParams) -> Array:
+    """Return the order at each bar and symbol: a target share of equity, or NaN for none."""
+    lagged = np.zeros_like(weights)
+    lagged[portfolio.lag_bars :] = weights[: len(weights) - portfolio.lag_bars]
+    if portfolio.rebalance == "every_bar":
+        wanted = (lagged != 0.0) | (_previous(lagged) != 0.0)
+    else:
+        wanted = lagged != _previous(lagged)
+    # A bar without a price trades nothing; the order waits for the next bar that has one.
+    tradable = ~np.isnan(tape.price)
+    rows = np.arange(len(weights))[:, None]
+    newest_wish = np.maximum.accumulate(np.where(wanted, rows, -1), axis=0)
+    newest_chance = np.maximum.accumulate(np.where(tradable, rows, -1), axis=0)
+    chance_before = np.vstack([np.full(newest_chance.shape[1], -1), newest_chance[:-1]])
+    targets = np.where(tradable & (newest_wish > chance_before), lagged, np.nan)
+    for column in np.flatnonzero(tape.last_row >= 0):
+        targets[tape.last_row[column], column] = 0.0  # paid out at the last close
+    return targets
+
+
+def _tape(bars: Bars, portfolio: PortfolioParams) -> _Tape:
+    close = bars.close.to_numpy(dtype=float)
+    raw = getattr(bars, portfolio.fill).to_numpy(dtype=float)
+    price = np.where(np.isnan(close), np.nan, raw)
+    rows = len(close)
+    listed = ~np.isnan(close)
+    ends = np.where(listed.any(axis=0), rows - 1 - listed[::-1].argmax(axis=0), -1)
+    last_row = np.where(ends < rows - 1, ends, -1)
+    for column in np.flatnonzero(last_row >= 0):
+        price[last_row[column], column] = close[last_row[column], column]
+    ratio = bars.traded_close.to_numpy(dtype=float) / close
+    returns = bars.returns()
+    volatility = returns.rolling(VOLATILITY_SESSIONS, min_periods=10).std().shift(1).bfill()
+    return _Tape(
+        price=price,
+        close=bars.close.ffill().to_numpy(dtype=float),
+        shares_ratio=1.0 / np.where(np.isnan(ratio), 1.0, ratio),
+        traded_price=price * ratio,
+        volume=np.where(bars.volume.to_numpy(dtype=float) > 0.0, bars.volume.to_numpy(dtype=float), np.nan),
+        daily_volatility=volatility.to_numpy(dtype=float),
+        last_row=last_row,
+        months=(bars.index.year * 12 + bars.index.month).to_numpy(dtype=np.int64),
+    )
+
+
+def _granularity(size: Array, tape: _Tape, count: int, portfolio: PortfolioParams) -> Array | float:
+    """Return adjusted shares per whole share as traded; a closing order closes everything, fractions too."""
+    if not portfolio.whole_shares:
+        return float("nan")
+    return np.where(size == 0.0, np.nan, np.tile(1.0 / tape.shares_ratio, count))
+
+
+def _book(made: Any, tape: _Tape, slippage: Array, costs: CostParams) -> _Book:
+    records = made.orders.values
+    records = records[np.lexsort((records["col"], records["idx"], records["col"] // tape.price.shape[1]))]
+    row, column = records["idx"].astype(np.int64), records["col"].astype(np.int64)
+    symbol = column % tape.price.shape[1]
+    size = records["size"].astype(float)
+    sold = records["side"] == 1
+    paid = slippage[row, column]
+    price = records["price"] / np.where(sold, 1.0 - paid, 1.0 + paid)
+    value = size * price
+    half = cost_model.half_spread(costs)
+    return _Book(
+        row=row,
+        column=column,
+        sold=sold,
+        size=size,
+        shares=size * tape.shares_ratio[row, symbol],
+        value=value,
+        fee=records["fees"].astype(float),
+        spread=value * half,
+        impact=value * (paid - half),
+        participation=np.nan_to_num(size / tape.volume[row, symbol], nan=0.0),
+        traded_price=records["price"] / tape.shares_ratio[row, symbol],
+    )
+
+
+def _commissions(book: _Book, tape: _Tape, costs: CostParams, count: int) -> Array:
+    if costs.schedule in ("none", "proportional"):
+        return np.zeros(len(book.row))
+    price = cost_model.commission(costs)
+    found = np.zeros(len(book.row))
+    cell = book.column // tape.price.shape[1]
+    for number in range(count):
+        own = cell == number
+        fills = cost_model.Fills(book.shares[own], book.value[own], book.sold[own], tape.months[book.row[own]])
+        found[own] = price(fills)
+    return found
+
+
+def _orders(book: _Book, weights: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "session": weights.index[book.row],
+            "symbol": weights.columns[book.column],
+            "side": np.where(book.sold, "sell", "buy"),
+            "shares": book.shares,
+            "price": book.traded_price,
+            "value": book.value,
+            "commission": book.fee,
+            "spread": book.spread,
+            "impact": book.impact,
+            "participation": book.participation,
+        }
+    )
+
+
+def _trades(made: Any, weights: pd.DataFrame) -> pd.DataFrame:
+    """Return the round trips: from flat (or the other side) to flat."""
+    records = made.positions.values
+    return pd.DataFrame(
+        {
+            "symbol": weights.columns[records["col"]],
+            "side": np.where(records["direction"] == 0, "long", "short"),
+            "entry": weights.index[records["entry_idx"]],
+            "exit": weights.index[records["exit_idx"]],
+            "entry_price": records["entry_price"],
+            "exit_price": records["exit_price"],
+            "pnl": records["pnl"],
+            "return": records["return"],
+            "sessions": records["exit_idx"] - records["entry_idx"],
+            "open": records["status"] == 0,
+        }
+    ).sort_values(["entry", "symbol"], ignore_index=True)
+
+
+def _previous(values: Array) -> Array:
+    return np.vstack([np.zeros(values.shape[1]), values[:-1]])
+
+
+def _aligned(weights: pd.DataFrame, bars: Bars) -> Bars:
+    if weights.empty:
+        raise InputRefused("simulate: the weights are empty; give at least one row and one symbol")
+    bars = bars.select([str(symbol) for symbol in weights.columns])
+    if not weights.index.equals(bars.index):
+        bars = bars.between(weights.index[0], weights.index[-1])
+    if not weights.index.equals(bars.index):
+        raise DataRefused(
+            f"simulate: weights have {len(weights)} rows, the bars {len(bars)} between the same dates; "
+            "compute the weights on the same bars"
+        )
+    values = weights.to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataRefused(
+            f"simulate: weight of {weights.columns[column]} on {weights.index[row].date()} is {values[row, column]}; "
+            "a position is a number, zero for none"
+        )
+    net = np.abs(values.sum(axis=1))
+    if net.max() > 1.0 + 1e-6:
+        row = int(net.argmax())
+        raise DataRefused(
+            f"simulate: weights of {weights.index[row].date()} add up to {values[row].sum():.3f}; more than all cash "
+            "would need a loan, which is not simulated (sizing.max_net)"
+        )
+    return bars
