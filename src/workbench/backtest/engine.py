@@ -114,6 +114,7 @@ class _Book:
     size: Array  # adjusted shares
     shares: Array  # as traded
     value: Array  # at the price before slippage
+    paid: Array  # at the price after it: what commissions are charged on
     fee: Array
     spread: Array
     impact: Array
@@ -267,6 +268,7 @@ def _book(made: Any, tape: _Tape, slippage: Array, costs: CostParams) -> _Book:
         size=size,
         shares=size * tape.shares_ratio[row, symbol],
         value=value,
+        paid=size * records["price"],
         fee=records["fees"].astype(float),
         spread=value * half,
         impact=value * (paid - half),
@@ -283,7 +285,7 @@ def _commissions(book: _Book, tape: _Tape, costs: CostParams, count: int) -> Arr
     cell = book.column // tape.price.shape[1]
     for number in range(count):
         own = cell == number
-        fills = cost_model.Fills(book.shares[own], book.value[own], book.sold[own], tape.months[book.row[own]])
+        fills = cost_model.Fills(book.shares[own], book.paid[own], book.sold[own], tape.months[book.row[own]])
         found[own] = price(fills)
     return found
 

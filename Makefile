@@ -1,0 +1,129 @@
+# The front door. `make` or `make help` lists what there is; every target sets up what it needs by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+WB := $(BIN)/workbench
+
+# One run, other settings: make backtest STRATEGY=sma_cross SET="costs.schedule=ib_tiered walk_forward.mode=anchored"
+STRATEGY ?=
+SET ?=
+NAME ?=
+PORT ?= 5000
+CHOICES = $(foreach s,$(STRATEGY),--strategy $(s)) $(foreach s,$(SET),--set $(s))
+
+##@ Start here
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nFirst time: make backtest, then make ui. Another question: make new-strategy NAME=breakout.\n'
+
+.PHONY: setup
+setup: .stamps/lab ## Install everything a researcher needs into .venv, from the lock
+
+.PHONY: doctor
+doctor: .stamps/research ## Check this machine and clone, and say what to mend
+	@$(WB) doctor
+
+##@ Research
+.PHONY: backtest
+backtest: .stamps/research ## Walk the strategies forward, offline (STRATEGY=..., SET="section.key=value ...")
+	@$(WB) backtest $(CHOICES)
+
+.PHONY: lab
+lab: .stamps/lab ## Open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+.PHONY: ui
+ui: .stamps/research ## Compare runs in the MLflow UI (PORT=5000)
+	@$(WB) ui --port $(PORT)
+
+.PHONY: report
+report: .stamps/research ## Write the comparison report as HTML and say where it is
+	@$(WB) report $(CHOICES)
+
+.PHONY: new-strategy
+new-strategy: .stamps/research ## Write a strategy, its parameters and its test (NAME=breakout)
+	@$(WB) new-strategy $(NAME)
+
+##@ Data
+.PHONY: data
+data: .stamps/research ## Ingest the market into the lake and validate it
+	@$(WB) data $(foreach s,$(SET),--set $(s))
+
+.PHONY: validate
+validate: .stamps/research ## Audit what is in the lake again and show what is in quarantine
+	@$(WB) validate $(foreach s,$(SET),--set $(s))
+
+##@ Quality
+.PHONY: check
+check: lint test ## Everything that must hold before a commit
+
+.PHONY: lint
+lint: .stamps/dev ## ruff (notebooks too), mypy strict, notebooks without outputs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/nbstripout --verify $(shell git ls-files 'notebooks/*.ipynb' 2>/dev/null)
+
+.PHONY: test
+test: .stamps/dev ## Run the tests, a sample of the slow ones included (ARGS="-k lake")
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: .stamps/dev ## Run all tests: soaks and storms too
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: .stamps/dev ## Run every benchmark at its small size, one JSON line a figure
+	@for script in bench/*.py; do $(BIN)/python $$script; done
+
+##@ Housekeeping
+.PHONY: lock
+lock: .stamps/bootstrap ## Resolve the dependencies anew and write locks/
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --all-extras -o locks/dev.lock --upgrade
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock -o locks/live.lock
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock --extra research -o locks/research.lock
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock --extra research --extra lab -o locks/lab.lock
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --quiet
+
+.PHONY: clean
+clean: ## Remove .venv and caches; data/ and mlruns/ stay
+	rm -rf $(VENV) .stamps .mypy_cache .pytest_cache .ruff_cache .hypothesis build src/*.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# --- how an environment is made -----------------------------------------------------------------------------------
+# Each profile contains the one before it: research < lab < dev. A stamp is renewed when its lock changes.
+.stamps/bootstrap: locks/bootstrap.lock
+	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $$("$(PYTHON)" --version) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@mkdir -p .stamps
+	@echo "Setting up .venv (once)..."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock 2>&1 | grep -v '^WARNING' || true
+	@$(BIN)/uv --version >/dev/null
+	@touch $@
+
+# uv is many times faster; pip is the way out where a mirror is set up for pip only.
+define install
+	@printf 'Installing %s from its lock...\n' "$*"
+	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}" $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode \
+	  --require-hashes -r locks/$*.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/$*.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+.stamps/research: .stamps/%: .stamps/bootstrap locks/%.lock pyproject.toml
+	$(install)
+.stamps/lab: .stamps/%: .stamps/research locks/%.lock
+	$(install)
+.stamps/dev: .stamps/%: .stamps/lab locks/%.lock
+	$(install)

@@ -1,0 +1,61 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.backtest.splits import folds
+from workbench.errors import InputRefused
+from workbench.params import WalkForwardParams
+
+
+@st.composite
+def plans(draw):
+    params = WalkForwardParams(
+        mode=draw(st.sampled_from(["rolling", "anchored"])),
+        train_sessions=draw(st.integers(20, 200)),
+        test_sessions=draw(st.integers(5, 100)),
+        purge_sessions=draw(st.integers(0, 20)),
+        embargo_sessions=draw(st.integers(0, 20)),
+    )
+    least = params.train_sessions + params.purge_sessions + params.embargo_sessions + params.test_sessions
+    return draw(st.integers(least, least + 700)), params
+
+
+@given(plans())
+def test_every_fold_keeps_the_gap_and_the_tests_tile_without_overlap(plan):
+    rows, params = plan
+    made = folds(rows, params)
+    gap = params.purge_sessions + params.embargo_sessions
+    for fold in made:
+        assert fold.test.start - fold.train.stop == gap
+        assert 0 <= fold.train.start < fold.train.stop
+        assert fold.test.stop <= rows
+        length = fold.train.stop - fold.train.start
+        if params.mode == "rolling":
+            assert length == params.train_sessions
+        else:
+            assert fold.train.start == 0
+            assert length == params.train_sessions + fold.number * params.test_sessions
+    for before, after in itertools.pairwise(made):
+        assert before.test.stop == after.test.start
+        assert before.test.stop - before.test.start == params.test_sessions
+    # What is left over at the end is less than a quarter of a test window.
+    assert rows - made[-1].test.stop < max(1, params.test_sessions / 4)
+
+
+def test_by_hand():
+    params = WalkForwardParams(train_sessions=20, test_sessions=10, purge_sessions=1, embargo_sessions=2)
+    made = folds(46, params)
+    assert [(f.train.start, f.train.stop, f.test.start, f.test.stop) for f in made] == [
+        (0, 20, 23, 33),
+        (10, 30, 33, 43),
+        (20, 40, 43, 46),
+    ]
+
+
+def test_windows_longer_than_the_data_are_refused_with_their_sum():
+    params = WalkForwardParams(train_sessions=100, test_sessions=50, purge_sessions=1, embargo_sessions=4)
+    with pytest.raises(InputRefused, match=r"100 \+ gap 5 \+ test_sessions 50 = 155 is longer than the data \(154"):
+        folds(154, params)
+    assert len(folds(155, params)) == 1

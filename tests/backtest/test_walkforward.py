@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.backtest import stats
+from workbench.backtest.walkforward import params_text, walk_forward
+from workbench.errors import InputRefused, NoData
+from workbench.params import Settings, SizingParams, StrategyParams, Universe, WalkForwardParams
+
+SHORT = WalkForwardParams(train_sessions=120, test_sessions=60, purge_sessions=1, embargo_sessions=2)
+PARAMS = StrategyParams(
+    question="Does it pay on a random walk?",
+    universe=Universe(sectors=("Technology", "Finance")),
+    params={"fast": 5, "slow": 20},
+    grid={"fast": [5, 10], "slow": [20, 40]},
+)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        walk_forward=SHORT,
+        sizing=SizingParams(volatility_sessions=20),
+        data={"benchmark": "HLT00"},
+    )
+
+
+@pytest.fixture
+def result(walk, settings):
+    return walk_forward("sma_cross", PARAMS, walk, settings)
+
+
+def test_the_result_covers_the_test_windows_and_nothing_else(result, walk):
+    folds = result.folds
+    assert result.simulation.returns.index[0] == folds["test_start"].iloc[0]
+    assert result.simulation.returns.index[-1] == folds["test_end"].iloc[-1]
+    assert len(result.benchmark) == len(result.simulation.returns) == len(result.cell_returns)
+    for fold in folds.itertuples():
+        gap = walk.index.get_loc(fold.test_start) - walk.index.get_loc(fold.train_end) - 1
+        assert gap == 3
+
+
+def test_each_fold_chose_the_best_cell_of_its_training_window(result, walk, settings):
+    from workbench.backtest.engine import simulate_cells
+    from workbench.strategies import catalog
+
+    candidates = catalog.candidates("sma_cross", PARAMS, walk, settings.sizing, "HLT00")
+    universe = walk.select(candidates[0][1].symbols)
+    returns = simulate_cells([s.weights(walk) for _, s in candidates], universe, settings.portfolio, settings.costs)
+    for fold in result.folds.itertuples():
+        window = returns.loc[fold.train_start : fold.train_end]
+        scores = [stats.sharpe(window[cell]) for cell in window]
+        assert fold.params == candidates[int(np.argmax(scores))][0]
+        assert fold.train_score == pytest.approx(max(scores))
+        assert len(window) == 120
+
+
+def test_what_comes_after_a_window_cannot_change_what_was_chosen_or_earned_in_it(walk, settings):
+    """The whole pipeline, cut short: the folds it still has are the same."""
+    whole = walk_forward("sma_cross", PARAMS, walk, settings)
+    cut_at = whole.folds["test_end"].iloc[1]
+    cut = walk_forward("sma_cross", PARAMS, walk.until(cut_at), settings)
+    assert cut.folds["params"].tolist() == whole.folds["params"].iloc[:2].tolist()
+    same = whole.simulation.returns.loc[:cut_at]
+    assert cut.simulation.returns.to_numpy() == pytest.approx(same.to_numpy(), abs=1e-9)
+
+
+def test_the_statistics_are_those_of_the_stitched_curve(result):
+    assert result.out_of_sample["sharpe"] == stats.sharpe(result.simulation.returns)
+    low, high = result.intervals["sharpe"]
+    assert low < result.out_of_sample["sharpe"] < high
+    assert set(result.out_of_sample) <= set(stats.DEFINITIONS)
+    assert result.out_of_sample["cost_per_year"] > 0
+
+
+def test_cells_tell_how_often_each_was_chosen(result):
+    assert len(result.cells) == 4
+    assert result.cells["chosen"].sum() == len(result.folds)
+    assert {"fast", "slow", "train_score", "test_score"} <= set(result.cells)
+
+
+def test_the_market_is_carried_on(result):
+    assert result.market == result.simulation.market == "sample"
+
+
+def test_windows_longer_than_the_data_are_refused(walk, settings):
+    with pytest.raises(InputRefused, match="is longer than the data"):
+        walk_forward("sma_cross", PARAMS, walk.until(walk.index[200]), settings)
+    with pytest.raises(InputRefused, match="lookback 66 sessions is longer than the data"):
+        walk_forward("sma_cross", PARAMS, walk.until(walk.index[50]), settings)
+
+
+def test_an_unknown_benchmark_is_refused(walk, settings):
+    lost = settings.model_copy(update={"data": settings.data.model_copy(update={"benchmark": "HLT0"})})
+    with pytest.raises(NoData, match=r"data.benchmark 'HLT0' is not in the bars. Did you mean 'HLT0"):
+        walk_forward("sma_cross", PARAMS, walk, lost)
+
+
+def test_a_strategy_without_a_grid_still_walks(walk, settings):
+    plain = PARAMS.model_copy(update={"grid": {}})
+    result = walk_forward("sma_cross", plain, walk, settings)
+    assert result.cells["chosen"].tolist() == [len(result.folds)]
+
+
+def test_parameters_on_one_line():
+    assert params_text({"fast": 20, "kind": "ema", "cap": None}) == "fast=20 kind=ema cap=null"
+
+
+def test_a_future_that_is_known_would_be_seen(walk, settings):
+    """A strategy that peeks one bar ahead earns an absurd Sharpe ratio here: the machinery does not hide it."""
+    from workbench.backtest.engine import simulate
+
+    ahead = np.sign(walk.returns().shift(-1)).fillna(0.0) * 0.08
+    ahead = ahead.sub(ahead.mean(axis=1), axis=0)
+    peeking = simulate(pd.DataFrame(ahead), walk, settings.portfolio, settings.costs)
+    assert stats.sharpe(peeking.returns) > 5

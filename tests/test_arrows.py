@@ -1,0 +1,78 @@
+"""The allowed imports between rooms, read from the code: an arrow that is not drawn here does not exist."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "workbench"
+
+# room -> the rooms it may import. A room is a package or a module directly below workbench.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "types": {"errors"},
+    "params": {"errors"},
+    "sessions": {"errors"},
+    "data": {"errors", "types", "params", "sessions"},
+    "features": {"errors", "types", "params", "data"},
+    "strategies": {"errors", "types", "params", "features"},
+    "backtest": {"errors", "types", "params", "sessions", "data", "features", "strategies"},
+    "registry": {"errors", "types", "params", "strategies", "backtest"},
+    "pipeline": {"errors", "params", "kernels", "notebook"},
+    "notebook": {"errors", "params", "kernels"},
+    "kernels": {"errors"},
+    "step": {"errors", "params"},
+    "cli": {"*"},
+    "doctor": {"errors", "params"},
+    "scaffold": {"errors", "params"},
+}
+# Heavy libraries and the only files that may import them.
+HEAVY = {
+    "vectorbt": {"backtest/engine.py"},
+    "mlflow": {"registry/runs.py", "registry/ui.py"},
+    "great_expectations": {"data/quality.py"},
+    "deltalake": {"data/lake.py", "data/table.py"},
+}
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+FILES = sorted(file for file in SOURCE.rglob("*.py") if file != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SOURCE)))
+def test_every_import_follows_an_arrow(file):
+    room = room_of(file)
+    assert room in ARROWS, f"{room} is a new room: draw its arrows here and in docs/architecture.md"
+    for name in imported(file):
+        parts = name.split(".")
+        if parts[0] != "workbench" or len(parts) < 2 or parts[1].startswith("__"):
+            continue
+        allowed = ARROWS[room] | {room}
+        assert "*" in allowed or parts[1] in allowed, f"{file.relative_to(SOURCE)} must not import workbench.{parts[1]}"
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_each_heavy_library_has_its_rooms(library):
+    found = {
+        str(file.relative_to(SOURCE)) for file in FILES if any(name.split(".")[0] == library for name in imported(file))
+    }
+    assert found <= HEAVY[library]
+
+
+def test_a_forbidden_import_would_be_seen(tmp_path):
+    culprit = tmp_path / "culprit.py"
+    culprit.write_text("def late():\n    from workbench.backtest import engine\n    import vectorbt as vbt\n")
+    assert {"workbench.backtest.engine", "vectorbt"} <= imported(culprit)

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import ParamsRefused
+from workbench.params import (
+    Paths,
+    Settings,
+    freeze_settings,
+    load_settings,
+    load_strategy_params,
+    read_sizing,
+    settings_from,
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Paths:
+    (tmp_path / "params" / "strategies").mkdir(parents=True)
+    (tmp_path / "params" / "base.yaml").write_text("costs: {spread_bps: 3}\n")
+    return Paths(tmp_path)
+
+
+def refused(project: Paths, *overrides: str) -> str:
+    with pytest.raises(ParamsRefused) as caught:
+        load_settings(project, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_committed_defaults_are_valid():
+    settings = load_settings()
+    assert settings.market == "sample"
+    assert settings.strategies == ("sma_cross", "xs_momentum", "mean_reversion")
+
+
+def test_the_committed_defaults_say_the_same_as_the_code():
+    assert load_settings() == Settings(strategies=("sma_cross", "xs_momentum", "mean_reversion"))
+
+
+def test_later_layers_win(project, monkeypatch):
+    assert load_settings(project).costs.spread_bps == 3
+    monkeypatch.setenv("WORKBENCH_COSTS__SPREAD_BPS", "4")
+    assert load_settings(project).costs.spread_bps == 4
+    assert load_settings(project, ["costs.spread_bps=5"]).costs.spread_bps == 5
+    # The other keys of the section keep the lower layer.
+    assert load_settings(project, ["costs.impact=0"]).costs.spread_bps == 4
+
+
+def test_a_typo_in_the_file_names_the_file_and_the_nearest_key(project):
+    (project.params / "base.yaml").write_text("costs: {spred_bps: 3}\n")
+    assert refused(project) == "params/base.yaml: unknown key 'costs.spred_bps'. Did you mean 'spread_bps'?"
+
+
+def test_a_typo_on_the_command_line_names_the_override(project):
+    assert refused(project, "walkforward.mode=rolling") == (
+        "--set walkforward.mode=rolling: unknown key 'walkforward'. Did you mean 'walk_forward'?"
+    )
+
+
+def test_a_typo_in_the_environment_names_the_variable(project, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_COST__SPREAD_BPS", "4")
+    assert "unknown setting WORKBENCH_COST__SPREAD_BPS. Did you mean 'WORKBENCH_COSTS'?" in refused(project)
+
+
+def test_a_value_out_of_bounds_is_named_with_its_bound(project):
+    assert refused(project, "costs.spread_bps=-1") == (
+        "--set costs.spread_bps=-1: costs.spread_bps is -1: Input should be greater than or equal to 0"
+    )
+
+
+def test_reversed_dates_are_refused(project):
+    message = refused(project, "data.start=2024-01-01", "data.end=2020-01-01")
+    assert "start 2024-01-01 is after end 2020-01-01; swap them" in message
+
+
+def test_an_as_of_without_time_zone_is_refused(project):
+    assert "has no time zone; write 2024-12-31T22:00:00Z" in refused(project, "data.as_of=2024-01-01T00:00:00")
+
+
+def test_trading_before_the_deciding_close_is_refused(project):
+    assert "use lag_bars 1" in refused(project, "portfolio.lag_bars=0")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("costs: [1, 2\n", "line 2"),
+        ("costs: {}\ncosts: {}\n", "key 'costs' is written twice"),
+        ("- a\n", "expected 'key: value' lines, found a list"),
+    ],
+)
+def test_broken_yaml_is_refused_with_its_place(project, text, says):
+    (project.params / "base.yaml").write_text(text)
+    assert says in refused(project)
+
+
+def test_a_missing_file_says_how_to_get_it_back(project):
+    (project.params / "base.yaml").unlink()
+    assert "git checkout params/base.yaml" in refused(project)
+
+
+def test_an_override_without_equals_shows_the_form(project):
+    assert "write it as section.key=value" in refused(project, "costs.spread_bps")
+
+
+def test_settings_survive_freezing(project, tmp_path):
+    settings = load_settings(project, ["data.as_of=2024-01-01T00:00:00Z"])
+    freeze_settings(settings, tmp_path / "settings.json")
+    assert settings_from(tmp_path / "settings.json") == settings
+
+
+def test_the_digest_follows_the_named_sections_only(project):
+    one, other = load_settings(project), load_settings(project, ["costs.impact=0.2"])
+    assert one.digest(["sample"]) == other.digest(["sample"])
+    assert one.digest(["costs"]) != other.digest(["costs"])
+    assert one.digest() != other.digest()
+
+
+def test_an_unknown_strategy_file_names_the_nearest_and_the_way_to_make_it(project):
+    (project.params / "strategies" / "breakout.yaml").write_text("question: Does a breakout pay?\n")
+    with pytest.raises(ParamsRefused, match=r"Did you mean 'breakout'\? Or make it: make new-strategy NAME=breakot"):
+        load_strategy_params("breakot", project)
+
+
+def test_an_empty_grid_axis_is_refused(project):
+    (project.params / "strategies" / "x.yaml").write_text("question: Does an empty grid run?\ngrid: {fast: []}\n")
+    with pytest.raises(ParamsRefused, match=r"params/strategies/x.yaml: .*grid.fast is empty"):
+        load_strategy_params("x", project)
+
+
+def test_a_strategys_sizing_changes_only_what_it_names():
+    base = Settings().sizing
+    changed = read_sizing(base, {"max_weight": 0.05}, "x")
+    assert (changed.max_weight, changed.max_gross) == (0.05, base.max_gross)
+    with pytest.raises(ParamsRefused, match=r"params/strategies/x.yaml: unknown key 'max_wait'"):
+        read_sizing(base, {"max_wait": 1}, "x")
