@@ -67,6 +67,7 @@ class WalkForwardParams(Section):
     """The one splitter's settings, all counted in sessions."""
 
     mode: Literal["rolling", "anchored"] = "rolling"
+    warm_up_sessions: int = Field(378, ge=0)
     train_sessions: int = Field(756, ge=20)
     test_sessions: int = Field(252, ge=5)
     purge_sessions: int = Field(1, ge=0)

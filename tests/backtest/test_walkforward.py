@@ -3,11 +3,15 @@ import pandas as pd
 import pytest
 
 from workbench.backtest import stats
+from workbench.backtest.ranking import correlations, ranking
+from workbench.backtest.result import WalkForward
 from workbench.backtest.walkforward import params_text, walk_forward
 from workbench.errors import InputRefused, NoData
 from workbench.params import Settings, SizingParams, StrategyParams, Universe, WalkForwardParams
 
-SHORT = WalkForwardParams(train_sessions=120, test_sessions=60, purge_sessions=1, embargo_sessions=2)
+SHORT = WalkForwardParams(
+    warm_up_sessions=0, train_sessions=120, test_sessions=60, purge_sessions=1, embargo_sessions=2
+)
 PARAMS = StrategyParams(
     question="Does it pay on a random walk?",
     universe=Universe(sectors=("Technology", "Finance")),
@@ -86,7 +90,7 @@ def test_the_market_is_carried_on(result):
 def test_windows_longer_than_the_data_are_refused(walk, settings):
     with pytest.raises(InputRefused, match="is longer than the data"):
         walk_forward("sma_cross", PARAMS, walk.until(walk.index[200]), settings)
-    with pytest.raises(InputRefused, match="lookback 66 sessions is longer than the data"):
+    with pytest.raises(InputRefused, match=r"warm-up of 66 sessions .* is longer than the data \(51\)"):
         walk_forward("sma_cross", PARAMS, walk.until(walk.index[50]), settings)
 
 
@@ -114,3 +118,35 @@ def test_a_future_that_is_known_would_be_seen(walk, settings):
     ahead = ahead.sub(ahead.mean(axis=1), axis=0)
     peeking = simulate(pd.DataFrame(ahead), walk, settings.portfolio, settings.costs)
     assert stats.sharpe(peeking.returns) > 5
+
+
+def test_a_result_survives_being_saved(result, tmp_path):
+    result.save(tmp_path / "result")
+    again = WalkForward.load(tmp_path / "result")
+    for name in ("folds", "cells", "cell_returns"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(result, name), check_freq=False)
+    for name in ("positions", "costs", "orders", "trades"):
+        pd.testing.assert_frame_equal(
+            getattr(again.simulation, name), getattr(result.simulation, name), check_freq=False
+        )
+    pd.testing.assert_series_equal(again.simulation.returns, result.simulation.returns, check_freq=False)
+    assert again.out_of_sample == result.out_of_sample
+    assert again.intervals == result.intervals
+    assert again.market == again.simulation.market == "sample"
+
+
+def test_a_missing_result_is_not_an_empty_one(tmp_path):
+    with pytest.raises(NoData, match="no walk-forward result there"):
+        WalkForward.load(tmp_path)
+
+
+def test_the_ranking_puts_the_best_first(result):
+    from dataclasses import replace
+
+    better = replace(result, strategy="better", out_of_sample={**result.out_of_sample, "sharpe": 9.0})
+    table = ranking([result, better])
+    assert table["strategy"].tolist() == ["better", "sma_cross"]
+    assert table["folds"].tolist() == [len(result.folds)] * 2
+    assert correlations([result, better]).iloc[0, 1] == pytest.approx(1.0)
+    with pytest.raises(NoData, match="no result to rank"):
+        ranking([])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from workbench.errors import NoData
 
 
 @dataclass(frozen=True)
@@ -59,3 +63,58 @@ class WalkForward:
     intervals: Mapping[str, tuple[float, float]]
     params: Mapping[str, Any]
     select_by: str
+
+    def save(self, folder: Path) -> None:
+        """Write the result as Parquet and JSON, for the steps that compare and report."""
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            name: getattr(self, name)
+            for name in (
+                "strategy",
+                "question",
+                "market",
+                "in_sample",
+                "out_of_sample",
+                "intervals",
+                "params",
+                "select_by",
+            )
+        }
+        folds = self.folds.assign(params=[json.dumps(params) for params in self.folds["params"]])
+        curves = pd.DataFrame(
+            {"return": self.simulation.returns, "equity": self.simulation.equity, "benchmark": self.benchmark}
+        )
+        frames = {
+            "folds": folds,
+            "cells": self.cells,
+            "cell_returns": self.cell_returns.rename(columns=str),
+            "curves": curves,
+            "positions": self.simulation.positions,
+            "costs": self.simulation.costs,
+            "orders": self.simulation.orders,
+            "trades": self.simulation.trades,
+        }
+        for name, frame in frames.items():
+            frame.to_parquet(folder / f"{name}.parquet")
+        (folder / "result.json").write_text(json.dumps({**facts, "cash": self.simulation.cash}, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> WalkForward:
+        """Return a result written by ``save``."""
+        if not (folder / "result.json").is_file():
+            raise NoData(f"{folder}: no walk-forward result there; run it again: make backtest")
+        facts = json.loads((folder / "result.json").read_text())
+        names = ("folds", "cells", "cell_returns", "curves", "positions", "costs", "orders", "trades")
+        frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+        curves = frames.pop("curves")
+        simulation = Simulation(
+            returns=curves["return"],
+            equity=curves["equity"],
+            cash=facts.pop("cash"),
+            market=facts["market"],
+            **{name: frames.pop(name) for name in ("positions", "costs", "orders", "trades")},
+        )
+        frames["folds"]["params"] = [json.loads(text) for text in frames["folds"]["params"]]
+        frames["cell_returns"].columns = pd.RangeIndex(len(frames["cell_returns"].columns))
+        facts["intervals"] = {name: (low, high) for name, (low, high) in facts["intervals"].items()}
+        return cls(simulation=simulation, benchmark=curves["benchmark"], **frames, **facts)

@@ -40,10 +40,11 @@ def walk_forward(
     if benchmark not in bars.symbols:
         raise NoData(f"data.benchmark '{benchmark}' is not in the bars.{did_you_mean(benchmark, bars.symbols)}")
     candidates = catalog.candidates(name, params, bars, settings.sizing, benchmark)
-    warm_up = max(strategy.lookback for _, strategy in candidates)
+    warm_up = max(settings.walk_forward.warm_up_sessions, *(strategy.lookback for _, strategy in candidates))
     if warm_up >= len(bars):
         raise InputRefused(
-            f"{name}: lookback {warm_up} sessions is longer than the data ({len(bars)}); shorten it or read more"
+            f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the longest lookback of the grid) "
+            f"is longer than the data ({len(bars)}); shorten it or read more"
         )
     steps = [_shifted(fold, warm_up) for fold in folds(len(bars) - warm_up, settings.walk_forward)]
 

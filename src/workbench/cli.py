@@ -1,0 +1,269 @@
+"""The commands behind the Makefile. Everything is imported where it is used: ``workbench --help`` stays fast."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from workbench.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.params import Paths, Settings
+    from workbench.pipeline import RunResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="The quant workbench. `make help` lists the same jobs as make targets.",
+)
+
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
+Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeat for several.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what has not changed.")]
+
+
+def main() -> NoReturn:
+    """Run a command; an error of ours is one line and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except WorkbenchError as error:
+        _fail(str(error), error.exit_code)
+    except typer.Abort:
+        _fail("stopped", 130)
+    except KeyboardInterrupt:
+        _fail("stopped; what was finished is kept, and the next run goes on from there", 130)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # a wrong option, in click's own words
+            _fail(f"{getattr(error, 'message', error)} See: workbench --help", 2)
+        raise
+    sys.exit(0)
+
+
+@app.command()
+def backtest(strategy: Strategies = None, set_: Set = None, fresh: Fresh = False) -> None:
+    """Walk the strategies forward on notebooks, record them in MLflow and rank them."""
+    paths, settings = _settings(set_, strategy)
+    result = _run("backtest", settings, paths, fresh)
+    _show_ranking(result, paths)
+
+
+@app.command()
+def run(pipeline: str, strategy: Strategies = None, set_: Set = None, fresh: Fresh = False) -> None:
+    """Run any pipeline of pipelines/ by its name."""
+    paths, settings = _settings(set_, strategy)
+    _run(pipeline, settings, paths, fresh)
+
+
+@app.command()
+def data(set_: Set = None, fresh: Fresh = False) -> None:
+    """Ingest the market, validate it, publish what is good and show the lake."""
+    paths, settings = _settings(set_)
+    _run("data", settings, paths, fresh)
+    _show_lake(settings, paths)
+
+
+@app.command()
+def validate(set_: Set = None) -> None:
+    """Audit the published tables again: files, rules, and what is in quarantine."""
+    from workbench.data.lake import Lake
+    from workbench.data.quality import audit
+
+    paths, settings = _settings(set_)
+    reports = audit(Lake(paths.lake, settings.market))
+    _table(
+        f"Audit of the lake · {settings.market} market",
+        ["dataset", "version", "rows", "broken rows", "rules broken", "in quarantine"],
+        [
+            [
+                r.dataset,
+                str(r.version),
+                f"{r.rows:,}",
+                f"{r.broken:,}",
+                ", ".join(r.rules) or "none",
+                f"{r.quarantined:,}",
+            ]
+            for r in reports
+        ],
+    )
+    if any(r.broken for r in reports):
+        raise WorkbenchError("the lake holds rows that break a rule (see above); publish a correction: docs/lake.md")
+
+
+@app.command()
+def report(strategy: Strategies = None, set_: Set = None) -> None:
+    """Write the comparison report of the newest backtest as one HTML file."""
+    from workbench.reports.export import export_html
+
+    paths, settings = _settings(set_, strategy)
+    result = _run("backtest", settings, paths, fresh=False)
+    step = result.step("report")
+    page = export_html(step.notebook, paths.reports / f"{result.run_id[:8]}-backtest.html", settings.market)
+    print(f"report: {paths.short(page)}")
+
+
+@app.command()
+def ui(port: int = 5000, browser: bool = True, set_: Set = None) -> None:
+    """Start the MLflow UI on the comparison of the newest runs."""
+    from workbench.registry.ui import serve
+
+    paths, settings = _settings(set_)
+    serve(paths, settings, port=port, open_browser=browser)
+
+
+@app.command(name="new-strategy")
+def new_strategy(name: Annotated[str, typer.Argument()] = "") -> None:
+    """Write a strategy, its parameters and its test."""
+    from workbench.params import Paths
+    from workbench.scaffold import new_strategy as write
+
+    paths = Paths()
+    for file in write(name, paths):
+        print(f"wrote {paths.short(file)}")
+    print(f"\nNext: make backtest STRATEGY={name}   then edit weights() in the first file and run it again")
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and clone, and say what to mend."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from workbench.doctor import examine
+    from workbench.params import Paths
+
+    findings = examine(Paths())
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for finding in findings:
+        sign = "[red]✗[/]" if finding.mend else "[green]✓[/]"
+        table.add_row(sign, finding.what, finding.found + (f"  → {finding.mend}" if finding.mend else ""))
+    Console().print(table)
+    wrong = sum(1 for finding in findings if finding.mend)
+    if wrong:
+        raise WorkbenchError(f"{wrong} to mend, see the arrows above")
+    print("\nAll well. Next: make backtest")
+
+
+@app.command()
+def runs() -> None:
+    """List the pipeline runs: when, how long, what failed, where the notebooks are."""
+    from workbench.params import Paths
+    from workbench.pipeline import run_history
+
+    paths = Paths()
+    history = run_history(paths)
+    if not history:
+        print("no runs yet: make backtest")
+        return
+    rows = [[h.run_id, h.status, f"{h.seconds:.0f} s", h.summary, paths.short(h.folder)] for h in history[:20]]
+    _table("Pipeline runs, newest first", ["run", "status", "took", "steps", "folder"], rows)
+
+
+@app.command()
+def lake(set_: Set = None) -> None:
+    """Show the tables of the lake: versions, rows, dates, quarantine."""
+    paths, settings = _settings(set_)
+    _show_lake(settings, paths)
+
+
+def _settings(overrides: list[str] | None, strategies: list[str] | None = None) -> tuple[Paths, Settings]:
+    from workbench.params import Paths, load_settings, load_strategy_params
+
+    paths = Paths()
+    settings = load_settings(paths, overrides or [])
+    if strategies:
+        settings = settings.model_copy(update={"strategies": tuple(dict.fromkeys(strategies))})
+    for name in settings.strategies:
+        load_strategy_params(name, paths)
+    return paths, settings
+
+
+def _run(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
+    from workbench.pipeline import run_pipeline
+
+    def versions(tables: Any) -> dict[str, int]:
+        from workbench.data.lake import Lake
+
+        known = Lake(paths.lake, settings.market).versions()
+        return {table: known[table] for table in tables if table in known}
+
+    def record(result: RunResult) -> None:
+        from workbench.registry.runs import Tracking
+
+        Tracking(settings, paths).record_pipeline(result)
+
+    return run_pipeline(name, settings, paths, table_versions=versions, fresh=fresh, record=record)
+
+
+def _show_ranking(result: RunResult, paths: Paths) -> None:
+    outputs = result.step("compare").outputs
+    rows = []
+    for place, row in enumerate(outputs["ranking"], start=1):
+        low, high = row["sharpe_low"], row["sharpe_high"]
+        rows.append(
+            [
+                str(place), row["strategy"], f"{row['sharpe']:.2f}", f"{low:.2f} … {high:.2f}",
+                f"{row['in_sample']:.2f}", f"{row['cagr']:+.1%}", f"{row['volatility']:.1%}",
+                f"{row['max_drawdown']:.1%}", f"{row['turnover']:.0f}×", f"{row['cost_per_year']:.2%}", f"{row['good_folds']}/{row['folds']}",
+            ]
+        )  # fmt: skip
+    print()
+    _table(
+        f"Out of sample, after costs · {outputs['first']} to {outputs['last']} · {outputs['market']} market",
+        ["#", "strategy", "Sharpe", "95 %", "in sample", "CAGR", "vol", "max DD", "turnover", "costs/yr", "folds > 0"],
+        rows,
+        numbers_from=2,
+    )
+    if outputs["market"] == "sample":
+        print(
+            "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
+        )
+    print()
+    for row in outputs["ranking"]:
+        print(f"  tear sheet  {row['tearsheet']}")
+    print(f"  notebooks   {paths.short(result.folder)}/")
+    print("\nNext: make ui (compare the runs) · make report (one HTML page) · make lab (play with a parameter)")
+
+
+def _show_lake(settings: Settings, paths: Paths) -> None:
+    from workbench.data.lake import Lake
+
+    rows = [
+        [f.dataset, str(f.version), f"{f.rows:,}", f.first, f.last, f"{f.size_mb:.1f}", f"{f.quarantined:,}"]
+        for f in Lake(paths.lake, settings.market).facts()
+    ]
+    if not rows:
+        print(f"the lake of the {settings.market} market is empty: make data")
+        return
+    _table(
+        f"The lake · {settings.market} market · {paths.short(paths.lake / settings.market)}/",
+        ["dataset", "version", "rows", "first", "last", "MB", "quarantined"],
+        rows,
+    )
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], numbers_from: int = 1) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number >= numbers_from else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Piped into a file or a log, a table is as wide as it needs to be.
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
