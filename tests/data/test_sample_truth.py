@@ -314,7 +314,7 @@ def test_most_of_each_effect_comes_after_the_open() -> None:
 
 @pytest.mark.slow
 def test_the_truth_is_found_over_twelve_seeds() -> None:
-    """Bounds of three errors around the sizes stated in docs/sample-market.md."""
+    """Bounds of about three errors around the sizes stated in docs/sample-market.md: 1.3 and 1.4."""
     found: dict[str, list[float]] = {name: [] for name in ("momentum", "reversal", "no momentum", "no reversal")}
     for seed in MANY_SEEDS:
         prices = panel(seed)
@@ -323,7 +323,7 @@ def test_the_truth_is_found_over_twelve_seeds() -> None:
         found["no momentum"].append(momentum(prices, "CON", "UTL"))
         found["no reversal"].append(reversal(prices, "CON", "UTL"))
     mean = {name: float(np.mean(values)) for name, values in found.items()}
-    assert 1.0 < mean["momentum"] < 1.5
-    assert 1.15 < mean["reversal"] < 1.7
+    assert 1.0 < mean["momentum"] < 1.6
+    assert 1.1 < mean["reversal"] < 1.7
     assert abs(mean["no momentum"]) < 0.25
     assert abs(mean["no reversal"]) < 0.25
