@@ -17,6 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "features": {"errors", "types", "params", "data"},
     "strategies": {"errors", "types", "params", "features"},
     "backtest": {"errors", "types", "params", "sessions", "data", "features", "strategies"},
+    "reports": {"errors", "types", "params", "backtest", "registry"},
     "registry": {"errors", "types", "params", "strategies", "backtest"},
     "pipeline": {"errors", "params", "kernels", "notebook"},
     "notebook": {"errors", "params", "kernels"},

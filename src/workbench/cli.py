@@ -203,13 +203,18 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
     rows = []
     for place, row in enumerate(outputs["ranking"], start=1):
         low, high = row["sharpe_low"], row["sharpe_high"]
-        rows.append(
-            [
-                str(place), row["strategy"], f"{row['sharpe']:.2f}", f"{low:.2f} … {high:.2f}",
-                f"{row['in_sample']:.2f}", f"{row['cagr']:+.1%}", f"{row['volatility']:.1%}",
-                f"{row['max_drawdown']:.1%}", f"{row['turnover']:.0f}×", f"{row['cost_per_year']:.2%}", f"{row['good_folds']}/{row['folds']}",
-            ]
-        )  # fmt: skip
+        figures = (
+            f"{row['sharpe']:.2f}",
+            f"{low:.2f} … {high:.2f}",
+            f"{row['in_sample']:.2f}",
+            f"{row['cagr']:+.1%}",
+            f"{row['volatility']:.1%}",
+            f"{row['max_drawdown']:.1%}",
+            f"{row['turnover']:.0f}×",
+            f"{row['cost_per_year']:.2%}",
+            f"{row['good_folds']}/{row['folds']}",
+        )
+        rows.append([str(place), row["strategy"], *figures])
     print()
     _table(
         f"Out of sample, after costs · {outputs['first']} to {outputs['last']} · {outputs['market']} market",

@@ -85,6 +85,17 @@ def panel(features: tuple[Technical, ...], bars: Bars) -> pd.DataFrame:
     return table
 
 
+def information(table: pd.DataFrame, bars: Bars, horizon_sessions: int) -> pd.DataFrame:
+    """Return each session's rank correlation of every feature with the return over the next sessions.
+
+    The return looks ahead, so this judges features; it is never an input of anything. The trade is at the next open.
+    """
+    bought = bars.open.shift(-1)
+    ahead = (bars.close.shift(-horizon_sessions) / bought - 1.0).rank(axis=1)
+    found = {name: column.unstack("symbol").rank(axis=1).corrwith(ahead, axis=1) for name, column in table.items()}
+    return pd.DataFrame(found, index=bars.index)
+
+
 def _volatility(bars: Bars, window: int) -> pd.DataFrame:
     daily: pd.DataFrame = bars.last_close().pct_change(fill_method=None).rolling(window).std()
     return daily * float(np.sqrt(252))

@@ -1,0 +1,1 @@
+"""What people read away from the notebook: doubts in plain words, pages to send."""

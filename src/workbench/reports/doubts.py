@@ -1,0 +1,50 @@
+"""What a careful colleague would object to in a walk-forward, in plain words with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from workbench.backtest.result import WalkForward
+
+# Below this share of the in-sample Sharpe ratio, the choice of parameters did not carry over.
+CARRIED_OVER = 0.8
+DEEP_DRAWDOWN = -0.15
+# One month that earned more than this share of everything is luck until shown otherwise.
+ONE_MONTH = 0.25
+
+
+def doubts(results: Sequence[WalkForward]) -> list[tuple[str, str]]:
+    """Return (strategy, doubt) for every objection; a strategy without one is not named."""
+    return [(result.strategy, doubt) for result in results for doubt in _doubts(result)]
+
+
+def _doubts(result: WalkForward) -> Iterator[str]:
+    sharpe, trained = result.out_of_sample["sharpe"], result.in_sample["sharpe"]
+    low, high = result.intervals["sharpe"]
+    if not low > 0:
+        yield f"the 95 % interval of the Sharpe ratio, {low:.2f} to {high:.2f}, includes zero: it may be luck"
+    if trained > 0 and sharpe < CARRIED_OVER * trained:
+        yield f"Sharpe {sharpe:.2f} out of sample against {trained:.2f} in sample: parameters did not carry over"
+    good, count = int((result.folds["test_score"] > 0).sum()), len(result.folds)
+    if 2 * good <= count:
+        yield f"only {good} of {count} test windows earned money"
+    choices = len({str(params) for params in result.folds["params"]})
+    if count > 2 and choices > count / 2:
+        yield f"{choices} different parameter sets in {count} windows: the best one keeps moving"
+    worst = result.out_of_sample["max_drawdown"]
+    if worst < DEEP_DRAWDOWN:
+        yield f"a drawdown of {worst:.1%} is deeper than {DEEP_DRAWDOWN:.0%}"
+    costs = float(result.simulation.costs.to_numpy().sum())
+    gained = float(result.simulation.equity.iloc[-1]) - result.simulation.cash
+    if costs > 0.5 * (gained + costs) > 0:
+        yield f"costs took {costs / (gained + costs):.0%} of what was earned before them: twice the costs leave nothing"
+    if gained > 0:
+        monthly = result.simulation.returns.resample("ME").sum()
+        share = float(monthly.max() / monthly.sum()) if monthly.sum() > 0 else 0.0
+        if share > ONE_MONTH:
+            yield f"{monthly.idxmax():%Y-%m} alone earned {share:.0%} of the whole"
+    crowded = int(result.out_of_sample.get("crowded_orders", 0))
+    if crowded:
+        yield f"{crowded} orders were a large share of their session's volume: fills like that are not to be had"
+    if result.market == "sample":
+        yield "made data: whatever was found here was planted"
