@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.backtest.result import Simulation, WalkForward
 from workbench.sessions import Calendar
 from workbench.types import Bars
 
@@ -67,3 +69,125 @@ def walk() -> Bars:
     names = {"TEC": "Technology", "FIN": "Finance", "HLT": "Health"}
     bars = make_bars(close, symbols, sectors={symbol: names[symbol[:3]] for symbol in symbols}, market="sample")
     return bars
+
+
+def make_walk_forward(
+    strategy: str = "sma_cross", seed: int = 11, drift: float = 0.0004, **changes: object
+) -> WalkForward:
+    """Return a walk-forward of 8 test years made by hand: plausible curves, and statistics that are literals.
+
+    The statistics do not follow from the curves: a picture or a record that shows them did not compute them.
+    """
+    random = np.random.default_rng(seed)
+    index = pd.DatetimeIndex(Calendar().sessions("2016-01-04", "2023-12-29"), freq=None)
+    rows, symbols = len(index), [f"AAA{number:02d}" for number in range(6)]
+    market = 0.0003 + 0.010 * random.standard_t(5, rows)
+    market[0] = 0.0
+    own = 0.25 * market + drift + 0.0045 * random.standard_t(5, rows)
+    own[0] = 0.0
+    returns = pd.Series(own, index=index, name="return")
+    equity = 1_000_000.0 * (1.0 + returns).cumprod().rename("equity")
+    held = np.repeat(random.choice([-0.1, 0.0, 0.1, 0.2], (rows // 21 + 1, len(symbols))), 21, axis=0)[:rows]
+    held[0] = 0.0
+    traded = np.argwhere(np.vstack([np.zeros(len(symbols)), np.diff(held, axis=0)]) != 0.0)
+    changed = np.vstack([np.zeros(len(symbols)), np.diff(held, axis=0)])[traded[:, 0], traded[:, 1]]
+    value = np.abs(changed) * equity.to_numpy()[traded[:, 0]]
+    orders = pd.DataFrame(
+        {
+            "session": index[traded[:, 0]],
+            "symbol": [symbols[column] for column in traded[:, 1]],
+            "side": np.where(changed < 0, "sell", "buy"),
+            "shares": np.floor(value / 50.0),
+            "price": 50.0,
+            "value": value,
+            "commission": value * 1e-4,
+            "spread": value * 1e-4,
+            "impact": value * 2e-4,
+            "participation": 0.01,
+        }
+    )
+    by_session = orders.groupby("session")[["commission", "spread", "impact"]].sum().reindex(index).fillna(0.0)
+    costs = by_session.assign(borrow=np.maximum(-held, 0.0).sum(axis=1) * equity.to_numpy() * 0.005 / 252)
+    count = 40
+    entry, sessions = random.integers(0, rows - 60, count), random.integers(3, 50, count)
+    profit = random.normal(900.0, 6_000.0, count).round(2)
+    trades = pd.DataFrame(
+        {
+            "symbol": [symbols[number % len(symbols)] for number in range(count)],
+            "side": np.where(np.arange(count) % 3 == 0, "short", "long"),
+            "entry": index[entry],
+            "exit": index[entry + sessions],
+            "entry_price": 50.0,
+            "exit_price": 50.0 + profit / 2_000.0,
+            "pnl": profit,
+            "return": profit / 100_000.0,
+            "sessions": sessions,
+            "open": np.arange(count) == count - 1,
+        }
+    ).sort_values(["entry", "symbol"], ignore_index=True)
+    grid = [{"fast": fast, "slow": slow} for fast in (10, 20, 50) for slow in (100, 150, 200)]
+    picked = [4, 4, 1, 4, 5, 5, 8, 4]
+    test_scores = [0.9, 1.4, -0.5, 1.1, 0.3, 1.7, 0.6, 0.8]
+    train_scores = [1.5, 1.3, 1.1, 0.9, 1.2, 1.4, 1.6, 1.3]
+    folds = pd.DataFrame(
+        {
+            "fold": range(1, 9),
+            "train_start": [pd.Timestamp(f"{year - 3}-01-02") for year in range(2016, 2024)],
+            "train_end": [pd.Timestamp(f"{year - 1}-12-20") for year in range(2016, 2024)],
+            "test_start": [index[index.year == year][0] for year in range(2016, 2024)],
+            "test_end": [index[index.year == year][-1] for year in range(2016, 2024)],
+            "train_score": train_scores,
+            "test_score": test_scores,
+            "params": [grid[cell] for cell in picked],
+        }
+    )
+    cells = pd.DataFrame(grid).assign(
+        train_score=[0.6, 0.9, 0.7, 0.8, 1.3, 1.1, 0.4, 0.7, 1.0],
+        test_score=[0.1, 0.6, 0.4, 0.5, 0.9, 0.7, -0.2, 0.3, 0.8],
+        chosen=[picked.count(cell) for cell in range(9)],
+    )
+    cell_returns = pd.DataFrame({cell: own + random.normal(0.0, 0.001, rows) for cell in range(9)}, index=index)
+    made = WalkForward(
+        strategy=strategy,
+        question="Does holding what trades above its slow average pay, after costs?",
+        market="sample",
+        folds=folds,
+        cells=cells,
+        cell_returns=cell_returns,
+        simulation=Simulation(
+            returns=returns,
+            equity=equity,
+            positions=pd.DataFrame(held, index=index, columns=symbols),
+            costs=costs,
+            orders=orders,
+            trades=trades,
+            cash=1_000_000.0,
+            market="sample",
+        ),
+        benchmark=pd.Series(market, index=index, name="benchmark"),
+        in_sample={"sharpe": 1.29, "sortino": 1.95, "calmar": 1.02, "omega": 1.24, "cagr": 0.121, "volatility": 0.094,
+                   "total_return": 0.41, "max_drawdown": -0.119, "max_drawdown_sessions": 201.0, "skew": -0.11,
+                   "kurtosis": 6.2, "sessions": 756.0},
+        out_of_sample={"sharpe": 0.87, "sortino": 1.31, "calmar": 0.64, "omega": 1.16, "cagr": 0.082,
+                       "volatility": 0.096, "total_return": 0.88, "max_drawdown": -0.128,
+                       "max_drawdown_sessions": 318.0, "win_rate": 0.54, "profit_factor": 1.37, "trades": 39.0,
+                       "turnover": 4.2, "exposure": 0.71, "alpha": 0.061, "beta": 0.24, "cost_per_year": 0.0031,
+                       "skew": -0.18, "kurtosis": 6.4, "sessions": 2012.0, "crowded_orders": 0.0},
+        intervals={"sharpe": (0.18, 1.55), "cagr": (0.012, 0.158), "volatility": (0.089, 0.104),
+                   "max_drawdown": (-0.214, -0.081)},
+        params={"fast": 20, "slow": 150},
+        select_by="sharpe",
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def walk_forward_of() -> Callable[..., WalkForward]:
+    """The maker of walk-forwards by hand."""
+    return make_walk_forward
+
+
+@pytest.fixture(scope="session")
+def walk_forward_made() -> WalkForward:
+    """One walk-forward by hand, shared because it is frozen."""
+    return make_walk_forward()
