@@ -61,8 +61,13 @@ def commission(costs: CostParams) -> Callable[[Fills], Array]:
         return ib_fixed
     if costs.schedule == "ib_tiered":
         return ib_tiered
-    rate = costs.proportional_bps / 1e4 if costs.schedule == "proportional" else 0.0
+    rate = proportional_rate(costs)
     return lambda fills: fills.value * rate
+
+
+def proportional_rate(costs: CostParams) -> float:
+    """Return the commission as a share of the value, zero under a schedule that is not proportional."""
+    return costs.proportional_bps / 1e4 if costs.schedule == "proportional" else 0.0
 
 
 def half_spread(costs: CostParams) -> float:

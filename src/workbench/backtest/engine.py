@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 VOLATILITY_SESSIONS = 63
-# A pass that moves the final equity by less than this share of it has settled: exactly for a result, roughly for
-# the cells of a grid, which are only ranked.
+# Settled when what all orders were charged is off by less than this share of the start capital: exactly for a result,
+# roughly for the cells of a grid, which are only ranked.
 SETTLED, SETTLED_CELLS = 1e-9, 1e-5
 MAX_PASSES = 25
 # Columns (symbols × cells) a vectorbt call: more cost memory, fewer cost time.
@@ -135,34 +135,35 @@ def _settle(
     targets = [_targets(cell.to_numpy(dtype=float), tape, portfolio) for cell in cells]
     size = np.hstack(targets)
     shape, count = size.shape, len(cells)
-    fixed_fees = np.zeros(shape)
-    slippage = np.full(shape, cost_model.half_spread(costs))
-    needs_passes = costs.schedule in ("ib_fixed", "ib_tiered") or costs.impact > 0.0
-    proportional = costs.proportional_bps / 1e4 if costs.schedule == "proportional" else 0.0
-    before = np.full(count, np.nan)
+    price, close = np.tile(tape.price, count), np.tile(tape.close, count)
+    granularity = _granularity(size, tape, count, portfolio)
+    half, proportional = cost_model.half_spread(costs), cost_model.proportional_rate(costs)
+    fixed_fees, slippage = np.zeros(shape), np.full(shape, half)
     for _ in range(MAX_PASSES):
         made = _vectorbt(
             size,
-            np.tile(tape.price, count),
-            np.tile(tape.close, count),
+            price,
+            close,
             count,
             portfolio,
             fees=proportional,
             fixed_fees=fixed_fees,
             slippage=slippage,
-            granularity=_granularity(size, tape, count, portfolio),
+            granularity=granularity,
         )
-        value = made.value().to_numpy(dtype=float).reshape(len(size), count)
         book = _book(made, tape, slippage, costs)
-        if not needs_passes or bool((np.abs(value[-1] / before - 1.0) < settled).all()):
-            return _Settled(made, value, book)
-        before = value[-1]
-        fixed_fees = np.zeros(shape)
-        fixed_fees[book.row, book.column] = _commissions(book, tape, costs, count)
-        slippage = np.full(shape, cost_model.half_spread(costs))
+        # What these orders really cost, against what they were charged.
+        fee = _commissions(book, tape, costs, count)
         volatility = tape.daily_volatility[book.row, book.column % tape.price.shape[1]]
-        slippage[book.row, book.column] += cost_model.impact(costs, book.participation, volatility)
-    return _Settled(made, value, book)
+        lost = cost_model.impact(costs, book.participation, volatility)
+        off = np.abs(fee - fixed_fees[book.row, book.column]) + np.abs(lost * book.value - book.impact)
+        cell_off = np.bincount(book.column // tape.price.shape[1], weights=off, minlength=count)
+        if bool((cell_off < settled * portfolio.cash).all()):
+            break
+        fixed_fees, slippage = np.zeros(shape), np.full(shape, half)
+        fixed_fees[book.row, book.column] = fee
+        slippage[book.row, book.column] += lost
+    return _Settled(made, made.value().to_numpy(dtype=float).reshape(len(size), count), book)
 
 
 def _vectorbt(
@@ -195,6 +196,8 @@ def _vectorbt(
         group_by=groups,
         call_seq="auto",
         freq="1D",
+        max_orders=max(1, int(np.count_nonzero(~np.isnan(size)))),
+        max_logs=1,
     )
 
 

@@ -43,7 +43,7 @@ def walk_forward(
     warm_up = max(settings.walk_forward.warm_up_sessions, *(strategy.lookback for _, strategy in candidates))
     if warm_up >= len(bars):
         raise InputRefused(
-            f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the longest lookback of the grid) "
+            f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the grid's longest lookback) "
             f"is longer than the data ({len(bars)}); shorten it or read more"
         )
     steps = [_shifted(fold, warm_up) for fold in folds(len(bars) - warm_up, settings.walk_forward)]
