@@ -1,0 +1,61 @@
+"""From rows to date × symbol frames, fast: each value is put into its cell once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+
+from workbench.data.adjust import Matrix
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Columns of a long table as matrices that share rows (times) and columns (symbols); NaN where no row was."""
+
+    times: npt.NDArray[np.datetime64]
+    symbols: tuple[str, ...]
+    fields: dict[str, Matrix]
+    utc: bool
+
+    def frame(self, values: Matrix) -> pd.DataFrame:
+        """Return a matrix of the panel's shape as a frame."""
+        return pd.DataFrame(values, index=self.index, columns=list(self.symbols), copy=False)
+
+    @property
+    def index(self) -> pd.DatetimeIndex:
+        """The times: session dates without a zone, or moments in UTC."""
+        index = pd.DatetimeIndex(self.times.astype("datetime64[ns]"))
+        return index.tz_localize("UTC") if self.utc else index
+
+
+def panel(rows: pl.DataFrame, time: str, symbol: str, symbols: Sequence[str] | None, fields: Sequence[str]) -> Panel:
+    """Return the rows, sorted by time and one per (time, symbol), as a panel.
+
+    >>> panel(rows, "session", "symbol", ["TEC01", "FIN01"], ["close"]).fields["close"]
+    # sessions × 2
+    """
+    names = tuple(dict.fromkeys(symbols)) if symbols is not None else tuple(rows[symbol].unique().sort())
+    stamps = rows[time].to_numpy()
+    starts = np.flatnonzero(np.r_[True, stamps[1:] != stamps[:-1]]) if len(stamps) else np.array([], dtype=np.int64)
+    row = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(stamps)]))
+    column = rows[symbol].cast(pl.Enum(list(names))).to_physical().to_numpy()
+    # Flat positions once; a full, ordered table needs no scatter at all.
+    cell = row * len(names) + column
+    size = len(starts) * len(names)
+    full = len(cell) == size and bool((cell == np.arange(size)).all())
+    matrices = {}
+    for name in fields:
+        values = rows[name].to_numpy()
+        if full:
+            flat = values.copy() if not values.flags.writeable else values
+        else:
+            flat = np.full(size, np.nan)
+            flat[cell] = values
+        matrices[name] = flat.reshape(len(starts), len(names))
+    utc = isinstance(rows.schema[time], pl.Datetime)
+    return Panel(stamps[starts], names, matrices, utc)

@@ -1,0 +1,277 @@
+"""Validate and publish: what waits in staging is checked, the sound rows enter the lake, the others go to quarantine.
+
+>>> reports = validate_staged(lake)
+>>> require_published(reports)         # raises BatchRefused when a batch was refused whole
+>>> overview(reports)                  # one row a batch, for the notebook
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from workbench.data import evidence
+from workbench.data.datasets import DATASETS, Dataset, dataset
+from workbench.data.lake import WAIT_SECONDS, Lake
+from workbench.data.rules import DUPLICATE, Bounds, Outcome, examine, rules
+from workbench.data.staging import Staged, waiting
+from workbench.data.table import locked
+from workbench.errors import BatchRefused, InputRefused
+from workbench.sessions import Calendar
+
+# Splits and dividends explain jumps in prices, so they are published first.
+ORDER = ("symbols", "actions", *(name for name in DATASETS if name not in ("symbols", "actions")))
+# A bar's predecessor is looked for this far back: long enough for a halt, short enough to read fast.
+DAYS_BEFORE = 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a report: a rule, what Great Expectations was asked, and how many rows broke it."""
+
+    rule: str
+    expectation: str
+    column: str
+    broken: int
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one batch. ``refused`` says why nothing of it was published, and is None where something was."""
+
+    dataset: str
+    market: str
+    source: str
+    batch: str
+    rows: int
+    published: int
+    unchanged: int
+    quarantined: Mapping[str, int]
+    refused: str | None
+    version_before: int | None
+    version_after: int | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row of the batch is in the lake."""
+        return self.refused is None and not self.quarantined
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the checks as a table, the broken ones first."""
+        frame = pd.DataFrame([asdict(check) for check in self.checks])
+        return frame.sort_values("broken", ascending=False, kind="stable", ignore_index=True)
+
+    def to_json(self) -> str:
+        """Return the whole report as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def validate_staged(
+    lake: Lake,
+    staged_root: Path | None = None,
+    *,
+    now: datetime | None = None,
+    calendar: Calendar | None = None,
+    bounds: Bounds | None = None,
+    wait_seconds: float = WAIT_SECONDS,
+) -> list[Report]:
+    """Check every batch that waits, publish what is sound, and return one report a batch; nothing waits: no reports.
+
+    A batch leaves staging only when its rows are in the lake and in quarantine, so that a validation that was stopped
+    can simply run again. A refused batch is moved to staged/<market>/refused/ with its report.
+    """
+    root, now = staged_root or lake.staged_root, now or datetime.now(UTC)
+    if now.tzinfo is None:
+        raise InputRefused(f"validation: now {now} has no time zone; pass datetime.now(UTC)")
+    audit = _Audit(lake, now.astimezone(UTC), calendar or Calendar(), bounds or Bounds())
+    reports = []
+    busy = "validation: process {holder} is validating the same batches"
+    with locked(root / lake.market / "_validate.lock", busy, wait_seconds):
+        batches = sorted(waiting(lake.market, root), key=lambda staged: ORDER.index(staged.dataset))
+        audit.staged_prices = [staged for staged in batches if staged.dataset == "prices_daily"]
+        for staged in batches:
+            report = audit.settle(staged)
+            if report.refused is None:
+                staged.done()
+            else:
+                staged.set_aside(report.to_json())
+            reports.append(report)
+    return reports
+
+
+def require_published(reports: Sequence[Report]) -> None:
+    """Raise BatchRefused, with every reason, when a batch was refused whole."""
+    refused = [report for report in reports if report.refused is not None]
+    if refused:
+        where = f"kept in staged/{refused[0].market}/refused/ with the report"
+        raise BatchRefused("; ".join(str(report.refused) for report in refused) + f"; {where}")
+
+
+def overview(reports: Sequence[Report]) -> pd.DataFrame:
+    """Return one row a batch: what was published, what was kept out and why."""
+    columns = ("dataset", "source", "rows", "published", "unchanged", "refused", "version_before", "version_after")
+    return pd.DataFrame(
+        [
+            {column: getattr(report, column) for column in columns}
+            | {"quarantined": ", ".join(f"{rule} {count}" for rule, count in report.quarantined.items())}
+            for report in reports
+        ],
+        columns=[*columns[:5], "quarantined", *columns[5:]],
+    )
+
+
+def require_fresh(
+    lake: Lake, name: str, now: datetime, max_age_sessions: int | None, calendar: Calendar | None = None
+) -> None:
+    """Raise StaleData when too many sessions have closed since the newest row; None allows any age."""
+    if max_age_sessions is not None:
+        (calendar or Calendar()).require_fresh(lake.newest(name), now, max_age_sessions, f"{lake.market} {name}")
+
+
+class _Audit:
+    """One run of validation: the lake it publishes to, and what its rules need to know."""
+
+    def __init__(self, lake: Lake, now: datetime, calendar: Calendar, bounds: Bounds) -> None:
+        self.lake, self.now, self.calendar, self.bounds = lake, now, calendar, bounds
+        self.staged_prices: list[Staged] = []
+
+    def settle(self, staged: Staged) -> Report:
+        """Examine one batch, then publish its sound rows or refuse it whole.
+
+        1. Rules on rows and on duplicate keys: Great Expectations.
+        2. Rules on the batch: too much is broken, off the calendar, or missing.
+        3. Publish the sound rows; a contradiction with what is stored refuses the batch.
+        4. Put the broken rows into quarantine.
+        """
+        contract, rows = dataset(staged.dataset), staged.rows()
+        before = self.lake.versions().get(contract.name)
+        outcomes = examine(contract, rules(contract, self.bounds), self._with_evidence(contract, rows))
+        broken = _broken_rows(outcomes, len(rows))
+        bad = broken.filter(pl.col("rule") != "")
+        refused = self._reason_to_refuse(contract, staged, rows, outcomes, len(bad))
+        published = unchanged = 0
+        after = before
+        if refused is None:
+            sound = rows.filter(broken["rule"] == "")
+            try:
+                done = self.lake.publish(contract.name, sound)
+            except BatchRefused as contradiction:
+                refused = str(contradiction)
+            else:
+                published, unchanged, after = done.added + done.corrected, done.unchanged, done.version
+        if refused is None and len(bad):
+            kept = rows.with_columns(broken["rule"]).filter(pl.col("rule") != "")
+            self.lake.add_to_quarantine(
+                contract.name, kept.with_columns(batch=pl.lit(staged.digest), quarantined_at=pl.lit(self.now))
+            )
+        return Report(
+            dataset=contract.name,
+            market=self.lake.market,
+            source=staged.source,
+            batch=staged.digest,
+            rows=len(rows),
+            published=published,
+            unchanged=unchanged,
+            quarantined=_counts(bad) if refused is None else {},
+            refused=refused,
+            version_before=before,
+            version_after=after,
+            checks=tuple(_check(outcome) for outcome in outcomes),
+        )
+
+    def _with_evidence(self, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+        rows = evidence.with_known_ahead(rows, self.now)
+        if contract.name == "macro":
+            return evidence.with_period_lag(contract, rows)
+        if contract.name == "actions":
+            rows = evidence.with_session(contract, rows, self.calendar)
+            stored = self.lake.around("prices_daily", rows, DAYS_BEFORE)
+            prices = [batch.rows().select(stored.columns) for batch in self.staged_prices]
+            return evidence.with_dividend_share(rows, pl.concat([stored, *prices]))
+        if "close" in contract.columns:
+            rows = evidence.with_session(contract, rows, self.calendar)
+            stored = self.lake.around(contract.name, rows, DAYS_BEFORE)
+            return evidence.with_jump(contract, rows, stored, self._actions(), self.bounds.jump)
+        return rows
+
+    def _actions(self) -> pl.DataFrame:
+        if "actions" not in self.lake.versions():
+            return pl.DataFrame(schema=dataset("actions").schema)
+        return self.lake.read("actions")
+
+    def _reason_to_refuse(
+        self, contract: Dataset, staged: Staged, rows: pl.DataFrame, outcomes: Sequence[Outcome], broken: int
+    ) -> str | None:
+        head = f"{contract.name}: batch {staged.digest[:12]} of source '{staged.source}'"
+        by_rule = {
+            name: {row for o in outcomes if o.rule.name == name for row in o.broken} for name in _names(outcomes)
+        }
+        if by_rule[DUPLICATE]:
+            row = min(by_rule[DUPLICATE])
+            who = " ".join(str(rows[column][row]) for column in contract.key)
+            return (
+                f"{head} holds {who} twice with the same known_at ({len(by_rule[DUPLICATE])} such rows); "
+                "keep one row per key and known_at"
+            )
+        off = len(by_rule.get("no_session", ()))
+        if off > max(self.bounds.off_calendar_share * len(rows), self.bounds.broken_rows):
+            return (
+                f"{head}: {off} of {len(rows)} rows are on no session of {self.calendar.exchange}, more than "
+                f"{self.bounds.off_calendar_share:.0%}; is it of another exchange or time zone?"
+            )
+        if broken > max(self.bounds.broken_share * len(rows), self.bounds.broken_rows) or broken == len(rows):
+            most = max(by_rule, key=lambda name: len(by_rule[name]))
+            return (
+                f"{head}: {broken} of {len(rows)} rows break a rule, more than {self.bounds.broken_share:.0%}, "
+                f"most of them '{most}'; ask the source again"
+            )
+        return self._thin(contract, staged, rows, head)
+
+    def _thin(self, contract: Dataset, staged: Staged, rows: pl.DataFrame, head: str) -> str | None:
+        """Return why a newer session that lacks most of its source's symbols is refused."""
+        if "close" not in contract.columns or contract.name not in self.lake.versions():
+            return None
+        newest, day = self.lake.newest(contract.name), pl.col(contract.time).cast(pl.Date)
+        stored = self.lake.read(contract.name, start=newest).filter(pl.col("source") == staged.source)
+        last = rows[contract.time].cast(pl.Date).max()
+        had, has = (frame[contract.symbol].n_unique() for frame in (stored, rows.filter(day == last)))
+        if not isinstance(last, date) or last <= newest or has >= self.bounds.coverage * had:
+            return None
+        return (
+            f"{head} has {has} symbols on {last}, the source's session of {newest} has {had}; less than "
+            f"{self.bounds.coverage:.0%} looks cut short: ask for all symbols again"
+        )
+
+
+def _names(outcomes: Sequence[Outcome]) -> list[str]:
+    return list(dict.fromkeys(outcome.rule.name for outcome in outcomes))
+
+
+def _broken_rows(outcomes: Sequence[Outcome], count: int) -> pl.DataFrame:
+    """Return one row a row of the batch, with the names of the rules that it breaks, or an empty text."""
+    pairs = [
+        (row, outcome.rule.name) for outcome in outcomes if outcome.rule.name != DUPLICATE for row in outcome.broken
+    ]
+    found = pl.DataFrame(pairs, schema={"row": pl.Int64, "rule": pl.String}, orient="row").unique(maintain_order=True)
+    named = found.group_by("row", maintain_order=True).agg(pl.col("rule").str.join(","))
+    every = pl.DataFrame({"row": pl.int_range(count, eager=True)})
+    return every.join(named, on="row", how="left", maintain_order="left").with_columns(pl.col("rule").fill_null(""))
+
+
+def _counts(bad: pl.DataFrame) -> dict[str, int]:
+    each = bad.select(pl.col("rule").str.split(",").explode().value_counts(sort=True)).unnest("rule")
+    return dict(each.iter_rows())
+
+
+def _check(outcome: Outcome) -> Check:
+    rule, broken = outcome.rule, len(outcome.broken)
+    return Check(rule.name, rule.expectation, ", ".join(rule.columns), broken, broken == 0, rule.reason)

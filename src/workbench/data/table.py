@@ -1,0 +1,403 @@
+"""One Delta table on disk: its versions, the files of each version, and how a new version is committed.
+
+A reader sees a whole version or none: data files are written and flushed first, under names that are digests of their
+bytes, and one commit of Delta's log then makes them visible. Each commit also records how many rows and files the table
+holds from then on, so a log that lost a part is found out instead of giving a short answer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged
+
+Moment = date | datetime
+
+# Old versions stay readable for ever: Delta's own cleaning is switched off, and nothing here vacuums.
+KEEP_EVERYTHING = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+ROW_GROUP = 50_000
+LOCK, HEAD, LOG = "_publish.lock", "_published.json", "_delta_log"
+
+# Path, size and mtime of the files whose bytes this process has compared with their digest.
+_verified: set[tuple[str, int, int]] = set()
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a table, with what Delta's log says about it."""
+
+    path: Path
+    size: int
+    rows: int
+    first: Moment | None  # event times
+    last: Moment | None
+    known_first: datetime | None
+    known_last: datetime | None
+    revised: bool  # holds a later fact about a key that was known before
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table: its files in order of their first event time."""
+
+    version: int
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the files hold, superseded ones included."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def last(self) -> Moment | None:
+        """The newest event time."""
+        return max((file.last for file in self.files if file.last is not None), default=None)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of the content: the files' names are digests of their bytes."""
+        names = sorted(f"{file.path.name} {file.size}" for file in self.files)
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+class Table:
+    """A Delta table in a folder. ``time`` is the column with the event time, whose bounds prune files at a read."""
+
+    def __init__(self, folder: Path, name: str, schema: Mapping[str, Any], time: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.schema = dict(schema)
+        self.time = time
+        self._snapshots: dict[int, Snapshot] = {}
+
+    def exists(self) -> bool:
+        """Return whether anything was ever published here."""
+        return (self.folder / HEAD).exists() or any(self._logged())
+
+    def version(self) -> int:
+        """Return the number of the newest version."""
+        promised = self._promised()
+        newest = max(self._logged(), default=-1)
+        if newest < promised:
+            raise self._damaged(self._log_file(promised), f"is missing, but version {promised} was published")
+        return newest
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """Return a version's files, the newest version's unless told."""
+        newest = self.version()
+        wanted = newest if version is None else version
+        if not 0 <= wanted <= newest:
+            raise InputRefused(f"{self.name}: no version {wanted}; there are 0 to {newest}")
+        if wanted not in self._snapshots:
+            self._snapshots[wanted] = self._load(wanted)
+        return self._snapshots[wanted]
+
+    def paths(self, files: Sequence[DataFile]) -> list[Path]:
+        """Return the files' paths after making sure that each is there with the bytes that were published."""
+        unread = [file for file in files if self._seen(file) not in _verified]
+        if unread:
+            with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+                _verified.update(pool.map(self._verify, unread))
+        return [file.path for file in files]
+
+    def verify(self) -> int:
+        """Read every file of every version again and return how many are sound; raise on the first that is not."""
+        versions = range(self.version() + 1)
+        files = {file.path: file for version in versions for file in self.snapshot(version).files}
+        for file in files.values():
+            self._verify(file)
+        return len(files)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return what each version did, the oldest first."""
+        return [
+            {"version": version, "moment": _moment(info["timestamp"]), **info["workbench"]}
+            for version in range(self.version() + 1)
+            for info in (self._info(version),)
+        ]
+
+    @contextmanager
+    def lock(self, wait_seconds: float) -> Iterator[None]:
+        """Hold the table for writing; the kernel lets go of it when the process ends, however it ends."""
+        with locked(self.folder / LOCK, f"{self.name}: process {{holder}} is publishing", wait_seconds):
+            with writing(self.folder):
+                for leftover in self.folder.glob(".*.tmp"):  # of a publish that was killed
+                    leftover.unlink(missing_ok=True)
+            yield
+
+    def commit(
+        self, parts: Sequence[pl.DataFrame], note: Mapping[str, Any], replaced: Sequence[DataFile] = ()
+    ) -> Snapshot:
+        """Write the parts as files and make them visible at once, instead of ``replaced``; hold the lock for it."""
+        before = self.snapshot().files if self.exists() else ()
+        gone = {file.path for file in replaced}
+        with writing(self.folder):
+            files = [self._write(part) for part in parts]
+            flush(self.folder)
+            kept = [file for file in before if file.path not in gone]
+            totals = {"files": len(kept) + len(files), "rows": sum(file.rows for file in (*kept, *files))}
+            own = {**note, "adds": len(files), "removes": len(gone), **totals}
+            self._append_to_log(files, replaced, CommitProperties({"workbench": own}, max_commit_retries=0))
+            version = max(self._logged())
+            flush(self._log_file(version))
+            flush(self.folder / LOG)
+            write_atomically(self.folder / HEAD, json.dumps({"version": version}).encode())
+        return self.snapshot(version)
+
+    def _append_to_log(
+        self, files: Sequence[DataFile], replaced: Sequence[DataFile], properties: CommitProperties
+    ) -> None:
+        changes = not replaced
+        adds = [AddAction(file.path.name, file.size, {}, _now_ms(), changes, _stats(file, self.time)) for file in files]
+        schema = DeltaSchema.from_arrow(
+            pl.DataFrame(schema=self.schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+        )
+        hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+        if not self.exists():
+            create_table_with_add_actions(
+                str(self.folder),
+                schema,
+                adds,
+                name=self.name,
+                configuration=KEEP_EVERYTHING,
+                commit_properties=properties,
+                post_commithook_properties=hooks,
+            )
+            return
+        removes = [RemoveAction(file.path.name, changes, _now_ms(), file.size) for file in replaced]
+        DeltaTable(str(self.folder)).create_write_transaction(
+            [*adds, *removes], "append", schema, commit_properties=properties, post_commithook_properties=hooks
+        )
+
+    def _write(self, rows: pl.DataFrame) -> DataFile:
+        buffer = io.BytesIO()
+        rows.write_parquet(buffer, compression="lz4", row_group_size=ROW_GROUP)
+        content = buffer.getvalue()
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()}.parquet"
+        write_atomically(path, content)
+        known, times = rows["known_at"], rows[self.time]
+        bounds: dict[str, Any] = {"first": times.min(), "last": times.max()}
+        bounds |= {"known_first": known.min(), "known_last": known.max()}
+        revised = "revision" in rows.columns and bool((rows["revision"] > 0).any())
+        return DataFile(path, len(content), len(rows), revised=revised, **bounds)
+
+    def _load(self, version: int) -> Snapshot:
+        info = self._info(version)
+        try:
+            actions = DeltaTable(str(self.folder), version=version).get_add_actions(flatten=True)
+            listed = pl.DataFrame(actions)
+        except (DeltaError, OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise self._diagnosed(version) from error
+        expected = info["workbench"]
+        if len(listed) != expected["files"] or listed["num_records"].sum() != expected["rows"]:
+            raise self._diagnosed(version)
+        columns = set(listed.columns)
+        files = [
+            DataFile(
+                path=self.folder / row["path"],
+                size=row["size_bytes"],
+                rows=row["num_records"],
+                first=row.get(f"min.{self.time}"),
+                last=row.get(f"max.{self.time}"),
+                known_first=row.get("min.known_at"),
+                known_last=row.get("max.known_at"),
+                revised="max.revision" in columns and bool(row["max.revision"]),
+            )
+            for row in listed.iter_rows(named=True)
+        ]
+        files.sort(key=lambda file: (file.first, file.last, file.path.name))
+        return Snapshot(version, tuple(files))
+
+    def _info(self, version: int) -> dict[str, Any]:
+        path = self._log_file(version)
+        try:
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+        except FileNotFoundError as error:
+            raise self._damaged(path, "is missing") from error
+        except (ValueError, OSError) as error:
+            raise self._damaged(path, "cannot be read") from error
+        info = next((line["commitInfo"] for line in lines if "commitInfo" in line), None)
+        if info is None:
+            raise self._damaged(path, "is cut short")
+        if "workbench" not in info:
+            raise self._damaged(path, f"was written by another program ({info.get('operation', 'unknown')})")
+        told = info["workbench"]
+        if (sum("add" in line for line in lines), sum("remove" in line for line in lines)) != (
+            told["adds"],
+            told["removes"],
+        ):
+            raise self._damaged(path, "is cut short")
+        return dict(info)
+
+    def _diagnosed(self, version: int) -> LakeDamaged:
+        """Return the error that names the first log file that is missing or broken, or else the whole log."""
+        for each in range(version + 1):
+            try:
+                self._info(each)
+            except LakeDamaged as damage:
+                return damage
+        return self._damaged(self.folder / LOG, f"does not give version {version}: a checkpoint in it is broken")
+
+    def _promised(self) -> int:
+        path = self.folder / HEAD
+        try:
+            return int(json.loads(path.read_text())["version"])
+        except FileNotFoundError:
+            return -1
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise self._damaged(path, "cannot be read") from error
+
+    def _logged(self) -> Iterator[int]:
+        try:
+            names = [path.name for path in (self.folder / LOG).iterdir()]
+        except FileNotFoundError:
+            return iter(())
+        return (int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json") and name[:20].isdigit())
+
+    def _log_file(self, version: int) -> Path:
+        return self.folder / LOG / f"{version:020}.json"
+
+    def _seen(self, file: DataFile) -> tuple[str, int, int]:
+        try:
+            found = file.path.stat()
+        except FileNotFoundError as error:
+            raise self._damaged(file.path, "is missing") from error
+        if found.st_size != file.size:
+            raise self._damaged(file.path, f"has {found.st_size} bytes instead of {file.size}")
+        return str(file.path), found.st_size, found.st_mtime_ns
+
+    def _verify(self, file: DataFile) -> tuple[str, int, int]:
+        seen = self._seen(file)
+        with file.path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != file.path.stem:
+            raise self._damaged(file.path, "holds other bytes than were published")
+        return seen
+
+    def unreadable(self, error: Exception) -> LakeDamaged:
+        """Return the error for files that Parquet cannot read although their bytes are the published ones."""
+        return self._damaged(self.folder, f"cannot be read ({str(error).splitlines()[0]})")
+
+    def _damaged(self, path: Path, what: str) -> LakeDamaged:
+        return LakeDamaged(
+            f"{self.name}: {path} {what}; restore it from a backup, "
+            f"or delete the folder {self.folder} and ingest again: make data"
+        )
+
+
+@contextmanager
+def locked(path: Path, busy: str, wait_seconds: float) -> Iterator[None]:
+    """Hold an exclusive lock on a file, or say after ``wait_seconds`` which process holds it."""
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
+                    raise AlreadyRunning(
+                        f"{busy.format(holder=holder)}; wait for it or stop it (lock: {path})"
+                    ) from error
+                time.sleep(0.02)
+        with writing(path):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full, read-only or forbidden disk into CannotWrite."""
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error.strerror or str(error)) from error
+    except DeltaError as error:
+        code = re.search(r"os error (\d+)|code: (\d+)", str(error))
+        if code is None:
+            raise
+        raise _cannot_write(path, os.strerror(int(code[1] or code[2]))) from error
+
+
+def _cannot_write(path: Path, reason: str) -> CannotWrite:
+    return CannotWrite(
+        f"cannot write to {path}: {reason}; free space or fix the permissions and run again, nothing is half-written"
+    )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole, on disk, or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file's, or a folder's, entries are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _stats(file: DataFile, time: str) -> str:
+    low = {time: _iso(file.first), "known_at": _iso(file.known_first), "revision": 0}
+    high = {time: _iso(file.last), "known_at": _iso(file.known_last), "revision": int(file.revised)}
+    return json.dumps({"numRecords": file.rows, "minValues": _known(low), "maxValues": _known(high)})
+
+
+def _known(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: value for column, value in bounds.items() if value is not None}
+
+
+def _iso(value: Moment | None) -> str | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if value is None else value.isoformat()
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
