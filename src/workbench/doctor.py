@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def _runs(paths: Paths) -> Finding:
     if not store.is_file():
         return Finding("runs", "none yet: make backtest")
     try:
-        with sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5) as connection:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5)) as connection:
             count = connection.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()[0]
     except sqlite3.Error as error:
         return Finding("runs", f"mlruns/mlflow.db: {error}", "stop what holds it, or restore it from a backup")

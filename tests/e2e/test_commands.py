@@ -1,0 +1,155 @@
+"""The commands a user types, on a copy of this checkout with a small market."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+def one_line(done, code: int) -> str:
+    """The error of a refused command: exactly one line, on stderr, with its exit code."""
+    assert done.returncode == code, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def runs_in(clone) -> int:
+    with closing(sqlite3.connect(clone.root / "mlruns" / "mlflow.db")) as connection:
+        query = "select count(*) from runs r join experiments e using (experiment_id) where e.name = 'backtest'"
+        return connection.execute(query).fetchone()[0]
+
+
+def test_backtest_ranks_three_strategies_and_leaves_tear_sheets_and_runs(backtested):
+    clone, done = backtested
+    for name in ("sma_cross", "xs_momentum", "mean_reversion"):
+        assert name in done.stdout
+    assert "Out of sample, after costs" in done.stdout
+    assert "sample market" in done.stdout
+    sheets = [line.split()[-1] for line in done.stdout.splitlines() if line.strip().startswith("tear sheet")]
+    assert len(sheets) == 3
+    for sheet in sheets:
+        page = (clone.root / sheet).read_text()
+        assert "SAMPLE MARKET" in page
+        assert 'src="http' not in page
+    assert runs_in(clone) == 3
+
+
+def test_executed_notebooks_are_kept_with_their_outputs(backtested):
+    clone, _ = backtested
+    books = list((clone.root / "data" / "runs").glob("*/*/notebook.ipynb"))
+    names = {book.parent.name for book in books}
+    assert {"ingest", "validate", "features", "walk_forward-sma_cross", "compare", "report"} <= names
+    for book in books:
+        cells = json.loads(book.read_text())["cells"]
+        assert any(cell.get("outputs") for cell in cells), book
+
+
+def test_nothing_runs_again_when_nothing_changed(backtested):
+    clone, first = backtested
+    before = runs_in(clone)
+    again = clone.run("backtest")
+    assert again.returncode == 0, again.stderr
+    table = [line for line in first.stdout.splitlines() if "sma_cross" in line and "…" in line]
+    assert table
+    assert table[0] in again.stdout
+    assert runs_in(clone) == before
+
+
+def test_another_setting_runs_what_depends_on_it_and_no_more(backtested):
+    clone, _ = backtested
+    before = runs_in(clone)
+    done = clone.run("backtest", "--strategy", "sma_cross", "--set", "costs.spread_bps=7")
+    assert done.returncode == 0, done.stderr
+    assert runs_in(clone) == before + 1
+    newest = max((clone.root / "data" / "runs").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    steps = json.loads(newest.read_text())["steps"]
+    status = {step["id"]: step["status"] for step in steps}
+    assert status["ingest"] == status["validate"] == "reused"
+    assert status["walk_forward-sma_cross"] == "done"
+
+
+def test_a_new_strategy_runs_without_touching_another_file(backtested):
+    clone, _ = backtested
+    made = clone.run("new-strategy", "breakout")
+    assert made.returncode == 0, made.stderr
+    done = clone.run("backtest", "--strategy", "breakout")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "breakout" in done.stdout
+
+
+def test_the_report_is_one_page_that_says_sample(backtested):
+    clone, _ = backtested
+    done = clone.run("report")
+    assert done.returncode == 0, done.stderr
+    page = clone.root / done.stdout.strip().splitlines()[-1].removeprefix("report: ")
+    assert "SAMPLE MARKET" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["lake"], "prices_daily"),
+        (["validate"], "Audit of the lake"),
+        (["runs"], "backtest"),
+        (["doctor"], "All well"),
+        (["data"], "The lake"),
+    ],
+)
+def test_the_looking_commands_show_what_there_is(backtested, words, says):
+    clone, _ = backtested
+    done = clone.run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert says in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["backtest", "--strategy", "sma_crss"], 2, "Did you mean 'sma_cross'?"),
+        (["backtest", "--set", "costs.spred_bps=3"], 2, "unknown key 'costs.spred_bps'. Did you mean 'spread_bps'?"),
+        (["backtest", "--set", "data.start=2024-01-01", "--set", "data.end=2020-01-01"], 2, "swap them"),
+        (["run", "backtst"], 2, "Did you mean 'backtest'?"),
+        (["new-strategy", "Break Out"], 2, "use 3 to 41 lower-case letters"),
+        (["nonsense"], 2, "No such command"),
+        (["lake", "--set", "market=moon"], 2, "Input should be 'sample' or 'real'"),
+    ],
+)
+def test_wrong_input_is_one_line_before_anything_runs(backtested, words, code, says):
+    clone, _ = backtested
+    runs = sorted(path.name for path in (clone.root / "data" / "runs").iterdir())
+    assert says in one_line(clone.run(*words), code)
+    assert sorted(path.name for path in (clone.root / "data" / "runs").iterdir()) == runs
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("walk_forward.train_sessions=5000", "is longer than the data"),
+        ("data.benchmark=MKT01", "Did you mean 'MKT00'?"),
+        ("data.start=2040-01-01", "2040-01-01"),
+    ],
+)
+def test_a_failing_step_names_the_notebook_the_cell_and_the_reason(backtested, setting, says):
+    clone, _ = backtested
+    before = runs_in(clone)
+    done = clone.run("backtest", "--strategy", "sma_cross", "--set", setting)
+    line = one_line(done, 1)
+    assert says in line
+    assert "notebook.ipynb" in line
+    name = next(word for word in line.replace(",", " ").replace(":", " ").split() if word.endswith("notebook.ipynb"))
+    assert (clone.root / name).is_file()
+    with closing(sqlite3.connect(clone.root / "mlruns" / "mlflow.db")) as connection:
+        left = connection.execute("select count(*) from runs where status = 'RUNNING'").fetchone()[0]
+    assert left == 0
+    assert runs_in(clone) >= before
+
+
+def test_the_real_market_without_data_says_what_to_do(backtested):
+    clone, _ = backtested
+    line = one_line(clone.run("backtest", "--set", "market=real"), 1)
+    assert "real" in line

@@ -1,0 +1,44 @@
+import ast
+
+import pytest
+
+from workbench.errors import CannotWrite, InputRefused
+from workbench.params import Paths
+from workbench.scaffold import new_strategy
+
+
+def test_three_files_are_written_and_nothing_else(tmp_path):
+    files = new_strategy("breakout", Paths(tmp_path))
+    assert sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()) == [
+        "params/strategies/breakout.yaml",
+        "src/workbench/strategies/breakout.py",
+        "tests/strategies/test_breakout.py",
+    ]
+    assert len(files) == 3
+    for file in files:
+        if file.suffix == ".py":
+            ast.parse(file.read_text())
+            assert "$" not in file.read_text()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    paths = Paths(tmp_path)
+    new_strategy("breakout", paths)
+    mine = tmp_path / "src/workbench/strategies/breakout.py"
+    mine.write_text("# my idea\n")
+    with pytest.raises(InputRefused, match=r"strategies/breakout.py exists already"):
+        new_strategy("breakout", paths)
+    assert mine.read_text() == "# my idea\n"
+
+
+@pytest.mark.parametrize("name", ["", "Break", "2nd", "class", "a-b", "x" * 60, "../x"])
+def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
+    with pytest.raises(InputRefused, match="use 3 to 41 lower-case letters"):
+        new_strategy(name, Paths(tmp_path))
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
+    (tmp_path / "params").write_text("a file where a folder should be")
+    with pytest.raises(CannotWrite, match="nothing was written"):
+        new_strategy("breakout", Paths(tmp_path))
+    assert not list(tmp_path.rglob("*.py"))
