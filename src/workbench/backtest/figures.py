@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,23 +52,29 @@ STYLE: Mapping[str, str] = {
     "stamp": "#a65f00",
 }
 SERIES = ("#0b5cad", "#e07b00", "#00866c", "#b0519a", "#4a9fd8", "#c8501e", "#9a7d0a", "#5b6673")
+# On a coloured ground, the same by day and by night: one step off "paper" and "ink", which turn in dark mode.
+WHITE, BLACK = "#fefefe", "#1b2431"
 FAMILIES = ("Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 WIDTH = 9.0
 DPI = 180
 ROLLING_SESSIONS = 252
 YEAR = 252
+STEPS = [1, 2, 2.5, 5, 10]
 
 _DIVERGING = LinearSegmentedColormap.from_list(
     "loss_gain", ["#b5431a", "#dd8a63", "#f6d9c9", "#fbfbfa", "#cfe0f1", "#6fa3d4", "#0b5cad"]
 )
 _SVG = threading.Lock()
+_NAMES = {colour: name for name, colour in reversed(list(STYLE.items()))}
+_COLOURS = re.compile("|".join(_NAMES))
+_SURPLUS = re.compile(r"(?<=\.\d\d)\d+")
 
 
 def equity(wf: WalkForward) -> Figure:
     """Draw the out-of-sample growth of 1 on a log scale beside the benchmark; bands are the test windows."""
     own, other = _growth(wf)
     subtitle = f"Out of sample, after costs, growth of 1, log scale. Bands: the {len(wf.folds)} test windows"
-    figure, axes = _picture(f"{_title(wf)}: equity", subtitle, wf.market, height=4.3)
+    figure, axes = _picture(f"{_title(wf)}: equity", subtitle, wf.market, height=4.3, name=wf.strategy)
     _bands(axes, wf)
     days = _days(own.index)
     axes.plot(days, other.to_numpy(), color=STYLE["benchmark"], linewidth=1.1, zorder=3)
@@ -91,34 +98,37 @@ def drawdown(wf: WalkForward) -> Figure:
     own = wf.simulation.drawdown
     growth = (1.0 + wf.benchmark.fillna(0.0)).cumprod()
     other = growth / growth.cummax().clip(lower=1.0) - 1.0
-    figure, axes = _picture(
-        f"{_title(wf)}: drawdown", "Out of sample, loss from the highest equity so far; line: benchmark", wf.market, 3.3
-    )
+    subtitle = "Out of sample, loss from the highest equity so far; grey: the benchmark's"
+    figure, axes = _picture(f"{_title(wf)}: drawdown", subtitle, wf.market, 3.3)
     days = _days(own.index)
     _bands(axes, wf)
-    axes.plot(days, other.to_numpy(), color=STYLE["benchmark"], linewidth=0.9, zorder=3)
-    axes.fill_between(days, own.to_numpy(), 0.0, color=STYLE["loss"], alpha=0.28, linewidth=0, zorder=4)
-    axes.plot(days, own.to_numpy(), color=STYLE["loss"], linewidth=1.2, zorder=5)
+    axes.plot(days, other.to_numpy(), color=STYLE["faint"], linewidth=0.7, zorder=3)
+    axes.fill_between(days, own.to_numpy(), 0.0, color=STYLE["loss"], alpha=0.3, linewidth=0, zorder=4)
+    axes.plot(days, own.to_numpy(), color=STYLE["loss"], linewidth=1.1, zorder=5)
     low = min(float(own.min()), float(other.min()), -0.01)
-    axes.set_ylim(low * 1.12, 0.0)
+    axes.set_ylim(low * 1.1, 0.0)
     _percent_axis(axes, "y")
     _time_axis(axes, days)
-    for number, fall in enumerate(worst_drawdowns(wf, 3).itertuples(), start=1):
-        place = mdates.date2num(fall.lowest)
-        axes.plot([place], [fall.depth], "o", color=STYLE["loss"], markersize=4.5, zorder=6)
-        axes.annotate(
-            f"{number}  {_percent(fall.depth)}, {fall.sessions} sessions{'' if fall.recovered else ' so far'}",
-            (place, fall.depth),
-            xytext=(7, -3),
-            textcoords="offset points",
-            va="top",
-            fontsize=8,
-            color=STYLE["ink"],
+    worst = worst_drawdowns(wf, 3)
+    for number, fall in enumerate(_rows(worst), start=1):
+        place = float(mdates.date2num(_naive(fall.lowest)))
+        axes.plot([place], [fall.depth], "o", color=STYLE["loss"], markersize=10, clip_on=False, zorder=6)
+        axes.text(
+            place,
+            fall.depth,
+            str(number),
+            color=WHITE,
+            fontsize=7.5,
+            fontweight="bold",
+            ha="center",
+            va="center_baseline",
             fontfamily=_family(),
-            bbox={"facecolor": STYLE["paper"], "edgecolor": "none", "alpha": 0.8, "pad": 1.2},
             zorder=7,
         )
-    _keep_inside(axes)
+        top = 0.97 - (number - 1) * 0.2
+        text = f"{fall.sessions} session{'s' * (fall.sessions != 1)}{'' if fall.recovered else ', open'}"
+        _beside(axes, top, f"{number}   {_percent(fall.depth)}", STYLE["loss"], fontweight="bold")
+        _beside(axes, top - 0.075, f"     {text}", STYLE["soft"])
     return figure
 
 
@@ -152,16 +162,18 @@ def folds(wf: WalkForward) -> Figure:
             if len(table) <= 14 and np.isfinite(value):
                 _note(axes, at + shift, value, f"{value:.1f}", colour, 7.5)
     labels = []
-    for row in table.itertuples():
+    for row in _rows(table):
         when = f"{pd.Timestamp(row.test_start):%Y-%m}"
         labels.append("\n".join([when, *(f"{k} {_short(v)}" for k, v in row.params.items())]) if lines else when)
     axes.xaxis.set_major_locator(FixedLocator(list(place[:: max(1, len(table) // 14)])))
     axes.set_xticklabels(labels[:: max(1, len(table) // 14)])
     axes.set_xlim(-0.6, len(table) - 0.4)
     axes.margins(y=0.16)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     means = [("in training", train, STYLE["soft"]), ("in test", test, STYLE["own"])]
-    _end_labels(axes, [(_mean(v), f"mean {what}\n{_mean(v):.2f}", c) for what, v, c in means if np.isfinite(_mean(v))])
+    _end_labels(
+        axes, [(_mean(v), f"{what}\nmean {_number(_mean(v))}", c) for what, v, c in means if np.isfinite(_mean(v))]
+    )
     for _, values, colour in means:
         axes.axhline(_mean(values), color=colour, linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
     return figure
@@ -183,11 +195,11 @@ def monthly(wf: WalkForward) -> Figure:
             shade = _DIVERGING(norm(value)) if column < 12 else "none"
             left = column + (0.25 if column == 12 else 0.0)
             if column < 12:
-                axes.add_patch(mpl.patches.Rectangle((left + 0.02, row + 0.04), 0.96, 0.92, color=shade, linewidth=0))
+                axes.add_artist(mpl.patches.Rectangle((left + 0.02, row + 0.04), 0.96, 0.92, color=shade, linewidth=0))
             axes.text(
                 left + 0.5,
                 row + 0.5,
-                f"{100 * value:.1f}".replace("-", "−"),
+                _percent_digits(value),
                 ha="center",
                 va="center_baseline",
                 fontsize=8,
@@ -224,7 +236,7 @@ def rolling_sharpe(wf: WalkForward) -> Figure:
     if np.isfinite(whole):
         axes.axhline(whole, color=STYLE["soft"], linewidth=0.9, linestyle=(0, (4, 3)), zorder=3)
         _end_labels(axes, [(whole, f"whole period\n{whole:.2f}", STYLE["soft"])])
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     _time_axis(axes, days)
     return figure
 
@@ -238,12 +250,13 @@ def exposure(wf: WalkForward) -> Figure:
     top = _axes(figure, bottom=1.65)
     days = _days(positions.index)
     _bands(top, wf)
-    top.fill_between(days, gross, 0.0, color=STYLE["train"], alpha=0.45, linewidth=0, step="post", zorder=2)
-    top.plot(days, net, color=STYLE["own"], linewidth=1.2, drawstyle="steps-post", zorder=4)
+    top.fill_between(days, gross, 0.0, color=STYLE["train"], alpha=0.45, linewidth=0, zorder=2)
+    top.plot(days, net, color=STYLE["own"], linewidth=1.2, zorder=4)
     top.axhline(0.0, color=STYLE["ink"], linewidth=0.8, zorder=3)
     _percent_axis(top, "y")
     _time_axis(top, days)
     top.set_xticklabels([])
+    top.spines["bottom"].set_visible(False)
     _end_labels(
         top,
         [
@@ -254,7 +267,10 @@ def exposure(wf: WalkForward) -> Figure:
     below = _axes(figure, top=2.85, bottom=0.42)
     traded = monthly_turnover(wf)
     starts = mdates.date2num(traded.index.to_numpy())
-    below.bar(starts + 2, traded.to_numpy(), width=24, align="edge", color=STYLE["benchmark"], linewidth=0, zorder=3)
+    edges = np.column_stack([starts + 2, starts + 27]).ravel()
+    heights = np.column_stack([traded.to_numpy(dtype=float), np.zeros(len(traded))]).ravel()
+    below.fill_between(edges, heights, 0.0, step="post", color=STYLE["benchmark"], linewidth=0, zorder=3)
+    below.set_ylim(0.0, max(float(traded.max()) * 1.08, 0.01))
     _percent_axis(below, "y", ticks=3)
     _time_axis(below, days)
     yearly = float(wf.out_of_sample.get("turnover", np.nan))
@@ -275,16 +291,18 @@ def costs(wf: WalkForward) -> Figure:
     subtitle = f"Out of sample, paid so far{name}: {total / unit:,.1f} in all{rate}"
     figure, axes = _picture(f"{_title(wf)}: costs", subtitle, wf.market, 3.1)
     days = _days(table.index)
+    some = np.unique(np.append(np.arange(0, len(table), 1 + len(table) // 500), len(table) - 1))
+    table, days = table.iloc[some], days[some]
     kinds = [str(kind) for kind in table.sum().sort_values(ascending=False).index if float(table[kind].iloc[-1]) > 0]
     floor = np.zeros(len(table))
     labels = []
     for kind, colour in zip(kinds, ("#0b5cad", "#5f9bd1", "#e3a55c", "#a8b0ba", *SERIES), strict=False):
         ceiling = floor + table[kind].to_numpy(dtype=float) / unit
         axes.fill_between(days, floor, ceiling, color=colour, alpha=0.85, linewidth=0, zorder=3)
-        labels.append(((floor[-1] + ceiling[-1]) / 2, f"{kind} {ceiling[-1] - floor[-1]:,.1f}", _darker(colour)))
+        labels.append(((floor[-1] + ceiling[-1]) / 2, f"{kind}\n{ceiling[-1] - floor[-1]:,.1f}", _darker(colour)))
         floor = ceiling
     axes.set_ylim(0.0, float(floor[-1]) * 1.06)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     _time_axis(axes, days)
     _end_labels(axes, labels)
@@ -296,10 +314,10 @@ def compare(runs: Sequence[WalkForward]) -> Figure:
     if not runs:
         raise InputRefused("compare: no walk-forward was given; give at least one")
     rows = 0.25 * (len(runs) + 1)
-    figure = _figure(WIDTH, 4.7 + rows)
+    figure = _figure(WIDTH, 4.5 + rows)
     market = SAMPLE if any(wf.market == SAMPLE for wf in runs) else runs[0].market
     _heading(figure, "Walk-forwards compared", "Out of sample, after costs, growth of 1, log scale", market)
-    axes = _axes(figure, bottom=0.85 + rows)
+    axes = _axes(figure, bottom=0.65 + rows, right=_room(*(wf.strategy for wf in runs)))
     labels, values, days = [], [], _days(runs[0].simulation.equity.index)
     longest = max(runs, key=lambda wf: len(wf.benchmark))
     _, other = _growth(longest)
@@ -333,7 +351,7 @@ FIGURES: Mapping[str, Callable[[WalkForward], Figure]] = {
 }
 
 
-# --- what the pictures and the tear sheet show, as tables --------------------------------------------------------------
+# --- what the pictures and the tear sheet show, as tables ------------------------------------------------------------
 def varied(wf: WalkForward) -> list[str]:
     """Return the parameters that differ between the cells of the grid."""
     names = [str(name) for name in wf.cells.columns if name not in ("train_score", "test_score", "chosen")]
@@ -356,7 +374,8 @@ def monthly_turnover(wf: WalkForward) -> pd.Series:
     equity_by_month = _by_month(wf.simulation.equity).mean()
     orders = wf.simulation.orders
     traded = _by_month(pd.Series(orders["value"].to_numpy(dtype=float), index=pd.DatetimeIndex(orders["session"])))
-    return (traded.sum().reindex(equity_by_month.index).fillna(0.0) / equity_by_month).rename("turnover")
+    share: pd.Series = traded.sum().reindex(equity_by_month.index).fillna(0.0) / equity_by_month
+    return share.rename("turnover")
 
 
 def worst_drawdowns(wf: WalkForward, count: int = 5) -> pd.DataFrame:
@@ -367,7 +386,8 @@ def worst_drawdowns(wf: WalkForward, count: int = 5) -> pd.DataFrame:
     below = values < -1e-12
     edges = np.diff(np.concatenate([[0], below.astype(int), [0]]))
     rows = []
-    for start, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+    starts, stops = np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist()
+    for start, stop in zip(starts, stops, strict=True):
         lowest = start + int(values[start:stop].argmin())
         rows.append(
             {
@@ -380,14 +400,23 @@ def worst_drawdowns(wf: WalkForward, count: int = 5) -> pd.DataFrame:
         )
     columns = ["peak", "lowest", "recovered", "depth", "sessions"]
     table = pd.DataFrame(rows, columns=columns).sort_values("depth", ignore_index=True).head(count)
-    return table.assign(recovered=lambda frame: frame["recovered"].astype(object).where(frame["recovered"].notna(), None))
+    return table.assign(
+        recovered=lambda frame: frame["recovered"].astype(object).where(frame["recovered"].notna(), None)
+    )
+
+
+def shades(table: pd.DataFrame) -> list[list[tuple[str, str]]]:
+    """Return the colours of each value's ground and text, blue for gains, by size within the table."""
+    norm = _symmetric(table.to_numpy(dtype=float))
+    grounds = _DIVERGING(norm(np.nan_to_num(table.to_numpy(dtype=float))))
+    return [[(str(mpl.colors.to_hex(ground)), _on(ground)) for ground in row] for row in grounds]
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
 def png(figure: Figure, file: Path | None = None) -> bytes:
     """Return the figure as PNG, written to ``file`` where one is given."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 6})
+    figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 2})
     if file is not None:
         try:
             file.write_bytes(buffer.getvalue())
@@ -405,13 +434,11 @@ def svg(figure: Figure) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.S)
     # Coordinates to a hundredth of a point: a third of the size, no difference to the eye.
-    text = re.sub(r"(\d+\.\d\d)\d+", r"\1", text)
-    for name, colour in STYLE.items():
-        text = text.replace(colour, f"var(--{name}, {colour})")
-    return text
+    text = re.sub(r' d="[^"]+"', lambda path: _SURPLUS.sub("", path.group()), text)
+    return _COLOURS.sub(lambda colour: f"var(--{_NAMES[colour.group()]}, {colour.group()})", text)
 
 
-# --- one grid parameter, two, or more ----------------------------------------------------------------------------------
+# --- one grid parameter, two, or more --------------------------------------------------------------------------------
 def _one_parameter(wf: WalkForward, name: str) -> Figure:
     cells = _sorted(wf.cells, [name])
     figure, axes = _picture(
@@ -428,14 +455,16 @@ def _one_parameter(wf: WalkForward, name: str) -> Figure:
     chosen = cells["chosen"].to_numpy(dtype=int)
     for at, times, value in zip(place, chosen, test, strict=True):
         if times and np.isfinite(value):
-            axes.plot([at], [value], "o", markersize=11, markerfacecolor="none", markeredgecolor=STYLE["mark"], zorder=5)
+            axes.plot(
+                [at], [value], "o", markersize=11, markerfacecolor="none", markeredgecolor=STYLE["mark"], zorder=5
+            )
             _note(axes, at, value, f"chosen {times}×", STYLE["ink"], 8, gap=9)
     axes.xaxis.set_major_locator(FixedLocator(list(place)))
     axes.set_xticklabels([_short(value) for value in cells[name]])
     axes.set_xlabel(name, color=STYLE["soft"], fontsize=9, fontfamily=_family())
     axes.set_xlim(-0.4, len(cells) - 0.6)
     axes.margins(y=0.2)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     _end_labels(axes, [(train[-1], "in training", STYLE["soft"]), (test[-1], "held out\nof sample", STYLE["own"])])
     return figure
 
@@ -446,7 +475,7 @@ def _two_parameters(wf: WalkForward, names: list[str]) -> Figure:
     columns, rows = _levels(wf.cells[across]), _levels(wf.cells[down])
     width = (WIDTH - 0.85 - 0.25 - 0.35) / 2
     height = min(max(0.42 * len(rows), 1.5), 4.5)
-    figure = _figure(WIDTH, height + 1.75)
+    figure = _figure(WIDTH, height + 1.63)
     rest = f", mean over {', '.join(others)}" if others else ""
     _heading(figure, f"{_title(wf)}: parameters", f"{_score(wf)} of every cell{rest}; ×n: chosen in n folds", wf.market)
     keys = [wf.cells[down].map(_short), wf.cells[across].map(_short)]
@@ -456,21 +485,29 @@ def _two_parameters(wf: WalkForward, names: list[str]) -> Figure:
     }
     all_scores = wf.cells[["train_score", "test_score"]].to_numpy(dtype=float)
     norm = _symmetric(all_scores)
-    picked = wf.cells["chosen"].groupby(keys).sum().unstack().reindex(index=rows, columns=columns).fillna(0)
+    picked = (
+        wf.cells["chosen"]
+        .groupby(keys)
+        .sum()
+        .unstack()
+        .reindex(index=rows, columns=columns)
+        .fillna(0)
+        .to_numpy(dtype=int)
+    )
     small = max(len(columns), len(rows)) > 12
     for number, (title, scores) in enumerate(tables.items()):
         left = 0.85 + number * (width + 0.25)
-        axes = _axes(figure, left=left, right=WIDTH - left - width, top=1.2, bottom=0.55)
-        grid = scores.groupby(keys).mean().unstack().reindex(index=rows, columns=columns)
-        for row, column in np.ndindex(grid.shape):
-            value, times = float(grid.iat[row, column]), int(picked.iat[row, column])
+        axes = _axes(figure, left=left, right=WIDTH - left - width, top=1.08, bottom=0.55)
+        grid = scores.groupby(keys).mean().unstack().reindex(index=rows, columns=columns).to_numpy(dtype=float)
+        for row, column in np.ndindex(*grid.shape):
+            value, times = float(grid[row, column]), int(picked[row, column])
             if not np.isfinite(value):
                 axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center", color=STYLE["faint"], fontsize=8)
                 continue
             shade = _DIVERGING(norm(value))
-            axes.add_patch(mpl.patches.Rectangle((column + 0.015, row + 0.02), 0.97, 0.96, color=shade, linewidth=0))
+            axes.add_artist(mpl.patches.Rectangle((column + 0.015, row + 0.02), 0.97, 0.96, color=shade, linewidth=0))
             if times:
-                axes.add_patch(
+                axes.add_artist(
                     mpl.patches.Rectangle(
                         (column + 0.03, row + 0.045), 0.94, 0.91, fill=False, edgecolor=STYLE["mark"], linewidth=2.0
                     )
@@ -530,10 +567,10 @@ def _statistics_table(figure: Figure, runs: Sequence[WalkForward], rows: float) 
         ("in sample", lambda wf: _number(wf.in_sample.get("sharpe"))),
         ("CAGR", lambda wf: _percent(wf.out_of_sample.get("cagr"))),
         ("volatility", lambda wf: _percent(wf.out_of_sample.get("volatility"))),
-        ("max drawdown", lambda wf: _percent(wf.out_of_sample.get("max_drawdown"))),
+        ("drawdown", lambda wf: _percent(wf.out_of_sample.get("max_drawdown"))),
         ("beta", lambda wf: _number(wf.out_of_sample.get("beta"))),
         ("turnover", lambda wf: _number(wf.out_of_sample.get("turnover"), 1, "×")),
-        ("costs a year", lambda wf: _percent(wf.out_of_sample.get("cost_per_year"), 2)),
+        ("costs/year", lambda wf: _percent(wf.out_of_sample.get("cost_per_year"), 2)),
     ]
     axes = _axes(figure, left=0.62, right=0.3, top=float(figure.get_figheight()) - rows - 0.2, bottom=0.2)
     axes.set_xlim(0, 1)
@@ -541,7 +578,7 @@ def _statistics_table(figure: Figure, runs: Sequence[WalkForward], rows: float) 
     _bare(axes)
     axes.set_xticks([])
     axes.set_yticks([])
-    edges = np.linspace(0.27, 1.0, len(columns))
+    edges = np.linspace(0.25, 1.0, len(columns))
 
     def write(x: float, row: float, text: str, colour: str, **more: Any) -> None:
         axes.text(x, row + 0.5, text, color=colour, fontsize=8.5, va="center_baseline", fontfamily=_family(), **more)
@@ -555,7 +592,7 @@ def _statistics_table(figure: Figure, runs: Sequence[WalkForward], rows: float) 
             write(edge, number, read(wf), STYLE["ink"], ha="right")
 
 
-# --- the look ----------------------------------------------------------------------------------------------------------
+# --- the look --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class _Label:
     y: float
@@ -575,10 +612,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _picture(title: str, subtitle: str, market: str, height: float, bottom: float = 0.42) -> tuple[Figure, Axes]:
+def _picture(
+    title: str, subtitle: str, market: str, height: float, bottom: float = 0.42, name: str = ""
+) -> tuple[Figure, Axes]:
     figure = _figure(WIDTH, height)
     _heading(figure, title, subtitle, market)
-    return figure, _axes(figure, bottom=bottom)
+    return figure, _axes(figure, bottom=bottom, right=_room(name))
 
 
 def _heading(figure: Figure, title: str, subtitle: str, market: str) -> None:
@@ -586,12 +625,14 @@ def _heading(figure: Figure, title: str, subtitle: str, market: str) -> None:
     left = 0.2 / WIDTH
 
     def write(x: float, down: float, text: str, size: float, colour: str, **more: Any) -> None:
-        figure.text(x, 1 - down / height, text, fontsize=size, color=colour, va="baseline", fontfamily=_family(), **more)
+        figure.text(
+            x, 1 - down / height, text, fontsize=size, color=colour, va="baseline", fontfamily=_family(), **more
+        )
 
     write(left, 0.34, title, 12, STYLE["ink"], fontweight="bold")
     write(left, 0.56, subtitle, 9, STYLE["soft"])
     if market == SAMPLE:
-        box = {"boxstyle": "round,pad=0.35", "facecolor": "none", "edgecolor": STYLE["stamp"], "linewidth": 0.8}
+        box = {"boxstyle": "round,pad=0.42", "facecolor": "none", "edgecolor": STYLE["stamp"], "linewidth": 0.8}
         write(1 - 0.28 / WIDTH, 0.34, "SAMPLE MARKET", 7.5, STYLE["stamp"], ha="right", fontweight="bold", bbox=box)
 
 
@@ -613,6 +654,11 @@ def _axes(figure: Figure, left: float = 0.62, right: float = 1.15, top: float = 
     return axes
 
 
+def _room(*names: str) -> float:
+    """Return the right margin, in inches, that end labels with these names need."""
+    return float(np.clip(0.25 + 0.078 * max(len(name) for name in names), 1.15, 2.6))
+
+
 def _bare(axes: Axes) -> None:
     axes.grid(False)
     for spine in axes.spines.values():
@@ -621,7 +667,7 @@ def _bare(axes: Axes) -> None:
 
 def _bands(axes: Axes, wf: WalkForward) -> None:
     """Shade every other test window."""
-    for row in list(wf.folds.itertuples())[::2]:
+    for row in _rows(wf.folds)[::2]:
         first, last = mdates.date2num([_naive(row.test_start), _naive(row.test_end)])
         axes.axvspan(first, last, color=STYLE["band"], linewidth=0, zorder=0)
 
@@ -645,19 +691,24 @@ def _end_labels(axes: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
                 places[low + 1] += gap / 2
     shift = max(0.0, (places[-1] + half[-1]) - 1.02) if places else 0.0
     for label, place in zip(wanted, places, strict=True):
-        axes.text(
-            1.012,
-            place - shift,
-            label.text,
-            transform=axes.transAxes,
-            color=label.colour,
-            fontsize=8.5,
-            va="center",
-            linespacing=1.15,
-            fontweight="bold",
-            fontfamily=_family(),
-            clip_on=False,
-        )
+        _beside(axes, place - shift, label.text, label.colour, fontweight="bold")
+
+
+def _beside(axes: Axes, y: float, text: str, colour: str, **more: Any) -> None:
+    """Write in the right margin at a share of the axes' height."""
+    axes.text(
+        1.012,
+        y,
+        text,
+        transform=axes.transAxes,
+        color=colour,
+        fontsize=8.5,
+        va="center",
+        linespacing=1.15,
+        fontfamily=_family(),
+        clip_on=False,
+        **more,
+    )
 
 
 def _note(axes: Axes, x: float, y: float, text: str, colour: str, size: float, gap: float = 3) -> None:
@@ -672,32 +723,28 @@ def _note(axes: Axes, x: float, y: float, text: str, colour: str, size: float, g
         color=colour,
         fontsize=size,
         fontfamily=_family(),
+        bbox={"facecolor": STYLE["paper"], "edgecolor": "none", "pad": 0.4},
         zorder=6,
     )
 
 
-def _keep_inside(axes: Axes) -> None:
-    """Turn notes at the right edge to the left of their point."""
-    low, high = axes.get_xlim()
-    for note in axes.texts:
-        x = getattr(note, "xy", (low, 0.0))[0]
-        if x > low + 0.76 * (high - low):
-            note.set_ha("right")
-            note.set_position((-7, note.get_position()[1]))
-
-
 def _time_axis(axes: Axes, days: Array) -> None:
     first, last = float(days[0]), float(days[-1])
-    axes.set_xlim(first, max(last, first + 1.0))
     years = (last - first) / 365.25
     if years > 2.5:
-        locator: Any = mdates.YearLocator(base=1 if years <= 12 else 2 if years <= 24 else 5)
-        form: Any = mdates.DateFormatter("%Y")
+        begin, end = mdates.num2date(first).year, mdates.num2date(last).year
+        every = 1 if years <= 12 else 2 if years <= 24 else 5
+        starts = {year: float(mdates.date2num(date(year, 1, 1))) for year in range(begin, end + 1)}
+        # A first session of 4 January still belongs to the tick of its year.
+        first = starts[begin] if first - starts[begin] < 8 else first
+        shown = [year for year in starts if year % every == 0 and first <= starts[year] <= last]
+        axes.xaxis.set_major_locator(FixedLocator([starts[year] for year in shown]))
+        axes.set_xticklabels([str(year) for year in shown])
     else:
         locator = mdates.AutoDateLocator(minticks=3, maxticks=8)
-        form = mdates.ConciseDateFormatter(locator)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(form)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    axes.set_xlim(first, max(last, first + 1.0))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -707,7 +754,7 @@ def _growth_axis(axes: Axes, values: Array) -> None:
     low, high = float(values.min()), float(values.max())
     if low <= 0.0:
         axes.set_ylim(min(low, 0.0), high * 1.05)
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
     else:
         axes.set_yscale("log")
         room = max((high / low) ** 0.05, 1.01)
@@ -721,7 +768,7 @@ def growth_ticks(low: float, high: float) -> list[float]:
     """Return four to nine round multiples between two positive values, for a log axis."""
     decades = [10.0**power for power in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
     found: list[float] = []
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), np.arange(1, 10, 0.5), np.arange(1, 10, 0.2)):
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.5), np.arange(1, 10, 0.2)):
         found = [float(d * s) for d in decades for s in steps if low <= d * s <= high]
         if len(found) >= 4:
             break
@@ -735,7 +782,7 @@ def growth_ticks(low: float, high: float) -> list[float]:
 
 def _percent_axis(axes: Axes, which: str, ticks: int = 5) -> None:
     axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(ticks, steps=STEPS))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):,.4g} %".replace("-", "−")))
 
 
@@ -757,7 +804,7 @@ def _symmetric(values: Array) -> TwoSlopeNorm:
 def _on(shade: Any) -> str:
     """Return the text colour that reads on a shade."""
     red, green, blue = mpl.colors.to_rgb(shade)
-    return "#ffffff" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else "#1b2431"
+    return WHITE if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else BLACK
 
 
 def _darker(colour: str) -> str:
@@ -793,6 +840,11 @@ def _unit(total: float) -> tuple[float, str]:
     return 1.0, ""
 
 
+def _rows(table: pd.DataFrame) -> list[Any]:
+    """Return the rows of a table as named tuples."""
+    return list(table.itertuples())
+
+
 def _title(wf: WalkForward) -> str:
     return wf.strategy
 
@@ -818,6 +870,11 @@ def _finite(values: Array) -> Array:
 def _mean(values: Array) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else float("nan")
+
+
+def _percent_digits(value: float) -> str:
+    """Return per cent without a sign for zero: −0.04 % is 0.0."""
+    return f"{round(100 * value, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def _interval(wf: WalkForward) -> str:
