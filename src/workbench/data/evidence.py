@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from workbench.data.datasets import UTC_TIME, Dataset
@@ -48,19 +49,25 @@ def with_jump(
 ) -> pl.DataFrame:
     """Add ``jump``: the return since the bar before, in the batch or stored, that no action explains.
 
-    A bar after a wild one is measured from the last sane bar instead, where that is nearer: so a spike costs one row
-    and not two, and a lasting change of level costs the first row only.
+    The bar after a wild one is measured from the sane bar before it, where the two agree: so a spike costs one row and
+    not two. A lasting change of level costs its first row only.
     """
     key = list(contract.key)
     mine = rows.with_row_index("row").select("row", *key, "close")
     others = stored.join(mine, on=key, how="anti").select(pl.lit(None, pl.UInt32).alias("row"), *key, "close")
-    bars = pl.concat([mine, others]).filter(pl.col("close").is_finite() & (pl.col("close") > 0))
+    bars = pl.concat([mine, others]).filter(pl.col("close").is_finite() & (pl.col("close") > 0)).drop_nulls(key)
     bars = _with_actions_until(bars.sort(contract.symbol, contract.time), contract, actions)
     back = {count: _return_since(count, contract.symbol) for count in (1, 2)}
     bars = bars.with_columns(since_last=back[1], since_last_but_one=back[2])
-    wild = pl.col("since_last").abs() > bound
-    recovered = wild & wild.shift().fill_null(False) & (pl.col("since_last_but_one").abs() <= bound)
-    bars = bars.with_columns(jump=pl.when(recovered).then("since_last_but_one").otherwise("since_last"))
+    wild = (bars["since_last"].abs() > bound).fill_null(False).to_numpy().copy()
+    agrees = (bars["since_last_but_one"].abs() <= bound).fill_null(False).to_numpy()
+    recovered = np.zeros(len(bars), dtype=bool)
+    for row in np.flatnonzero(wild):
+        recovered[row] = agrees[row] and wild[row - 1] and not wild[row - 2]
+        wild[row] = not recovered[row]
+    bars = bars.with_columns(
+        jump=pl.when(pl.Series(recovered)).then("since_last_but_one").otherwise("since_last"),
+    )
     found = bars.drop_nulls("row").select("row", "jump")
     return rows.with_row_index("row").join(found, on="row", how="left", maintain_order="left").drop("row")
 

@@ -194,12 +194,13 @@ class Lake:
         return _scan(table, snapshot.files, list(table.schema)).sort("quarantined_at", maintain_order=True)
 
     def add_to_quarantine(self, name: str, rows: pl.DataFrame, *, wait_seconds: float = WAIT_SECONDS) -> None:
-        """Keep broken rows, with their ``rule``, ``batch`` and ``quarantined_at``; a batch is kept once."""
+        """Keep broken rows, with their ``rule``, ``batch`` and ``quarantined_at``; the same row is kept once."""
         table = self._quarantine(name)
         with table.lock(wait_seconds):
             if table.exists():
-                kept = _scan(table, table.snapshot().files, ["batch"])["batch"].unique()
-                rows = rows.filter(~pl.col("batch").is_in(kept.implode()))
+                same = [*dataset(name).schema, "rule"]
+                kept = _scan(table, table.snapshot().files, same)
+                rows = rows.join(kept, on=same, how="anti", nulls_equal=True)
             if len(rows):
                 note = {"operation": "quarantine", "added": len(rows), "corrected": 0}
                 table.commit([rows.select(list(table.schema))], note)

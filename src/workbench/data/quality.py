@@ -199,9 +199,17 @@ class _Audit:
             return evidence.with_dividend_share(rows, pl.concat([stored, *prices]))
         if "close" in contract.columns:
             rows = evidence.with_session(contract, rows, self.calendar)
-            stored = self.lake.around(contract.name, rows, DAYS_BEFORE)
-            return evidence.with_jump(contract, rows, stored, self._actions(), self.bounds.jump)
+            return evidence.with_jump(
+                contract, rows, self._bars_before(contract, rows), self._actions(), self.bounds.jump
+            )
         return rows
+
+    def _bars_before(self, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return stored bars and, where none is stored, those in quarantine for a jump: else one would lead to more."""
+        stored = self.lake.around(contract.name, rows, DAYS_BEFORE)
+        jumped = self.lake.quarantine(contract.name).filter(pl.col("rule") == "jump").select(stored.columns)
+        key = list(contract.key)
+        return pl.concat([stored, jumped.unique(key, keep="last").join(stored, on=key, how="anti")])
 
     def _actions(self) -> pl.DataFrame:
         if "actions" not in self.lake.versions():
