@@ -217,6 +217,21 @@ def test_several_runs_are_compared_on_one_scale(walk_forward_of):
     assert {"one", "two", "three", "benchmark", "0.87", "0.18 to 1.55", "−12.8 %"} <= set(shown)
 
 
+def test_a_single_simulation_is_drawn_with_its_drawdown(walk_forward_made):
+    wf = small(walk_forward_made, [100.0, 80.0, 150.0])
+    benchmark = pd.Series([np.nan, 0.10, 0.0], index=wf.simulation.equity.index)
+    shown = texts(figures.curve(wf.simulation, benchmark, "sma_cross: fast 20"))
+    assert {"sma_cross: fast 20", "SAMPLE MARKET", "this one\n1.50×", "benchmark\n1.10×", "worst\n−20.0 %"} <= set(
+        shown
+    )
+
+
+def test_a_notebook_shows_a_picture_without_being_asked(walk_forward_made):
+    data, size = figures.equity(walk_forward_made)._repr_png_()
+    assert data.startswith(b"\x89PNG")
+    assert size == {"width": 900}
+
+
 def test_comparing_nothing_is_refused():
     with pytest.raises(InputRefused, match="give at least one"):
         figures.compare([])
