@@ -76,16 +76,9 @@ def validate(set_: Set = None) -> None:
     reports = audit(Lake(paths.lake, settings.market))
     _table(
         f"Audit of the lake · {settings.market} market",
-        ["dataset", "version", "rows", "broken rows", "rules broken", "in quarantine"],
+        ["dataset", "version", "files", "rows", "broken rows", "rules broken"],
         [
-            [
-                r.dataset,
-                str(r.version),
-                f"{r.rows:,}",
-                f"{r.broken:,}",
-                ", ".join(r.rules) or "none",
-                f"{r.quarantined:,}",
-            ]
+            [r.dataset, str(r.version), str(r.files), f"{r.rows:,}", f"{r.broken:,}", ", ".join(r.rules) or "none"]
             for r in reports
         ],
     )
@@ -234,11 +227,12 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
 
 
 def _show_lake(settings: Settings, paths: Paths) -> None:
+    from workbench.data.inventory import inventory
     from workbench.data.lake import Lake
 
     rows = [
         [f.dataset, str(f.version), f"{f.rows:,}", f.first, f.last, f"{f.size_mb:.1f}", f"{f.quarantined:,}"]
-        for f in Lake(paths.lake, settings.market).facts()
+        for f in inventory(Lake(paths.lake, settings.market))
     ]
     if not rows:
         print(f"the lake of the {settings.market} market is empty: make data")

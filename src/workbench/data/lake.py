@@ -173,6 +173,10 @@ class Lake:
         """Return a digest of a version's content, without reading it."""
         return self._existing(name).snapshot(version).digest
 
+    def snapshot(self, name: str, version: int | None = None) -> Snapshot:
+        """Return a version of a dataset as the files that hold it."""
+        return self._existing(name).snapshot(version)
+
     def newest(self, name: str) -> date:
         """Return the day of the newest event in a dataset."""
         last = self._existing(name).snapshot().last

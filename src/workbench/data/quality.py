@@ -137,6 +137,30 @@ def require_fresh(
         (calendar or Calendar()).require_fresh(lake.newest(name), now, max_age_sessions, f"{lake.market} {name}")
 
 
+@dataclass(frozen=True)
+class Audited:
+    """What a second look at a published table found: sound files, and rows that break a rule of today."""
+
+    dataset: str
+    version: int
+    files: int
+    rows: int
+    broken: int
+    rules: tuple[str, ...]
+
+
+def audit(lake: Lake, *, now: datetime | None = None, bounds: Bounds | None = None) -> list[Audited]:
+    """Compare every file of every table with its digest, and ask every rule of the published rows again."""
+    again = _Audit(lake, (now or datetime.now(UTC)).astimezone(UTC), Calendar(), bounds or Bounds())
+    found = []
+    for name, version in lake.versions().items():
+        contract, rows = dataset(name), lake.read(name)
+        outcomes = examine(contract, rules(contract, again.bounds), again._with_evidence(contract, rows))
+        bad = _broken_rows(outcomes, len(rows)).filter(pl.col("rule") != "")
+        found.append(Audited(name, version, lake.verify(name), len(rows), len(bad), tuple(_counts(bad))))
+    return found
+
+
 class _Audit:
     """One run of validation: the lake it publishes to, and what its rules need to know."""
 

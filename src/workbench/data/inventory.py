@@ -1,0 +1,47 @@
+"""What lies in the lake, a line a table: for people who look before they use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from workbench.data.lake import Lake
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """One table: its newest version, its rows and their dates, its size, and what was kept out of it."""
+
+    dataset: str
+    version: int
+    rows: int
+    first: str
+    last: str
+    size_mb: float
+    quarantined: int
+
+
+def inventory(lake: Lake) -> list[TableFacts]:
+    """Return the facts of every table, from the log alone: no row is read."""
+    found = []
+    for name, version in lake.versions().items():
+        files = lake.snapshot(name, version).files
+        found.append(
+            TableFacts(
+                dataset=name,
+                version=version,
+                rows=sum(file.rows for file in files),
+                first=min((str(file.first)[:10] for file in files if file.first is not None), default=""),
+                last=max((str(file.last)[:10] for file in files if file.last is not None), default=""),
+                size_mb=round(sum(file.size for file in files) / 1e6, 1),
+                quarantined=len(lake.quarantine(name)),
+            )
+        )
+    return found
+
+
+def overview(facts: Sequence[TableFacts]) -> pd.DataFrame:
+    """Return the facts as a table for a notebook."""
+    return pd.DataFrame([asdict(fact) for fact in facts])

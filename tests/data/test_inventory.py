@@ -1,0 +1,56 @@
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from workbench.data.inventory import inventory, overview
+from workbench.data.lake import Lake
+from workbench.data.quality import audit
+
+KNOWN = datetime(2024, 7, 1, 22, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path) -> Lake:
+    lake = Lake(tmp_path / "lake", "sample")
+    days = [date(2024, 6, 27), date(2024, 6, 28), date(2024, 7, 1)]
+    rows = pl.DataFrame(
+        {
+            "symbol": ["TEC01"] * 3,
+            "session": days,
+            "open": [10.0, 10.1, 10.2],
+            "high": [10.5] * 3,
+            "low": [9.5] * 3,
+            "close": [10.1, 10.2, 10.3],
+            "volume": [1000.0] * 3,
+            "known_at": [KNOWN] * 3,
+            "source": ["hand"] * 3,
+        }
+    ).with_columns(pl.col("known_at").cast(pl.Datetime("us", "UTC")))
+    lake.publish("prices_daily", rows)
+    return lake
+
+
+def test_an_inventory_tells_rows_dates_and_versions(lake):
+    (facts,) = inventory(lake)
+    assert (facts.dataset, facts.version, facts.rows, facts.quarantined) == ("prices_daily", 0, 3, 0)
+    assert (facts.first, facts.last) == ("2024-06-27", "2024-07-01")
+    assert overview([facts])["rows"].tolist() == [3]
+
+
+def test_an_empty_lake_has_no_tables(tmp_path):
+    assert inventory(Lake(tmp_path / "lake", "sample")) == []
+
+
+def test_an_audit_finds_rows_that_break_a_rule_of_today(lake):
+    (sound,) = audit(lake)
+    assert (sound.rows, sound.broken, sound.rules) == (3, 0, ())
+    broken = lake.read("prices_daily").with_columns(
+        high=pl.when(pl.col("session") == date(2024, 7, 1)).then(5.0).otherwise("high"),
+        known_at=pl.lit(datetime(2024, 7, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")),
+    )
+    lake.publish("prices_daily", broken)
+    (found,) = audit(lake)
+    assert found.version == 1
+    assert found.broken == 1
+    assert found.rules
