@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from workbench.data.inventory import inventory, overview
+from workbench.data.inventory import inventory, overview, pins
 from workbench.data.lake import Lake
 from workbench.data.quality import audit
 
@@ -54,3 +54,15 @@ def test_an_audit_finds_rows_that_break_a_rule_of_today(lake):
     assert found.version == 1
     assert found.broken == 1
     assert found.rules
+
+
+def test_pins_name_the_version_and_its_content(lake):
+    before = pins(lake, lake.versions())
+    assert before["prices_daily"]["version"] == 0
+    assert before["prices_daily"]["digest"] == lake.digest("prices_daily")
+    later = lake.read("prices_daily").with_columns(
+        close=pl.col("close") + 0.1, known_at=pl.lit(datetime(2024, 7, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC"))
+    )
+    lake.publish("prices_daily", later)
+    assert pins(lake, {"prices_daily": 0}) == before
+    assert pins(lake, lake.versions())["prices_daily"] != before["prices_daily"]

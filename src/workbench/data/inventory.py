@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -40,6 +40,11 @@ def inventory(lake: Lake) -> list[TableFacts]:
             )
         )
     return found
+
+
+def pins(lake: Lake, versions: Mapping[str, int]) -> dict[str, dict[str, int | str]]:
+    """Return version and content digest of each table: what a run records, and needs to be repeated."""
+    return {name: {"version": version, "digest": lake.digest(name, version)} for name, version in versions.items()}
 
 
 def overview(facts: Sequence[TableFacts]) -> pd.DataFrame:
