@@ -1,0 +1,125 @@
+"""Which code made a run: the commit, and what was changed since, without what looks like a secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+TIMEOUT_SECONDS = 10.0
+UNKNOWN = "unknown"
+# Larger changes are kept up to here; the commit and the list of files are kept whole.
+MAX_DIFF_BYTES = 500_000
+MAX_NEW_FILE_BYTES = 100_000
+
+SECRET_NAMES = (
+    *(".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx", "id_rsa*", "id_ed25519*"),
+    *(".netrc", ".pgpass", ".pypirc", "*credentials*.json", "*credentials*.yaml", "*secret*.json", "*secret*.yaml"),
+)
+SECRET_TEXT = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|\b(?:ghp|gho|ghs|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
+    r"|\bsk-[A-Za-z0-9_-]{20,}"
+    r"|://[^/\s:@]+:[^/\s:@]+@"
+    r"|(?i:pass(?:word|wd|phrase)?|secret|api[_-]?key|(?:access|auth|bot)?[_-]?token)"
+    r"[\"']?\s*[:=]\s*[\"']?(?=[^\s\"']*\d)[^\s\"'(){}<>$]{8,}"
+)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """``commit`` is "unknown" outside git; ``changed`` names what differs from it, ``left_out`` what the diff omits."""
+
+    commit: str
+    changed: tuple[str, ...] = ()
+    diff: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the code differs from the commit."""
+        return bool(self.changed)
+
+    def text(self) -> str:
+        """Return the commit on one line: ``2c54e0e, with 3 changed files``."""
+        if self.commit == UNKNOWN:
+            return UNKNOWN
+        files = f", with {len(self.changed)} changed file{'s' * (len(self.changed) != 1)}" if self.changed else ""
+        return f"{self.commit[:12]}{files}"
+
+
+def checkout(root: Path) -> Checkout:
+    """Return the commit of a folder and its uncommitted changes, new files included."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return Checkout(UNKNOWN)
+    status = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", ".")
+    entries = [entry for entry in (status or "").split("\0") if entry]
+    if not entries:
+        return Checkout(commit.strip())
+    tracked = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--", ".")
+    parts = [(_changed_file(part), part) for part in re.split(r"(?m)^(?=diff --git )", tracked or "") if part]
+    parts += [(entry[3:], _as_diff(_top(root) / entry[3:], entry[3:])) for entry in entries if entry.startswith("??")]
+    kept, left_out, size = [], [], 0
+    for name, part in sorted(parts):
+        reason = _secret(name, part)
+        if reason is None and size + len(part.encode()) > MAX_DIFF_BYTES:
+            reason = f"the diff is longer than {MAX_DIFF_BYTES:,} bytes"
+        if reason is None:
+            kept.append(part if part.endswith("\n") else part + "\n")
+            size += len(part.encode())
+        else:
+            left_out.append(f"{name}: {reason}")
+    head = "".join(f"# left out: {line}\n" for line in left_out)
+    return Checkout(commit.strip(), tuple(entry[3:] for entry in entries), head + "".join(kept), tuple(left_out))
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """Return what git says, or None where there is no git, no checkout or no answer in time."""
+    try:
+        done = subprocess.run(  # noqa: S603 (a list of words, no shell)
+            ["git", "-C", str(root), "-c", "core.quotepath=false", *words],  # noqa: S607 (whichever git the user runs)
+            capture_output=True,
+            timeout=TIMEOUT_SECONDS,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def _top(root: Path) -> Path:
+    top = _git(root, "rev-parse", "--show-toplevel")
+    return Path(top.strip()) if top else root
+
+
+def _changed_file(part: str) -> str:
+    first = part.partition("\n")[0]
+    return first.rpartition(" b/")[2] or first
+
+
+def _as_diff(file: Path, name: str) -> str:
+    """Return a new file in the form of a diff, or one line that says why not."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        return f"# new file {name}: {error.strerror}\n"
+    if len(content) > MAX_NEW_FILE_BYTES or b"\0" in content:
+        return f"# new file {name}: {len(content):,} bytes, not shown\n"
+    lines = content.decode(errors="replace").splitlines()
+    head = (
+        f"diff --git a/{name} b/{name}\nnew file mode 100644\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,{len(lines)} @@\n"
+    )
+    return head + "".join(f"+{line}\n" for line in lines)
+
+
+def _secret(name: str, part: str) -> str | None:
+    if any(fnmatch(Path(name).name.lower(), pattern) for pattern in SECRET_NAMES):
+        return "its name looks like a secret's"
+    return "a line looks like a secret" if SECRET_TEXT.search(part) else None

@@ -1,0 +1,536 @@
+"""What is remembered of a run, and the one place that knows where: MLflow on SQLite, or a server by its URL.
+
+>>> tracking = Tracking(settings, paths)
+>>> with tracking.walk_forward("sma_cross") as run:          # fails inside: the run is marked FAILED, with the error
+...     sheet = run.log(walk_forward(...), params=params, tables={"prices_daily": {"version": 3, "digest": "9f86…"}})
+>>> tracking.runs_table()
+
+Everything is prepared in a folder first and sent at the end: a run is complete, or it is marked FAILED.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import itertools
+import json
+import os
+import socket
+import sqlite3
+import tempfile
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+import workbench
+from workbench.backtest.result import WalkForward
+from workbench.errors import InputRefused, NoData, WorkbenchError
+from workbench.params import Paths, Settings, StrategyParams
+from workbench.registry import record
+from workbench.registry.checkout import Checkout, checkout
+from workbench.registry.store import (
+    LOCK_SECONDS,
+    check_database,
+    check_server,
+    explained,
+    from_store,
+    masked,
+    tracking_uri,
+)
+
+# Set before MLflow is imported, unless the user did: no telemetry, no chatter, no minutes of retries.
+QUIET: Mapping[str, str] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+PIPELINES = "pipelines"
+# The columns of the runs table that come first.
+TABLE_FIRST = ("sharpe", "sharpe_low", "sharpe_high", "cagr", "volatility", "max_drawdown", "turnover", "cost_per_year")
+
+
+class PipelineStep(Protocol):
+    """What is recorded of one step of a pipeline."""
+
+    id: str
+    status: str
+    seconds: float
+    notebook: Path
+    outputs: Mapping[str, Any]
+
+
+class PipelineRun(Protocol):
+    """What is recorded of a pipeline's run."""
+
+    run_id: str
+    pipeline: str
+    status: str
+    seconds: float
+    folder: Path
+    steps: Sequence[PipelineStep]
+
+
+class Tracking:
+    """Where runs are recorded: ``tracking.uri``, or the SQLite file under mlruns/."""
+
+    def __init__(self, settings: Settings, paths: Paths) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.uri = tracking_uri(settings, paths)
+        self._known: Any = None
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, or None where runs go elsewhere."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    @property
+    def shown(self) -> str:
+        """The store as it may be printed: short, and without a password."""
+        return self.paths.short(self.database) if self.database is not None else masked(self.uri)
+
+    def client(self) -> Any:
+        """Return the MLflow client; raises at once where the store cannot be written or reached."""
+        self._check()
+        if self._known is None:
+            mlflow = load_mlflow()
+            with self._store("open the store"):
+                self._known = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        return self._known
+
+    def experiment_id(self, name: str | None = None) -> str:
+        """Return the id of an experiment, made with its artifact folder where it is new."""
+        name = name or self.settings.tracking.experiment
+        client = self.client()
+        with self._store(f"open experiment '{name}'"):
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                found = self._new_experiment(client, name)
+        if found.lifecycle_stage != "active":
+            raise InputRefused(
+                f"experiment '{name}' was deleted in the MLflow UI; restore it there, "
+                f"or name another: --set tracking.experiment={name}-2"
+            )
+        self._follow_a_moved_checkout(str(found.artifact_location or ""), name)
+        return str(found.experiment_id)
+
+    @contextlib.contextmanager
+    def walk_forward(self, strategy: str, *, run_id: str = "") -> Iterator[Recording]:
+        """Open a strategy's run; it ends FINISHED, FAILED with the error, or KILLED. ``run_id`` is the pipeline's."""
+        started = time.time()
+        client, experiment = self.client(), self.experiment_id()
+        self._end_abandoned(client, experiment)
+        tags = {
+            "mlflow.runName": f"{strategy} {run_id[:8]}".strip(),
+            "mlflow.source.name": f"strategies/{strategy}",
+            "mlflow.source.type": "NOTEBOOK" if run_id else "LOCAL",
+            "mlflow.user": _user(),
+            "strategy": strategy,
+            "market": self.settings.market,
+            "workbench": workbench.__version__,
+            "process": _process(),
+        }
+        if run_id:
+            tags["pipeline_run"] = run_id
+        with self._store("start a run"):
+            run = client.create_run(experiment, start_time=int(started * 1000), tags=tags)
+        recording = Recording(self, client, str(run.info.run_id), strategy, run_id)
+        try:
+            yield recording
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            self._end_badly(client, recording.run_id, status, error)
+            raise
+        with self._store(f"end run {recording.run_id}"):
+            client.set_terminated(recording.run_id, "FINISHED")
+        self._mark_latest(client, experiment, recording.run_id, strategy)
+
+    def log_walk_forward(
+        self,
+        wf: WalkForward,
+        *,
+        params: StrategyParams | None = None,
+        tables: record.Tables | None = None,
+        files: Iterable[Path] = (),
+        run_id: str = "",
+    ) -> str:
+        """Record a finished walk-forward in one call and return its MLflow run id."""
+        with self.walk_forward(wf.strategy, run_id=run_id) as run:
+            run.log(wf, params=params, tables=tables, files=files)
+        return run.run_id
+
+    def attach_notebook(self, run_id: str, notebook: Path) -> None:
+        """Add an executed notebook to a run, as notebooks/<its folder or name>.ipynb."""
+        if not notebook.is_file():
+            raise NoData(f"{self.paths.short(notebook)}: no such notebook to attach to run {run_id}")
+        name = f"{notebook.parent.name}.ipynb" if notebook.stem == "notebook" else notebook.name
+        client = self.client()
+        with tempfile.TemporaryDirectory() as folder, self._store(f"attach {name} to run {run_id}"):
+            copy = Path(folder) / name
+            copy.write_bytes(notebook.read_bytes())
+            client.log_artifact(run_id, str(copy), "notebooks")
+
+    def record_pipeline(self, result: PipelineRun) -> str:
+        """Record a pipeline's run with its steps, and attach each step's notebook to the walk-forward that it made."""
+        client, experiment = self.client(), self.experiment_id(PIPELINES)
+        steps = pd.DataFrame(
+            {
+                "step": [step.id for step in result.steps],
+                "status": [step.status for step in result.steps],
+                "seconds": [round(float(step.seconds), 3) for step in result.steps],
+                "notebook": [self.paths.short(step.notebook) for step in result.steps],
+            }
+        )
+        bad = result.status not in ("done", "reused", "ok", "finished")
+        now, seconds = time.time(), float(result.seconds)
+        counts = steps["status"].value_counts().to_dict()
+        with tempfile.TemporaryDirectory() as name, self._store(f"record pipeline run {result.run_id}"):
+            folder = Path(name)
+            record.write_table(folder / "steps.json", steps)
+            for extra in ("manifest.json", "settings.json"):
+                if (result.folder / extra).is_file():
+                    (folder / extra).write_text(masked((result.folder / extra).read_text()))
+            run = client.create_run(
+                experiment,
+                start_time=int((now - seconds) * 1000),
+                tags={
+                    "mlflow.runName": f"{result.pipeline} {result.run_id[:8]}",
+                    "mlflow.user": _user(),
+                    "mlflow.loggedArtifacts": json.dumps([{"path": "steps.json", "type": "table"}]),
+                    "pipeline": result.pipeline,
+                    "pipeline_run": result.run_id,
+                    "market": self.settings.market,
+                    "status": result.status,
+                    "folder": self.paths.short(result.folder),
+                },
+            )
+            pipeline_run = str(run.info.run_id)
+            with self._or_failed(client, pipeline_run):
+                metrics = {"seconds": seconds, "steps": len(steps)}
+                metrics |= {f"steps_{status}": count for status, count in counts.items()}
+                metrics |= {
+                    f"seconds.{step.id}": float(step.seconds) for step in result.steps if step.status != "reused"
+                }
+                client.log_artifacts(pipeline_run, str(folder))
+                client.log_batch(pipeline_run, metrics=_metrics(metrics))
+                client.set_terminated(pipeline_run, "FAILED" if bad else "FINISHED")
+        for step in result.steps:
+            made = step.outputs.get("mlflow_run_id") if step.status == "done" else None
+            if made and step.notebook.is_file():
+                self.attach_notebook(str(made), step.notebook)
+        return pipeline_run
+
+    def runs_table(
+        self,
+        experiment: str | None = None,
+        *,
+        strategies: Iterable[str] = (),
+        market: str | None = None,
+        latest: bool = False,
+        limit: int = 500,
+    ) -> pd.DataFrame:
+        """Return the finished runs, newest first: what they found, and the parameters in which they differ."""
+        wanted = tuple(strategies)
+        rows: list[dict[str, Any]] = []
+        params: list[dict[str, str]] = []
+        seen: set[tuple[str, str]] = set()
+        for run in self._finished(experiment, limit):
+            tags, metrics = run.data.tags, run.data.metrics
+            strategy, where = tags.get("strategy", ""), tags.get("market", "")
+            if (wanted and strategy not in wanted) or (market and where != market):
+                continue
+            if latest and (strategy, where) in seen:
+                continue
+            seen.add((strategy, where))
+            numbers = {name.removeprefix("oos_"): value for name, value in metrics.items() if name.startswith("oos_")}
+            rows.append(
+                {
+                    "strategy": strategy,
+                    "market": where,
+                    "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC").floor("s"),
+                    **{name: numbers.pop(name, np.nan) for name in TABLE_FIRST},
+                    "sharpe_in_sample": metrics.get("is_sharpe", np.nan),
+                    **{name: numbers[name] for name in sorted(numbers)},
+                    "commit": tags.get("git.commit", "")[:12],
+                    "run_id": run.info.run_id,
+                }
+            )
+            params.append(run.data.params)
+        table = pd.DataFrame(rows, columns=None if rows else ["strategy", "market", "started", *TABLE_FIRST, "run_id"])
+        chosen = pd.DataFrame(params, index=table.index)
+        differing = [name for name in sorted(map(str, chosen)) if chosen[name].nunique(dropna=False) > 1]
+        return table.join(chosen[differing].add_prefix("param ")) if differing else table
+
+    def latest_results(self, strategies: Iterable[str] = (), market: str | None = None) -> list[WalkForward]:
+        """Return the newest finished walk-forward of each strategy, loaded from its artifacts."""
+        market = market or self.settings.market
+        table = self.runs_table(strategies=strategies, market=market, latest=True)
+        if table.empty:
+            raise NoData(f"{self.shown}: no finished run of the {market} market yet; make them: make backtest")
+        order = {name: number for number, name in enumerate(self.settings.strategies)}
+        table = table.sort_values("strategy", key=lambda names: names.map(lambda name: order.get(name, len(order))))
+        return [self.result(run_id) for run_id in table["run_id"]]
+
+    def result(self, run_id: str) -> WalkForward:
+        """Return the walk-forward that a run recorded."""
+        client = self.client()
+        with self._store(f"read run {run_id}", gone=f"run {run_id}: its result is gone; run it again: make backtest"):
+            folder = Path(client.download_artifacts(run_id, "result"))
+        return WalkForward.load(folder)
+
+    def _finished(self, experiment: str | None, limit: int) -> list[Any]:
+        client, token = self.client(), None
+        found: list[Any] = []
+        ids = [self.experiment_id(experiment)]
+        with self._store("read the runs"):
+            while len(found) < limit:
+                page = client.search_runs(
+                    ids,
+                    filter_string="attributes.status = 'FINISHED'",
+                    order_by=["attributes.start_time DESC"],
+                    max_results=min(200, limit - len(found)),
+                    page_token=token,
+                )
+                found += list(page)
+                token = page.token
+                if not token:
+                    break
+        return found
+
+    def _new_experiment(self, client: Any, name: str) -> Any:
+        location = None if self.uri.startswith("http") else self._location(name)
+        try:
+            client.create_experiment(name, artifact_location=location)
+        except load_mlflow().exceptions.MlflowException as error:
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":  # another process was first
+                raise
+        return client.get_experiment_by_name(name)
+
+    def _location(self, name: str) -> str:
+        return (self.paths.mlruns / "artifacts" / name).as_uri()
+
+    def _follow_a_moved_checkout(self, location: str, name: str) -> None:
+        """Point the runs of a checkout that was moved or copied to where their artifacts lie now."""
+        wanted, database = self._location(name), self.database
+        ending = f"/mlruns/artifacts/{name}"
+        if database is None or location == wanted or not location.endswith(ending):
+            return
+        if database.parent != self.paths.mlruns or Path(location.removeprefix("file://")).exists():
+            return
+        old, new = location.removesuffix(f"/artifacts/{name}"), wanted.removesuffix(f"/artifacts/{name}")
+        columns = {"experiments": ["artifact_location"], "runs": ["artifact_uri"]}
+        with contextlib.closing(sqlite3.connect(database, timeout=LOCK_SECONDS)) as connection, connection:
+            for table, names in columns.items():
+                for column in names:
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
+                        (new, len(old) + 1, len(old), old),
+                    )
+
+    def _mark_latest(self, client: Any, experiment: str, run_id: str, strategy: str) -> None:
+        """Move the tag by which the comparison view finds the newest run of each strategy."""
+        with self._store("mark the newest run"):
+            before = client.search_runs(
+                [experiment],
+                filter_string=(
+                    f"tags.latest = 'true' AND tags.strategy = '{strategy}' AND tags.market = '{self.settings.market}'"
+                ),
+            )
+            client.set_tag(run_id, "latest", "true")
+            for run in before:
+                if run.info.run_id != run_id:
+                    client.set_tag(run.info.run_id, "latest", "false")
+
+    def _end_abandoned(self, client: Any, experiment: str) -> None:
+        """Mark as KILLED what a process of this machine left behind when it died without a word."""
+        host = _process().partition(":")[0]
+        with self._store("look for abandoned runs"):
+            for run in client.search_runs([experiment], filter_string="attributes.status = 'RUNNING'"):
+                place, _, number = run.data.tags.get("process", "").partition(":")
+                if place == host and number.isdigit() and not _alive(int(number)):
+                    client.set_tag(run.info.run_id, "error", "the process ended without a word")
+                    client.set_terminated(run.info.run_id, "KILLED")
+
+    @contextlib.contextmanager
+    def _or_failed(self, client: Any, run_id: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._end_badly(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED", error)
+            raise
+
+    def _end_badly(self, client: Any, run_id: str, status: str, error: BaseException) -> None:
+        """Mark a run as failed; where even that fails, the first error is the one to report."""
+        line = masked(f"{type(error).__name__}: {error}".strip())[:4000]
+        with contextlib.suppress(Exception):
+            client.set_terminated(run_id, status)
+        with contextlib.suppress(Exception):
+            client.set_tag(run_id, "error", line)
+            client.set_tag(run_id, "mlflow.note.content", f"**{status}** {line}")
+            client.log_text(run_id, masked("".join(traceback.format_exception(error))), "error.txt")
+
+    def _check(self) -> None:
+        """Fail at once, in words, where MLflow would retry for minutes or fail half-way."""
+        if self.database is not None:
+            check_database(self.database, self.paths.short(self.database))
+        elif self.uri.startswith("http"):
+            check_server(self.uri)
+
+    @contextlib.contextmanager
+    def _store(self, doing: str, gone: str = "") -> Iterator[None]:
+        """Turn what MLflow, SQLAlchemy and the disk raise into one line with the next step."""
+        try:
+            yield
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            if gone and (isinstance(error, FileNotFoundError) or "No such" in str(error)):
+                raise NoData(gone) from error
+            if not from_store(error):
+                raise
+            raise explained(self.shown, doing, error) from error
+
+
+@dataclass(frozen=True)
+class Recording:
+    """An open run: ``log`` writes a walk-forward into it."""
+
+    tracking: Tracking
+    client: Any
+    run_id: str
+    strategy: str
+    pipeline_run: str = ""
+
+    def log(
+        self,
+        wf: WalkForward,
+        *,
+        params: StrategyParams | None = None,
+        tables: record.Tables | None = None,
+        files: Iterable[Path] = (),
+    ) -> Path:
+        """Record everything about a walk-forward and return its tear sheet, a copy in data/reports/."""
+        tracking, used = self.tracking, dict(tables or {})
+        code, locks = checkout(tracking.paths.root), record.lock_digests(tracking.paths.root)
+        provenance = self._provenance(code, used, locks)
+        numbers, odd = record.statistics(wf)
+        with tempfile.TemporaryDirectory(prefix="workbench-run-") as name:
+            sheet = record.write_artifacts(Path(name), wf, tracking.settings, params, code, provenance, files)
+            with tracking._store(f"write to run {self.run_id}"):
+                self.client.log_artifacts(self.run_id, name)
+                if used:
+                    self.client.log_inputs(self.run_id, datasets=_inputs(used, tracking))
+                self._send(
+                    numbers,
+                    record.parameters(tracking.settings, params, wf),
+                    record.tags(wf, code, used, locks, odd) | {"settings.digest": provenance["settings"]},
+                )
+                for some in _chunks(_curves(wf), 1000):
+                    self.client.log_batch(self.run_id, metrics=some)
+            target = tracking.paths.reports / f"{self.run_id[:8]}-{wf.strategy}.html"
+            return record.publish(sheet, target, tracking.paths)
+
+    def _send(self, numbers: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Send everything at once where it keeps within a server's limits: 100 parameters and 100 tags a call."""
+        from mlflow.entities import Param, RunTag
+
+        calls: Iterable[Any] = itertools.zip_longest(
+            _chunks(_metrics(numbers), 800),
+            _chunks([Param(name, value) for name, value in params.items()], 100),
+            _chunks([RunTag(name, value) for name, value in tags.items()], 100),
+            fillvalue=[],
+        )
+        for some_metrics, some_params, some_tags in calls:
+            self.client.log_batch(self.run_id, metrics=some_metrics, params=some_params, tags=some_tags)
+
+    def _provenance(self, code: Checkout, tables: record.Tables, locks: Mapping[str, str]) -> dict[str, str]:
+        """Return what one needs to make the run again, for the tear sheet."""
+        return {
+            "MLflow run": self.run_id,
+            **({"pipeline run": self.pipeline_run} if self.pipeline_run else {}),
+            "recorded": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            "git commit": code.text() + (" (dirty.diff in the run)" if code.diff else ""),
+            **{f"table {name}": record.table_text(table) for name, table in tables.items()},
+            "settings": self.tracking.settings.digest(record.SECTIONS),
+            **{name: f"SHA-256 {text}" for name, text in locks.items()},
+            **record.environment(),
+        }
+
+
+def load_mlflow() -> Any:
+    """Import MLflow with its telemetry and chatter off."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    import mlflow.exceptions
+
+    return mlflow
+
+
+def _inputs(tables: record.Tables, tracking: Tracking) -> list[Any]:
+    """Return the tables that a run read, as MLflow's dataset inputs."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    found = []
+    for name, table in tables.items():
+        facts = record.table_facts(table)
+        digest = str(facts.get("digest") or f"version-{facts.get('version', 'unknown')}")
+        source = {"path": tracking.paths.short(tracking.paths.lake / tracking.settings.market / name), **facts}
+        kept = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="delta",
+            source=json.dumps(source, default=str),
+            profile=json.dumps(facts, default=str),
+        )
+        found.append(DatasetInput(kept, tags=[InputTag("mlflow.data.context", "backtest")]))
+    return found
+
+
+def _curves(wf: WalkForward) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(name, value, at, step) for name, value, at, step in record.curves(wf)]
+
+
+def _metrics(numbers: Mapping[str, float]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(record.key(name), float(value), now, 0) for name, value in numbers.items()]
+
+
+def _chunks(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
