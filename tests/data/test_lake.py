@@ -17,7 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.data import lake as lake_module
+from workbench.data import layout
 from workbench.data.datasets import UTC_TIME, dataset
 from workbench.data.lake import Lake, Published
 from workbench.data.source import Batch
@@ -116,6 +116,39 @@ def test_a_revised_macro_series_shows_each_vintage(lake: Lake) -> None:
     assert lake.read("macro", ["CPI"])["value"].to_list() == [308.5]
 
 
+def test_a_listing_corrected_to_another_day_is_one_fact(lake: Lake) -> None:
+    def listing(listed: date, known: datetime) -> pl.DataFrame:
+        row = ("AAA01", "Aaa", "TECH", "stock", listed, None, known, "hand")
+        return pl.DataFrame([row], schema=dataset("symbols").schema, orient="row")
+
+    lake.publish("symbols", listing(MON, closed(MON)))
+    assert lake.publish("symbols", listing(WED, closed(THU))) == Published(1, added=0, unchanged=0, corrected=1)
+    assert lake.publish("symbols", listing(WED, closed(FRI))).unchanged == 1
+    assert lake.read("symbols")["listed"].to_list() == [WED]
+    assert lake.read("symbols", as_of=closed(WED))["listed"].to_list() == [MON]
+    assert lake.read("symbols", start=TUE)["listed"].to_list() == [WED]
+    with pytest.raises(NoData, match="symbols: no rows between the beginning and 2024-03-05"):
+        lake.read("symbols", end=TUE)
+    lake.optimize("symbols")
+    assert lake.read("symbols")["listed"].to_list() == [WED]
+    both = pl.concat([listing(MON, closed(FRI)), listing(TUE, closed(FRI))])
+    with pytest.raises(BatchRefused, match="AAA01 is in the batch twice"):
+        lake.publish("symbols", both)
+    with pytest.raises(BatchRefused, match="AAA01 differs from what is stored with the same known_at 2024-03-07"):
+        lake.publish("symbols", listing(FRI, closed(THU)))
+
+
+def test_a_history_ingested_again_with_a_new_session_adds_that_session(filled: Lake) -> None:
+    history = prices(
+        ("AAA01", MON, 10), ("AAA01", MON, 11, closed(THU)), ("AAA01", TUE, 12), ("AAA01", WED, 13), ("BBB01", MON, 20)
+    )
+    history = pl.concat([history, prices(("BBB01", WED, 21), ("AAA01", THU, 14))])
+    assert filled.publish("prices_daily", history) == Published(version=2, added=1, unchanged=6, corrected=0)
+    filled.optimize("prices_daily")  # now one sorted file: the quick way for a history that repeats itself
+    again = pl.concat([history, prices(("AAA01", FRI, 15), ("AAA01", FRI, 16, closed(FRI) + timedelta(days=3)))])
+    assert filled.publish("prices_daily", again) == Published(version=4, added=1, unchanged=7, corrected=1)
+
+
 # Publishing
 
 
@@ -206,7 +239,7 @@ def test_appending_a_day_does_not_rewrite_what_is_there(filled: Lake) -> None:
 
 
 def test_many_daily_appends_are_tidied_up_by_themselves(lake: Lake) -> None:
-    days = [date(2023, 1, 2) + timedelta(days=n) for n in range(lake_module.LOOSE_FILES + 2)]
+    days = [date(2023, 1, 2) + timedelta(days=n) for n in range(layout.LOOSE_FILES + 2)]
     for number, day in enumerate(days):
         lake.publish("prices_daily", prices(("AAA01", day, number + 1)))
     history = lake.history("prices_daily")
@@ -644,9 +677,9 @@ def test_any_sequence_of_publishes_reads_like_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, batches: list[object], small: bool
 ) -> None:
     # Tiny files make a few rows take every path that millions of rows take.
-    monkeypatch.setattr(lake_module, "FILE_ROWS", 2 if small else 200_000)
-    monkeypatch.setattr(lake_module, "FEW_TIMES", 2 if small else 100)
-    monkeypatch.setattr(lake_module, "LOOSE_FILES", 3 if small else 64)
+    monkeypatch.setattr(layout, "FILE_ROWS", 2 if small else 200_000)
+    monkeypatch.setattr(layout, "FEW_TIMES", 2 if small else 100)
+    monkeypatch.setattr(layout, "LOOSE_FILES", 3 if small else 64)
     lake, model = Lake(tmp_path_factory.mktemp("lake"), "sample"), Model()
     pinned: dict[int, list[tuple[str, date, float]]] = {}
     for each in batches:

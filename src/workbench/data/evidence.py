@@ -34,7 +34,8 @@ def with_session(contract: Dataset, rows: pl.DataFrame, calendar: Calendar) -> p
         inside = inside & (time >= pl.col("opens")) & (time < pl.col("closes"))
         end = time + BAR_LENGTH[contract.name]
     return rows.with_columns(
-        in_session=inside.fill_null(False).cast(pl.Int8), known_lag_seconds=_seconds(pl.col("known_at") - end)
+        in_session=pl.when(time.is_not_null()).then(inside.fill_null(False).cast(pl.Int8)),
+        known_lag_seconds=_seconds(pl.col("known_at") - end),
     ).drop("day", "opens", "closes")
 
 

@@ -15,26 +15,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
-from workbench.data import staging
+from workbench.data import layout, staging
 from workbench.data.adjust import factors
 from workbench.data.datasets import DATASETS, UTC_TIME, Dataset, dataset
-from workbench.data.facts import REVISION, checked, latest, ordered, sift, sort_order
+from workbench.data.facts import REVISION, checked, sift
+from workbench.data.layout import Ask, cut, loose_runs, read_around, read_facts, scan, tidy
 from workbench.data.panel import panel
 from workbench.data.source import Batch
-from workbench.data.table import DataFile, Moment, Snapshot, Table
+from workbench.data.table import Moment, Snapshot, Table
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.types import FIELDS, Bars
 
-# About this many rows a file: large enough to read fast, small enough that a query skips most files.
-FILE_ROWS = 200_000
-# Daily publishes leave a small file each; when there are more loose files than this, a publish tidies up.
-LOOSE_FILES = 64
-# Up to so many sessions touched by corrections, a read mends those and leaves the rest; beyond, it sorts everything.
-FEW_TIMES = 100
 WAIT_SECONDS = 30.0
 
 When = date | datetime | str | None
@@ -76,21 +71,21 @@ class Lake:
         table = self._table(name)
         with table.lock(wait_seconds):
             before = table.snapshot() if table.exists() else None
-            known = rows.clear() if before is None else self._known_around(table, before, contract, rows)
+            known = rows.clear() if before is None else read_around(table, before, contract, rows)
             news = sift(contract, known, rows)
             if before is not None and news.rows.is_empty():
                 return Published(before.version, 0, news.unchanged, 0)
             note = {"operation": "publish", "added": news.added, "corrected": news.corrected}
-            after = table.commit(_parts(news.rows, contract.time), note)
-            if sum(map(len, _loose(after.files))) > LOOSE_FILES:
-                after = self._tidy(table, after, contract)
+            after = table.commit(cut(news.rows, contract.time), note)
+            if sum(map(len, loose_runs(after.files))) > layout.LOOSE_FILES:
+                after = tidy(table, after, contract)
             return Published(after.version, news.added, news.unchanged, news.corrected)
 
     def optimize(self, name: str, *, wait_seconds: float = WAIT_SECONDS) -> int:
         """Rewrite small and overlapping files as few sorted ones; every older version stays readable as it was."""
         table = self._existing(name)
         with table.lock(wait_seconds):
-            return self._tidy(table, table.snapshot(), dataset(name)).version
+            return tidy(table, table.snapshot(), dataset(name)).version
 
     # Read ------------------------------------------------------------------------------------------------------------
 
@@ -143,14 +138,13 @@ class Lake:
     def around(self, name: str, rows: pl.DataFrame, days_before: int = 0) -> pl.DataFrame:
         """Return what is known of the symbols in ``rows``, over their time and some days before; maybe nothing."""
         contract, table = dataset(name), self._table(name)
-        first, last = rows[contract.time].min(), rows[contract.time].max()
+        first: Any = rows[contract.time].min()
+        last: Any = rows[contract.time].max()
         if not table.exists() or first is None:
             return pl.DataFrame(schema=contract.schema)
         symbols = rows[contract.symbol].drop_nulls().unique().to_list()
-        start = cast(Moment, first) - timedelta(days=days_before)
-        return self._facts(
-            table, table.snapshot(), contract, symbols, start, cast(Moment, last), None, list(contract.schema)
-        )
+        start = first - timedelta(days=days_before)
+        return read_facts(table, table.snapshot(), contract, Ask(symbols, start, last), list(contract.schema))
 
     # Versions --------------------------------------------------------------------------------------------------------
 
@@ -195,7 +189,7 @@ class Lake:
         if not table.exists():
             return pl.DataFrame(schema=table.schema)
         snapshot = table.snapshot()
-        return _scan(table, snapshot.files, list(table.schema)).sort("quarantined_at", maintain_order=True)
+        return scan(table, snapshot.files, list(table.schema)).sort("quarantined_at", maintain_order=True)
 
     def add_to_quarantine(self, name: str, rows: pl.DataFrame, *, wait_seconds: float = WAIT_SECONDS) -> None:
         """Keep broken rows, with their ``rule``, ``batch`` and ``quarantined_at``; the same row is kept once."""
@@ -203,7 +197,7 @@ class Lake:
         with table.lock(wait_seconds):
             if table.exists():
                 same = [*dataset(name).schema, "rule"]
-                kept = _scan(table, table.snapshot().files, same)
+                kept = scan(table, table.snapshot().files, same)
                 rows = rows.join(kept, on=same, how="anti", nulls_equal=True)
             if len(rows):
                 note = {"operation": "quarantine", "added": len(rows), "corrected": 0}
@@ -247,7 +241,7 @@ class Lake:
             raise NoData(f"{name}: the universe is empty; name at least one {contract.symbol}")
         table = self._existing(name)
         snapshot = table.snapshot(version)
-        rows = self._facts(table, snapshot, contract, symbols, first, last, moment, columns)
+        rows = read_facts(table, snapshot, contract, Ask(symbols, first, last, moment), columns)
         absent = set(symbols or ()).difference(rows[contract.symbol].unique() if symbols is not None else ())
         if absent:
             self._refuse_unknown(table, snapshot, contract, absent)
@@ -259,69 +253,11 @@ class Lake:
             raise NoData(f"{name}: no rows{who}{ends}{then}; version {snapshot.version} holds {have}")
         return rows
 
-    def _facts(
-        self,
-        table: Table,
-        snapshot: Snapshot,
-        contract: Dataset,
-        symbols: Sequence[str] | None,
-        first: Moment | None,
-        last: Moment | None,
-        as_of: datetime | None,
-        columns: list[str],
-    ) -> pl.DataFrame:
-        """Return what was known of a dataset, possibly nothing.
-
-        1. Leave out the files that cannot hold anything asked for.
-        2. Read the spine, the files that follow each other in time: their rows come sorted.
-        3. Insert the rows of all other files, corrections mostly, and sort only the times that they touch.
-        4. Keep the last known row of each key, where any file holds more than one.
-        """
-        files = [file for file in snapshot.files if _may_hold(file, first, last, as_of)]
-        order = sort_order(contract)
-        several = any(file.revised for file in files)
-        read = list(dict.fromkeys([*columns, *(order if several else order[:-1])]))
-        wanted = []
-        if symbols is not None:
-            wanted.append(pl.col(contract.symbol).is_in(list(symbols)))
-        if first is not None and any(_time(file.first) < first for file in files):
-            wanted.append(pl.col(contract.time) >= first)
-        if last is not None and any(_time(file.last) > last for file in files):
-            wanted.append(pl.col(contract.time) <= last)
-        if as_of is not None and any(file.known_last is None or file.known_last > as_of for file in files):
-            wanted.append(pl.col("known_at") <= as_of)
-        spine, others = _spine(files)
-        rows = _scan(table, spine, read, wanted)
-        more = _scan(table, others, read, wanted)
-        if len(more):
-            rows = _inserted(rows, more, contract.time, [column for column in order if column in read])
-        if several:
-            rows = latest(contract, rows)
-        return rows.select(columns)
-
-    def _known_around(self, table: Table, snapshot: Snapshot, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the stored facts that may concern the keys of a batch: its symbols in its span of time."""
-        first, last = rows[contract.time].min(), rows[contract.time].max()
-        files = [file for file in snapshot.files if _time(file.last) >= first and _time(file.first) <= last]
-        named = rows[contract.symbol].unique().implode()
-        wanted = [pl.col(contract.time).is_between(first, last), pl.col(contract.symbol).is_in(named)]
-        return _scan(table, files, list(contract.schema), wanted)
-
-    def _tidy(self, table: Table, snapshot: Snapshot, contract: Dataset) -> Snapshot:
-        loose, parts = _loose(snapshot.files), []
-        for run in loose:
-            rows = ordered(_scan(table, run, list(table.schema)), sort_order(contract))
-            parts += _parts(rows, contract.time)
-        if not parts:
-            return snapshot
-        note = {"operation": "optimize", "added": 0, "corrected": 0}
-        return table.commit(parts, note, replaced=[file for run in loose for file in run])
-
     def _refuse_unknown(self, table: Table, snapshot: Snapshot, contract: Dataset, absent: Iterable[str]) -> None:
         pin = (contract.name, snapshot.version)
         if pin not in self._symbols:
             column = contract.symbol
-            self._symbols[pin] = _scan(table, snapshot.files, [column])[column].unique().sort().to_list()
+            self._symbols[pin] = scan(table, snapshot.files, [column])[column].unique().sort().to_list()
         known = self._symbols[pin]
         for symbol in sorted(absent):
             if symbol not in known:
@@ -342,14 +278,14 @@ class Lake:
             )
         through = last if moment is None else max(last, moment.date())
         snapshot = table.snapshot(version)
-        return self._facts(table, snapshot, contract, symbols, None, through, moment, list(contract.columns))
+        return read_facts(table, snapshot, contract, Ask(symbols, None, through, moment), list(contract.columns))
 
     def _sectors(self, symbols: Sequence[str], as_of: datetime | str | None, version: int | None) -> dict[str, str]:
         contract, table = dataset("symbols"), self._table("symbols")
         if not table.exists():
             return {}
         moment, snapshot = _as_of("symbols", as_of), table.snapshot(version)
-        rows = self._facts(table, snapshot, contract, symbols, None, None, moment, ["symbol", "sector"])
+        rows = read_facts(table, snapshot, contract, Ask(symbols, as_of=moment), ["symbol", "sector"])
         return dict(rows.drop_nulls().iter_rows())
 
 
@@ -359,91 +295,6 @@ def _priced(name: str) -> Dataset:
         priced = [each.name for each in DATASETS.values() if set(FIELDS) <= set(each.columns)]
         raise InputRefused(f"bars: dataset '{name}' has no prices; use one of {', '.join(priced)}")
     return contract
-
-
-def _scan(table: Table, files: Sequence[DataFile], columns: list[str], wanted: Sequence[pl.Expr] = ()) -> pl.DataFrame:
-    if not files:
-        return pl.DataFrame(schema={column: table.schema[column] for column in columns})
-    paths = table.paths(files)
-    try:
-        rows = pl.scan_parquet(paths, hive_partitioning=False, glob=False)
-        for condition in wanted:
-            rows = rows.filter(condition)
-        return rows.select(columns).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise table.unreadable(error) from error
-
-
-def _inserted(rows: pl.DataFrame, more: pl.DataFrame, time: str, order: list[str]) -> pl.DataFrame:
-    """Return sorted ``rows`` with ``more`` put in; where few times are touched, all other rows stay where they are."""
-    times = more[time].unique().sort()
-    if len(times) > FEW_TIMES:
-        return pl.concat([rows, more]).sort(order)
-    starts, ends = (rows[time].search_sorted(times, side) for side in ("left", "right"))
-    pieces, done = [], 0
-    for moment, start, end in zip(times, starts, ends, strict=True):
-        pieces += [rows[done:start], pl.concat([rows[start:end], more.filter(pl.col(time) == moment)]).sort(order)]
-        done = end
-    return pl.concat([*pieces, rows[done:]])
-
-
-def _parts(rows: pl.DataFrame, time: str) -> list[pl.DataFrame]:
-    """Cut sorted rows into files of about FILE_ROWS, never inside one event time, so that files follow each other."""
-    parts, start = [], 0
-    while start < len(rows):
-        end = start + FILE_ROWS
-        if len(rows) - end < FILE_ROWS // 2:
-            end = len(rows)
-        else:
-            end = int(rows[time].search_sorted(rows[time][end], side="left"))
-            if end <= start:
-                end = int(rows[time].search_sorted(rows[time][start], side="right"))
-        parts.append(rows[start:end])
-        start = end
-    return parts
-
-
-def _spine(files: Sequence[DataFile]) -> tuple[list[DataFile], list[DataFile]]:
-    """Split files into those that follow each other in time without overlap, large ones preferred, and the others."""
-    spine: list[DataFile] = []
-    others: list[DataFile] = []
-    for file in files:
-        if spine and _time(file.first) <= _time(spine[-1].last):
-            small, large = sorted((file, spine[-1]), key=lambda each: each.rows)
-            spine[-1] = large
-            others.append(small)
-        else:
-            spine.append(file)
-    return spine, others
-
-
-def _loose(files: Sequence[DataFile]) -> list[list[DataFile]]:
-    """Return the runs of neighbouring files worth rewriting: overlapping ones, and small ones next to each other."""
-    runs: list[list[DataFile]] = []
-    end: Any = None
-    for file in files:
-        overlaps = end is not None and _time(file.first) <= end
-        small = file.rows < FILE_ROWS // 2
-        if runs and (overlaps or (small and all(each.rows < FILE_ROWS // 2 for each in runs[-1]))):
-            runs[-1].append(file)
-        else:
-            runs.append([file])
-        end = max(_time(file.last), end) if end is not None else _time(file.last)
-    return [run for run in runs if len(run) > 1]
-
-
-def _may_hold(file: DataFile, first: Moment | None, last: Moment | None, as_of: datetime | None) -> bool:
-    return not (
-        (first is not None and _time(file.last) < first)
-        or (last is not None and _time(file.first) > last)
-        or (as_of is not None and file.known_first is not None and file.known_first > as_of)
-    )
-
-
-def _time(moment: Moment | None) -> Any:
-    """Every published row has an event time (``facts.checked``), so every file has bounds."""
-    assert moment is not None
-    return moment
 
 
 def _as_of(name: str, as_of: datetime | str | None) -> datetime | None:
