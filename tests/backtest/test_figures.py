@@ -48,7 +48,7 @@ def test_every_picture_is_a_png_wide_enough_to_read(walk_forward_made, tmp_path,
     assert (tmp_path / "picture.png").read_bytes() == data
     assert data.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", data[16:24])
-    assert width == 1620
+    assert width == 1350
     assert 200 < height < 1400
     assert len(data) < 400_000
 

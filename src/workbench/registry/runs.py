@@ -18,9 +18,11 @@ import os
 import socket
 import sqlite3
 import tempfile
+import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,29 +58,43 @@ QUIET: Mapping[str, str] = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 PIPELINES = "pipelines"
+PIPELINE_STATUS = {"done": "FINISHED", "failed": "FAILED"}  # of MLflow; anything else is KILLED
 # The columns of the runs table that come first.
 TABLE_FIRST = ("sharpe", "sharpe_low", "sharpe_high", "cagr", "volatility", "max_drawdown", "turnover", "cost_per_year")
 
 
 class PipelineStep(Protocol):
-    """What is recorded of one step of a pipeline."""
+    """What is recorded of one step of a pipeline; ``outputs`` may name the ``mlflow_run_id`` that it made."""
 
-    id: str
-    status: str
-    seconds: float
-    notebook: Path
-    outputs: Mapping[str, Any]
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def notebook(self) -> Path: ...
+    @property
+    def outputs(self) -> Mapping[str, Any]: ...
+    @property
+    def error(self) -> str: ...
 
 
 class PipelineRun(Protocol):
     """What is recorded of a pipeline's run."""
 
-    run_id: str
-    pipeline: str
-    status: str
-    seconds: float
-    folder: Path
-    steps: Sequence[PipelineStep]
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def pipeline(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def steps(self) -> Sequence[PipelineStep]: ...
 
 
 class Tracking:
@@ -128,11 +144,11 @@ class Tracking:
     @contextlib.contextmanager
     def walk_forward(self, strategy: str, *, run_id: str = "") -> Iterator[Recording]:
         """Open a strategy's run; it ends FINISHED, FAILED with the error, or KILLED. ``run_id`` is the pipeline's."""
-        started = time.time()
+        started, code = time.time(), _in_background(lambda: checkout(self.paths.root))
         client, experiment = self.client(), self.experiment_id()
         self._end_abandoned(client, experiment)
         tags = {
-            "mlflow.runName": f"{strategy} {run_id[:8]}".strip(),
+            "mlflow.runName": f"{strategy} {_minute()}",
             "mlflow.source.name": f"strategies/{strategy}",
             "mlflow.source.type": "NOTEBOOK" if run_id else "LOCAL",
             "mlflow.user": _user(),
@@ -145,7 +161,7 @@ class Tracking:
             tags["pipeline_run"] = run_id
         with self._store("start a run"):
             run = client.create_run(experiment, start_time=int(started * 1000), tags=tags)
-        recording = Recording(self, client, str(run.info.run_id), strategy, run_id)
+        recording = Recording(self, client, str(run.info.run_id), strategy, code, run_id)
         try:
             yield recording
         except BaseException as error:
@@ -188,48 +204,55 @@ class Tracking:
             {
                 "step": [step.id for step in result.steps],
                 "status": [step.status for step in result.steps],
-                "seconds": [round(float(step.seconds), 3) for step in result.steps],
+                "seconds": [round(step.seconds, 3) for step in result.steps],
+                "error": [masked(step.error) for step in result.steps],
                 "notebook": [self.paths.short(step.notebook) for step in result.steps],
             }
         )
-        bad = result.status not in ("done", "reused", "ok", "finished")
-        now, seconds = time.time(), float(result.seconds)
-        counts = steps["status"].value_counts().to_dict()
+        begun = int((time.time() - result.seconds) * 1000)
+        metrics: dict[str, float] = {"seconds": result.seconds, "steps": len(steps)}
+        metrics |= {f"steps_{status}": count for status, count in steps["status"].value_counts().items()}
+        metrics |= {f"seconds.{step.id}": step.seconds for step in result.steps if step.seconds}
+        errors = [f"{step.id}: {step.error}" for step in result.steps if step.error]
+        tags = {
+            "mlflow.runName": f"{result.pipeline} {_minute()}",
+            "mlflow.user": _user(),
+            "mlflow.loggedArtifacts": json.dumps([{"path": "steps.json", "type": "table"}]),
+            "pipeline": result.pipeline,
+            "pipeline_run": result.run_id,
+            "market": self.settings.market,
+            "status": result.status,
+            "folder": self.paths.short(result.folder),
+            **({"error": masked("; ".join(errors))[:4000]} if errors else {}),
+        }
         with tempfile.TemporaryDirectory() as name, self._store(f"record pipeline run {result.run_id}"):
-            folder = Path(name)
-            record.write_table(folder / "steps.json", steps)
-            for extra in ("manifest.json", "settings.json"):
-                if (result.folder / extra).is_file():
-                    (folder / extra).write_text(masked((result.folder / extra).read_text()))
-            run = client.create_run(
-                experiment,
-                start_time=int((now - seconds) * 1000),
-                tags={
-                    "mlflow.runName": f"{result.pipeline} {result.run_id[:8]}",
-                    "mlflow.user": _user(),
-                    "mlflow.loggedArtifacts": json.dumps([{"path": "steps.json", "type": "table"}]),
-                    "pipeline": result.pipeline,
-                    "pipeline_run": result.run_id,
-                    "market": self.settings.market,
-                    "status": result.status,
-                    "folder": self.paths.short(result.folder),
-                },
-            )
-            pipeline_run = str(run.info.run_id)
-            with self._or_failed(client, pipeline_run):
-                metrics = {"seconds": seconds, "steps": len(steps)}
-                metrics |= {f"steps_{status}": count for status, count in counts.items()}
-                metrics |= {
-                    f"seconds.{step.id}": float(step.seconds) for step in result.steps if step.status != "reused"
-                }
-                client.log_artifacts(pipeline_run, str(folder))
-                client.log_batch(pipeline_run, metrics=_metrics(metrics))
-                client.set_terminated(pipeline_run, "FAILED" if bad else "FINISHED")
+            record.write_table(Path(name) / "steps.json", steps)
+            for kept in result.folder.glob("*.json"):
+                (Path(name) / kept.name).write_text(masked(kept.read_text()))
+            run = client.create_run(experiment, start_time=begun, tags=tags)
+            recorded = str(run.info.run_id)
+            with self._or_failed(client, recorded):
+                client.log_artifacts(recorded, name)
+                client.log_batch(recorded, metrics=_metrics(metrics))
+            client.set_terminated(recorded, PIPELINE_STATUS.get(result.status, "KILLED"))
+        for run_id, notebook in self._notebooks(client, result):
+            self.attach_notebook(run_id, notebook)
+        return recorded
+
+    def _notebooks(self, client: Any, result: PipelineRun) -> Iterator[tuple[str, Path]]:
+        """Pair the walk-forwards of a pipeline's run, failed ones too, with the notebooks that made them."""
         for step in result.steps:
-            made = step.outputs.get("mlflow_run_id") if step.status == "done" else None
-            if made and step.notebook.is_file():
-                self.attach_notebook(str(made), step.notebook)
-        return pipeline_run
+            if step.status == "done" and "mlflow_run_id" in step.outputs:
+                yield str(step.outputs["mlflow_run_id"]), step.notebook
+        failed = [step for step in result.steps if step.status == "failed" and step.notebook.is_file()]
+        if not failed:
+            return
+        with self._store("look for failed runs"):
+            runs = client.search_runs([self.experiment_id()], filter_string=f"tags.pipeline_run = '{result.run_id}'")
+        for run in runs:
+            for step in failed:
+                if step.id.endswith(f"-{run.data.tags.get('strategy')}"):
+                    yield str(run.info.run_id), step.notebook
 
     def runs_table(
         self,
@@ -410,6 +433,7 @@ class Recording:
     client: Any
     run_id: str
     strategy: str
+    code: Future[Checkout]  # as it was when the run began
     pipeline_run: str = ""
 
     def log(
@@ -422,7 +446,7 @@ class Recording:
     ) -> Path:
         """Record everything about a walk-forward and return its tear sheet, a copy in data/reports/."""
         tracking, used = self.tracking, dict(tables or {})
-        code, locks = checkout(tracking.paths.root), record.lock_digests(tracking.paths.root)
+        code, locks = self.code.result(), record.lock_digests(tracking.paths.root)
         provenance = self._provenance(code, used, locks)
         numbers, odd = record.statistics(wf)
         with tempfile.TemporaryDirectory(prefix="workbench-run-") as name:
@@ -511,8 +535,26 @@ def _metrics(numbers: Mapping[str, float]) -> list[Any]:
     return [Metric(record.key(name), float(value), now, 0) for name, value in numbers.items()]
 
 
+def _in_background(work: Callable[[], Checkout]) -> Future[Checkout]:
+    """Start a piece of work beside what follows: git answers while the strategy is computed."""
+    future: Future[Checkout] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="git").start()
+    return future
+
+
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _minute() -> str:
+    return f"{datetime.now(UTC):%m-%d %H:%M}"
 
 
 def _user() -> str:
