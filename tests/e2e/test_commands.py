@@ -67,8 +67,7 @@ def test_another_setting_runs_what_depends_on_it_and_no_more(backtested):
     assert done.returncode == 0, done.stderr
     assert runs_in(clone) == before + 1
     newest = max((clone.root / "data" / "runs").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
-    steps = json.loads(newest.read_text())["steps"]
-    status = {step["id"]: step["status"] for step in steps}
+    status = {id: step["status"] for id, step in json.loads(newest.read_text())["steps"].items()}
     assert status["ingest"] == status["validate"] == "reused"
     assert status["walk_forward-sma_cross"] == "done"
 

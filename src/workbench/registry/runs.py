@@ -39,6 +39,7 @@ from workbench.registry import record
 from workbench.registry.checkout import Checkout, checkout
 from workbench.registry.store import (
     LOCK_SECONDS,
+    alone,
     check_database,
     check_server,
     explained,
@@ -121,7 +122,7 @@ class Tracking:
         self._check()
         if self._known is None:
             mlflow = load_mlflow()
-            with self._store("open the store"):
+            with self._store("open the store"), alone(self.database):
                 self._known = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._known
 
@@ -132,7 +133,8 @@ class Tracking:
         with self._store(f"open experiment '{name}'"):
             found = client.get_experiment_by_name(name)
             if found is None:
-                found = self._new_experiment(client, name)
+                with alone(self.database):
+                    found = client.get_experiment_by_name(name) or self._new_experiment(client, name)
         if found.lifecycle_stage != "active":
             raise InputRefused(
                 f"experiment '{name}' was deleted in the MLflow UI; restore it there, "

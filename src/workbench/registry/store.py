@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import socket
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,6 +61,17 @@ def check_database(file: Path, shown: str) -> None:
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         raise explained(shown, "open the store", error) from error
+
+
+@contextlib.contextmanager
+def alone(file: Path | None) -> Iterator[None]:
+    """Let one process at a time make the schema or an experiment of a SQLite store: MLflow itself does not."""
+    if file is None:
+        yield
+        return
+    with file.with_name(f".{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the process ends, however it ends
+        yield
 
 
 def check_server(uri: str) -> None:
