@@ -249,6 +249,17 @@ def test_many_daily_appends_are_tidied_up_by_themselves(lake: Lake) -> None:
     assert len(lake.read("prices_daily", version=40)) == 41
 
 
+def test_tidying_up_may_leave_a_file_as_it_was(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "FILE_ROWS", 2)
+    lake.publish("prices_daily", prices(("AAA01", MON, 1), ("AAA01", WED, 3)))
+    lake.publish("prices_daily", prices(("AAA01", TUE, 2), ("BBB01", TUE, 2)))  # this file stays, the other is cut
+    kept = facts(lake.read("prices_daily"))
+    assert lake.optimize("prices_daily") == 2
+    assert lake.history("prices_daily")["files"].to_list() == [1, 2, 3]
+    assert facts(Lake(lake.root, "sample").read("prices_daily")) == kept
+    assert lake.optimize("prices_daily") == 2
+
+
 # Requests that make no sense
 
 

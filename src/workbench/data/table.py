@@ -156,10 +156,15 @@ class Table:
     ) -> Snapshot:
         """Write the parts as files and make them visible at once, instead of ``replaced``; hold the lock for it."""
         before = self.snapshot().files if self.exists() else ()
-        gone = {file.path for file in replaced}
         with writing(self.folder):
             files = [self._write(part) for part in parts]
             flush(self.folder)
+            # A file written again as it was is neither new nor replaced.
+            same = {file.path for file in files} & {file.path for file in replaced}
+            files, replaced = ([file for file in some if file.path not in same] for some in (files, replaced))
+            if not files and not replaced:
+                return self.snapshot()
+            gone = {file.path for file in replaced}
             kept = [file for file in before if file.path not in gone]
             totals = {"files": len(kept) + len(files), "rows": sum(file.rows for file in (*kept, *files))}
             own = {**note, "adds": len(files), "removes": len(gone), **totals}
