@@ -8,7 +8,7 @@ What differs from plain papermill, and why:
    an error in its cell, so that papermill marks the place as for any other error.
 2. Waiting is cut to what is needed: no fixed 0.2 s after the start, no 0.1 s steps at the end, sockets in a private
    folder instead of TCP ports, and at most one save a second.
-3. The executed copy appears under its name when it is complete; until then it is ``running.ipynb``.
+3. The executed copy appears under its name when it is complete; until then it is ``notebook.running.ipynb``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ ENGINE = "workbench"
 START_SECONDS, SAVE_SECONDS, LOOK_SECONDS = 120.0, 1.0, 0.2
 INJECTED, COLOUR = "injected-parameters", re.compile(r"\x1b\[[0-9;]*m")
 
-logging.getLogger("papermill").addHandler(logging.NullHandler())  # what it has to say is in the error that we raise
+LOGGER = logging.getLogger("papermill")
+LOGGER.addHandler(logging.NullHandler())  # what it has to say is in the error that we raise
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,18 @@ def execute(
 ) -> Execution:
     """Run the notebook with these parameters and write its executed copy to ``output``, also when it fails.
 
+    The time limit counts from when the kernel is ready: what a warm parent still has to import is not the notebook's.
     ``fork`` asks a warm parent for a kernel; without it, or when it cannot, the kernel is an ordinary one. The run is
     stopped as soon as the file ``stop`` exists.
     """
     notebook.check(parameters)
-    running = output.with_name("running.ipynb")
+    running = output.with_suffix(".running.ipynb")
     begun = time.monotonic()
     scratch = Path(tempfile.mkdtemp(prefix="workbench-kernel-"))
     manager = _Manager(scratch, fork)
-    limits = _Limits(timeout_seconds, begun + timeout_seconds, stop)
+    limits = _Limits(timeout_seconds, stop)
     environment = {**KERNEL_ENVIRONMENT, **os.environ, **(env or {}), "IPYTHONDIR": str(scratch / "ipython")}
-    log = output.with_name("kernel.log")
+    log = output.with_suffix(".log")
     try:
         with log.open("ab") as sink:
             launch = {"cwd": str(cwd), "env": environment, "stdout": sink, "stderr": sink, "log": log}
@@ -157,11 +159,7 @@ class _DidNotStart(Exception):
 @dataclass(frozen=True)
 class _Limits:
     seconds: float
-    deadline: float
     stop: Path | None
-
-    def left(self) -> float:
-        return max(self.deadline - time.monotonic(), 0.001)
 
     def stopped(self) -> bool:
         return self.stop is not None and self.stop.exists()
@@ -228,8 +226,8 @@ class _Notebook(PapermillNotebookClient):  # type: ignore[misc]
     """Executes the cells within the limits and always leaves without a kernel."""
 
     def __init__(self, saving: NotebookExecutionManager, *, limits: _Limits, launch: dict[str, Any], **kw: Any) -> None:
-        super().__init__(saving, timeout_func=lambda _: None if math.isinf(limits.seconds) else limits.left(), **kw)
-        self.limits, self.launch = limits, launch
+        super().__init__(saving, timeout_func=lambda _: self._left(), log=LOGGER, **kw)
+        self.limits, self.launch, self.ready = limits, launch, 0.0
 
     def execute(self, **_: Any) -> None:
         """Start the kernel, execute the cells one by one, and end the kernel: politely, or at once if it must be."""
@@ -241,6 +239,7 @@ class _Notebook(PapermillNotebookClient):  # type: ignore[misc]
                 self.start_new_kernel_client()
             except RuntimeError as error:
                 raise _DidNotStart(str(error)) from error
+            self.ready = time.monotonic()
             self.papermill_execute_cells()
             self.nb.metadata["language_info"] = self.kc.language_info
             self.set_widgets_metadata()
@@ -250,6 +249,10 @@ class _Notebook(PapermillNotebookClient):  # type: ignore[misc]
                 self.kc.stop_channels()
             if manager.has_kernel:
                 _shut_down(manager, now=not polite)
+
+    def _left(self) -> float | None:
+        left = self.ready + self.limits.seconds - time.monotonic()
+        return None if math.isinf(left) else max(left, 0.001)
 
     def execute_cell(self, cell: Any, cell_index: int, **kw: Any) -> Any:
         """Execute one cell; whatever ends it before its time becomes an error output of the cell."""

@@ -55,7 +55,13 @@ DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 REPLY_SECONDS = 120.0
 
 # What ipykernel imports itself when a kernel starts (pydevd, which it brings, is half of that time), and every step.
-KERNEL_MODULES = ("ipykernel.kernelapp", "ipykernel.debugger", "IPython.extensions.storemagic", "workbench.step")
+KERNEL_MODULES = (
+    "ipykernel.kernelapp",
+    "ipykernel.debugger",
+    "IPython.extensions.storemagic",
+    "psutil",
+    "workbench.step",
+)
 KERNEL_ARGUMENTS = ("--HistoryManager.enabled=False",)
 # What every step's kernel gets, warm or not, unless the environment already says otherwise.
 KERNEL_ENVIRONMENT = {
@@ -237,8 +243,9 @@ class WarmParents:
 class _Parent:
     """One warm parent: imports its modules, forks the parents that grow from it, then forks kernels on request."""
 
-    def __init__(self, groups: Mapping[str, Sequence[str]], sockets: dict[str, socket.socket], pipe: int) -> None:
-        self.groups, self.sockets, self.pipe = groups, sockets, pipe
+    def __init__(self, groups: Mapping[str, Sequence[str]], folder: str, pipe: int) -> None:
+        self.groups, self.folder, self.pipe = groups, folder, pipe
+        self.sockets = {name: _listen(f"{folder}/{name}") for name in (BASE, *groups)}
         self.refused = ""
         self.children: dict[int, socket.socket | None] = {}  # pid: the line to its owner; None for a parent below
         self.selector = selectors.DefaultSelector()
@@ -309,6 +316,8 @@ class _Parent:
                 open_socket.close()
             os.close(self.pipe)
             _become_kernel(request)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # on both sides: whoever knows the pid can signal the group
         self._tell(line, {"pid": pid})
         self._watch(pid, line)
 
@@ -349,6 +358,7 @@ class _Parent:
         for pid in [pid for pid, line in self.children.items() if line is None]:  # they see the pipe close, too
             while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < end:
                 time.sleep(0.005)
+        shutil.rmtree(self.folder, ignore_errors=True)  # whoever should have done it may be dead
         os._exit(0)  # and takes with it a parent that is still importing
 
     def _tell(self, line: socket.socket, message: dict[str, Any]) -> None:
@@ -384,7 +394,7 @@ def _become_kernel(request: dict[str, Any]) -> NoReturn:
     """Turn this fork into what ``python -m ipykernel_launcher`` would have been."""
     status = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for descriptor in (1, 2):
             os.dup2(log, descriptor)
@@ -426,13 +436,15 @@ def _main(folder: str, groups: dict[str, list[str]]) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    sockets = {}
-    for name in (BASE, *groups):
-        sockets[name] = socket.socket(socket.AF_UNIX)
-        sockets[name].bind(f"{folder}/{name}.new")
-        sockets[name].listen(64)
-        Path(f"{folder}/{name}.new").rename(f"{folder}/{name}.sock")  # once it is there, somebody listens
-    _Parent(groups, sockets, pipe).run(BASE)
+    _Parent(groups, folder, pipe).run(BASE)
+
+
+def _listen(address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{address}.new")
+    listener.listen(64)
+    Path(f"{address}.new").rename(f"{address}.sock")  # once it is there, somebody listens
+    return listener
 
 
 if __name__ == "__main__":
