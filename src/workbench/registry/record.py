@@ -129,10 +129,10 @@ def publish(sheet: Path, target: Path, paths: Paths) -> Path:
 
 def statistics(wf: WalkForward) -> tuple[dict[str, float], list[str]]:
     """Return every statistic by its metric name, and those that are not finite: MLflow has no place for them."""
-    found = {f"is_{name}": float(value) for name, value in wf.in_sample.items()}
-    found |= {f"oos_{name}": float(value) for name, value in wf.out_of_sample.items()}
+    found = {f"oos_{name}": float(value) for name, value in wf.out_of_sample.items()}
     for name, (low, high) in wf.intervals.items():
         found |= {f"oos_{name}_low": float(low), f"oos_{name}_high": float(high)}
+    found |= {f"is_{name}": float(value) for name, value in wf.in_sample.items()}
     odd = [f"{name}={value}" for name, value in found.items() if not np.isfinite(value)]
     return {name: value for name, value in found.items() if np.isfinite(value)}, odd
 
@@ -201,11 +201,12 @@ def note(wf: WalkForward) -> str:
     """Return the description that MLflow shows above a run, in Markdown."""
     from workbench.backtest import tearsheet
 
-    stamp = f"**SAMPLE MARKET** · {tearsheet.MADE_DATA}\n\n" if wf.market == SAMPLE else ""
+    stamp = f"**SAMPLE MARKET.** {tearsheet.MADE_DATA}\n\n" if wf.market == SAMPLE else ""
+    pictures = ", ".join(f"`{name}.png`" for name in PICTURES)
     return (
-        f"{stamp}### {wf.strategy}\n*{wf.question}*\n\n**{tearsheet.headline(wf)}** {tearsheet.verdict(wf)}\n\n"
-        "Under *Artifacts*: `tearsheet.html` (everything on one page), "
-        f"{', '.join(f'`{name}.png`' for name in PICTURES)}, tables of folds, cells and trades, the result as Parquet."
+        f"{stamp}**{tearsheet.headline(wf)}** {tearsheet.verdict(wf)}\n\n*{wf.question}*\n\n"
+        f"Under *Artifacts*: `tearsheet.html` (everything on one page), {pictures}, "
+        f"tables ({', '.join(TABLES)}), the result as Parquet."
     )
 
 

@@ -297,6 +297,16 @@ class Tracking:
         differing = [name for name in sorted(map(str, chosen)) if chosen[name].nunique(dropna=False) > 1]
         return table.join(chosen[differing].add_prefix("param ")) if differing else table
 
+    def metric_names(self) -> list[str]:
+        """Return the names of all metrics that the finished runs have."""
+        return sorted({name for run in self._finished(None, 100) for name in run.data.metrics})
+
+    def set_experiment_tag(self, experiment: str, name: str, value: str) -> None:
+        """Set a tag of an experiment."""
+        client = self.client()
+        with self._store(f"set {name}"):
+            client.set_experiment_tag(experiment, name, value)
+
     def latest_results(self, strategies: Iterable[str] = (), market: str | None = None) -> list[WalkForward]:
         """Return the newest finished walk-forward of each strategy, loaded from its artifacts."""
         market = market or self.settings.market
