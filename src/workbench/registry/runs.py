@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -320,9 +321,14 @@ class Tracking:
     def result(self, run_id: str) -> WalkForward:
         """Return the walk-forward that a run recorded."""
         client = self.client()
-        with self._store(f"read run {run_id}", gone=f"run {run_id}: its result is gone; run it again: make backtest"):
-            folder = Path(client.download_artifacts(run_id, "result"))
-        return WalkForward.load(folder)
+        with self._store(f"read run {run_id}"):
+            place = str(client.get_run(run_id).info.artifact_uri)
+        if place.startswith("file:"):
+            return WalkForward.load(Path(unquote(urlsplit(place).path)) / "result")
+        with tempfile.TemporaryDirectory() as folder:
+            with self._store(f"read the result of run {run_id}"):
+                copy = Path(client.download_artifacts(run_id, "result", folder))
+            return WalkForward.load(copy)
 
     def _finished(self, experiment: str | None, limit: int) -> list[Any]:
         client, token = self.client(), None
@@ -423,15 +429,13 @@ class Tracking:
             check_server(self.uri)
 
     @contextlib.contextmanager
-    def _store(self, doing: str, gone: str = "") -> Iterator[None]:
+    def _store(self, doing: str) -> Iterator[None]:
         """Turn what MLflow, SQLAlchemy and the disk raise into one line with the next step."""
         try:
             yield
         except WorkbenchError:
             raise
         except Exception as error:
-            if gone and (isinstance(error, FileNotFoundError) or "No such" in str(error)):
-                raise NoData(gone) from error
             if not from_store(error):
                 raise
             raise explained(self.shown, doing, error) from error

@@ -49,7 +49,8 @@ def check_database(file: Path, shown: str) -> None:
             f"{shown}: {error.strerror}; runs cannot be recorded there; mend mlruns/ or set tracking.uri"
         ) from error
     target = file if file.exists() else file.parent
-    if not os.access(target, os.W_OK) or not os.access(file.parent, os.W_OK):
+    effective = os.access in os.supports_effective_ids
+    if not all(os.access(path, os.W_OK, effective_ids=effective) for path in (target, file.parent)):
         raise CannotWrite(
             f"{shown}: read-only, so no run can be recorded; chmod -R u+w {file.parent.name}, or set tracking.uri"
         )
@@ -106,7 +107,7 @@ def explained(shown: str, doing: str, error: BaseException) -> WorkbenchError:
         return CannotWrite(f"{shown}: damaged ({text}); restore it from a backup, or move it away to begin anew")
     if "out-of-date database schema" in low:
         return CannotWrite(f"{shown}: written by another MLflow; run: .venv/bin/mlflow db upgrade sqlite:///{shown}")
-    return CannotWrite(f"{shown}: could not {doing}: {text[:300]}")
+    return WorkbenchError(f"{shown}: could not {doing}: {text[:300]}")
 
 
 def from_store(error: BaseException) -> bool:

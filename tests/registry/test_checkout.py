@@ -1,0 +1,129 @@
+"""Which code made a run: commit, changes, new files; never a secret."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from workbench.registry import checkout as module
+from workbench.registry.checkout import Checkout, checkout
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A repository with one commit of two files."""
+    (tmp_path / "one.py").write_text("one = 1\n")
+    (tmp_path / "two.py").write_text("two = 2\n")
+    (tmp_path / ".gitignore").write_text("ignored/\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "Two files.")
+    return tmp_path
+
+
+def test_a_clean_checkout_is_its_commit(repository):
+    (repository / "ignored").mkdir()
+    (repository / "ignored" / "run.txt").write_text("not code")
+    found = checkout(repository)
+    assert found == Checkout(git(repository, "rev-parse", "HEAD"))
+    assert not found.dirty
+    assert found.text() == found.commit[:12]
+
+
+def test_changed_new_and_deleted_files_are_in_a_diff_that_applies(repository):
+    (repository / "one.py").write_text("one = 11\n")
+    (repository / "two.py").unlink()
+    (repository / "deep").mkdir()
+    (repository / "deep" / "löw.py").write_text("new = 3\nlines = 4\n")
+    found = checkout(repository)
+    assert found.dirty
+    assert set(found.changed) == {"one.py", "two.py", "deep/löw.py"}
+    assert found.text().endswith(", with 3 changed files")
+    git(repository, "stash", "-q", "--include-untracked")
+    subprocess.run(["git", "-C", str(repository), "apply"], input=found.diff, text=True, check=True)
+    assert (repository / "one.py").read_text() == "one = 11\n"
+    assert not (repository / "two.py").exists()
+    assert (repository / "deep" / "löw.py").read_text() == "new = 3\nlines = 4\n"
+
+
+def test_a_folder_below_the_top_sees_only_its_own_changes(repository):
+    (repository / "below").mkdir()
+    (repository / "below" / "mine.py").write_text("mine = 1\n")
+    (repository / "one.py").write_text("one = 11\n")
+    found = checkout(repository / "below")
+    assert found.changed == ("below/mine.py",)
+    assert "+mine = 1" in found.diff
+    assert "one" not in found.diff
+
+
+@pytest.mark.parametrize("name", [".env", "prod.env", "server.pem", "id_rsa", "my-credentials.json", "secrets.yaml"])
+def test_a_file_named_like_a_secret_is_left_out_whole(repository, name):
+    (repository / name).write_text("plain words\n")
+    found = checkout(repository)
+    assert "plain words" not in found.diff
+    assert found.left_out == (f"{name}: its name looks like a secret's",)
+    assert f"# left out: {name}" in found.diff
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "key = 'AKIAABCDEFGHIJKLMNOP'",
+        "API_KEY=9f8e7d6c5b4a",
+        "password: hunter2hunter2",
+        '"auth_token": "abc123def456"',
+        "url = 'postgresql://quant:s3cret@db/runs'",
+        "ghp_" + "a1" * 18,
+    ],
+)
+def test_a_change_that_holds_a_secret_is_left_out_and_the_rest_stays(repository, line):
+    (repository / "one.py").write_text(f"one = 1\n{line}\n")
+    (repository / "two.py").write_text("two = 22\n")
+    found = checkout(repository)
+    assert line not in found.diff
+    assert found.left_out == ("one.py: a line looks like a secret",)
+    assert "+two = 22" in found.diff
+
+
+@pytest.mark.parametrize(
+    "line", ["token = tokenizer(text)", "password = getpass()", "api_key = settings.api_key", "secret = ''"]
+)
+def test_code_that_only_speaks_of_secrets_is_kept(repository, line):
+    (repository / "one.py").write_text(f"{line}\n")
+    assert f"+{line}" in checkout(repository).diff
+
+
+def test_a_long_diff_is_cut_by_whole_files_and_says_so(repository, monkeypatch):
+    monkeypatch.setattr(module, "MAX_DIFF_BYTES", 600)
+    (repository / "one.py").write_text("one = 11\n" * 400)
+    (repository / "two.py").write_text("two = 22\n")
+    found = checkout(repository)
+    assert found.left_out == ("one.py: the diff is longer than 600 bytes",)
+    assert "+two = 22" in found.diff
+
+
+def test_a_large_or_binary_new_file_is_named_and_not_shown(repository):
+    (repository / "data.bin").write_bytes(b"\0" * 300_000)
+    found = checkout(repository)
+    assert "# new file data.bin: 300,000 bytes, not shown" in found.diff
+    assert len(found.diff) < 200
+
+
+def test_outside_git_the_commit_is_unknown(tmp_path):
+    assert checkout(tmp_path) == Checkout("unknown")
+    assert checkout(tmp_path).text() == "unknown"
+
+
+def test_without_git_on_the_path_the_commit_is_unknown(repository, monkeypatch):
+    monkeypatch.setenv("PATH", str(repository))
+    assert checkout(repository) == Checkout("unknown")
