@@ -82,20 +82,21 @@ def execute(
     timeout_seconds: float = math.inf,
     fork: Fork | None = None,
     stop: Path | None = None,
+    scratch: Path | None = None,
 ) -> Execution:
     """Run the notebook with these parameters and write its executed copy to ``output``, also when it fails.
 
     The time limit counts from when the kernel is ready: what a warm parent still has to import is not the notebook's.
     ``fork`` asks a warm parent for a kernel; without it, or when it cannot, the kernel is an ordinary one. The run is
-    stopped as soon as the file ``stop`` exists.
+    stopped as soon as the file ``stop`` exists. The kernel's sockets go to ``scratch``, else to the temporary folder.
     """
     notebook.check(parameters)
     running = output.with_suffix(".running.ipynb")
     begun = time.monotonic()
-    scratch = Path(tempfile.mkdtemp(prefix="workbench-kernel-"))
-    manager = _Manager(scratch, fork)
+    private = Path(tempfile.mkdtemp(prefix="workbench-kernel-", dir=scratch))
+    manager = _Manager(private, fork)
     limits = _Limits(timeout_seconds, stop)
-    environment = {**KERNEL_ENVIRONMENT, **os.environ, **(env or {}), "IPYTHONDIR": str(scratch / "ipython")}
+    environment = {**KERNEL_ENVIRONMENT, **os.environ, **(env or {}), "IPYTHONDIR": str(private / "ipython")}
     log = output.with_suffix(".log")
     try:
         with log.open("ab") as sink:
@@ -122,7 +123,7 @@ def execute(
         raise NotebookFailed(failure, Execution(time.monotonic() - begun, manager.how)) from error
     finally:
         ensure_event_loop().close()  # the one that nbclient opened in this thread
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
         with contextlib.suppress(OSError):
             running.replace(output)
         with contextlib.suppress(OSError):
@@ -190,9 +191,9 @@ class _Client(AsyncKernelClient):  # type: ignore[misc]
 class _Manager(AsyncKernelManager):  # type: ignore[misc]
     """Starts the kernel of this very Python, forked where a warm parent can."""
 
-    def __init__(self, scratch: Path, fork: Fork | None) -> None:
+    def __init__(self, private: Path, fork: Fork | None) -> None:
         sockets = {} if sys.platform == "win32" else {"transport": "ipc"}
-        super().__init__(kernel_name="python3", connection_file=str(scratch / "k.json"), **sockets)
+        super().__init__(kernel_name="python3", connection_file=str(private / "k.json"), **sockets)
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_ARGUMENTS]
         self._kernel_spec = KernelSpec(argv=argv, display_name="Python 3", language="python")
         self.client_factory = _Client

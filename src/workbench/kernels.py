@@ -52,7 +52,7 @@ NEEDLESS = ("rfc3987_syntax", "rfc3987")
 # that spill work (tried with a budget of 50 MB), their files stay, so they go to a folder that ends with the run.
 PARKED = ("polars-ooc-clea",)
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-REPLY_SECONDS = 120.0
+REPLY_SECONDS, PATIENCE_SECONDS = 120.0, 0.5
 
 # What ipykernel imports itself when a kernel starts (pydevd, which it brings, is half of that time), and every step.
 KERNEL_MODULES = (
@@ -159,8 +159,8 @@ class WarmParents:
 
     def __init__(self, groups: Mapping[str, Sequence[str]] | None = None) -> None:
         self.groups = {name: list(modules) for name, modules in (groups or {}).items()}
+        self.folder: Path | None = None  # for sockets and what else goes with the run; the base removes it
         self._process: subprocess.Popen[bytes] | None = None
-        self._folder: Path | None = None
 
     def __enter__(self) -> WarmParents:
         self.start()
@@ -178,13 +178,13 @@ class WarmParents:
         """Start the base process; the groups warm up in the background."""
         if self._process is not None or not available():
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="workbench-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="workbench-"))
         environment = {**os.environ, **{k: v for k, v in KERNEL_ENVIRONMENT.items() if k not in os.environ}}
-        environment |= {**WARM_ENVIRONMENT, "POLARS_OOC_SPILL_DIR": str(self._folder / "spill")}
+        environment |= {**WARM_ENVIRONMENT, "POLARS_OOC_SPILL_DIR": str(self.folder / "spill")}
         environment.pop("JPY_PARENT_PID", None)  # set when the run itself was started from a notebook
-        with (self._folder / "warm.log").open("wb") as log:
+        with (self.folder / "warm.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", "workbench.kernels", str(self._folder), json.dumps(self.groups)],
+                [sys.executable, "-P", "-m", "workbench.kernels", str(self.folder), json.dumps(self.groups)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -194,18 +194,19 @@ class WarmParents:
 
     def fork(self, group: str, connection_file: str, *, cwd: Path, env: Mapping[str, str], log: Path) -> ForkedKernel:
         """Fork a kernel from the group's parent, once that has done its imports; raise NoFork when it cannot."""
-        if self._process is None or self._folder is None:
+        if self._process is None or self.folder is None:
             raise NoFork("no warm parent was started")
         request = {"connection_file": connection_file, "cwd": str(cwd), "env": dict(env), "log": str(log)}
         line = socket.socket(socket.AF_UNIX)
         try:
-            self._connect(line, self._folder / f"{group or BASE}.sock")
+            self._connect(line, self.folder / f"{group or BASE}.sock")
             line.settimeout(REPLY_SECONDS)
             line.sendall(json.dumps(request).encode() + b"\n")
-            reply = json.loads(line.makefile("rb").readline() or b'{"refused": "the warm parent died"}')
+            answer = line.makefile("rb").readline()
         except OSError as error:
             line.close()
             raise NoFork(f"the warm parent '{group or BASE}' does not answer: {error}") from error
+        reply = json.loads(answer) if answer else {"refused": f"the warm parent '{group or BASE}' has died"}
         if "refused" in reply:
             line.close()
             raise NoFork(reply["refused"])
@@ -222,8 +223,8 @@ class WarmParents:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _connect(self, line: socket.socket, address: Path) -> None:
         end = time.monotonic() + REPLY_SECONDS
@@ -354,12 +355,15 @@ class _Parent:
             if line is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
-        end = time.monotonic() + 1.0
-        for pid in [pid for pid, line in self.children.items() if line is None]:  # they see the pipe close, too
-            while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < end:
-                time.sleep(0.005)
+        # The parents below see the pipe close, too, unless they still import: then they have no kernels.
+        end = time.monotonic() + PATIENCE_SECONDS
+        for pid in self.children:
+            while os.waitpid(pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > end:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.002)
         shutil.rmtree(self.folder, ignore_errors=True)  # whoever should have done it may be dead
-        os._exit(0)  # and takes with it a parent that is still importing
+        os._exit(0)
 
     def _tell(self, line: socket.socket, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):

@@ -178,23 +178,32 @@ class _Run:
         groups = {name for group in wanted for name in lineage(self.pipeline.warm, group)}
         parents = WarmParents({name: modules for name, modules in self.pipeline.warm.items() if name in groups})
         trouble: list[BaseException] = []
-        graph = threading.Thread(target=self._graph, args=(known, parents, parallel, address, trouble), daemon=True)
+        over = threading.Event()  # not join(): interrupted, that forgets in Python 3.11 that the thread still runs
+
+        def graph() -> None:
+            try:
+                self._graph(known, parents, parallel, address)
+            except BaseException as error:  # noqa: BLE001  (carried over to the thread that watches)
+                trouble.append(error)
+            finally:
+                over.set()
+
+        thread = threading.Thread(target=graph, daemon=True)
         try:
             if not address:
                 parents.start()
             import workbench.execution  # noqa: F401  (here: beside the parents' imports, and before there are threads)
 
-            graph.start()
-            while graph.is_alive():
+            thread.start()
+            while not over.wait(LOOK_SECONDS):
                 if self.look():
                     self.save("running")
                 show.show(self.states)
-                graph.join(LOOK_SECONDS)
         except BaseException as error:
             with suppress(OSError):
                 self.stop.touch()
-            if graph.ident is not None:
-                graph.join(STOP_SECONDS)
+            if thread.ident is not None:
+                over.wait(STOP_SECONDS)
             self.look()
             stopped = isinstance(error, KeyboardInterrupt)
             with suppress(WorkbenchError):  # the disk may be what stopped us
@@ -215,27 +224,23 @@ class _Run:
         parents: WarmParents,
         parallel: int,
         address: str,
-        trouble: list[BaseException],
     ) -> None:
-        try:
-            from dask import compute, delayed
+        from dask import compute, delayed
 
-            nodes: dict[str, Any] = {}
-            for task in self.tasks:
-                if task.id not in known:
-                    ready = [known[need] for need in task.needs if need in known]
-                    waits = [nodes[need] for need in task.needs if need in nodes]
-                    work = partial(_run_step, replace(self, states={}), task, ready, None if address else parents)
-                    nodes[task.id] = delayed(work, pure=False, traverse=False)(*waits, dask_key_name=task.id)
-            if not address:
-                compute(*nodes.values(), scheduler="threads", num_workers=parallel, optimize_graph=False)
-                return
-            from distributed import Client
+        nodes: dict[str, Any] = {}
+        for task in self.tasks:
+            if task.id not in known:
+                ready = [known[need] for need in task.needs if need in known]
+                waits = [nodes[need] for need in task.needs if need in nodes]
+                work = partial(_run_step, replace(self, states={}), task, ready, None if address else parents)
+                nodes[task.id] = delayed(work, pure=False, traverse=False)(*waits, dask_key_name=task.id)
+        if not address:
+            compute(*nodes.values(), scheduler="threads", num_workers=parallel, optimize_graph=False)
+            return
+        from distributed import Client
 
-            with Client(address, set_as_default=False) as client:
-                compute(*nodes.values(), scheduler=client, optimize_graph=False)
-        except BaseException as error:  # noqa: BLE001  (carried over to the thread that watches)
-            trouble.append(error)
+        with Client(address, set_as_default=False) as client:
+            compute(*nodes.values(), scheduler=client, optimize_graph=False)
 
     def end(self) -> RunResult:
         """Write the last manifest and return the result."""
@@ -292,6 +297,7 @@ def _execute_step(
                 timeout_seconds=task.spec.timeout,
                 fork=partial(parents.fork, task.spec.warm) if parents is not None and parents.pid else None,
                 stop=run.stop,
+                scratch=parents.folder if parents is not None else None,
             )
             error = ""
         except NotebookFailed as failure:

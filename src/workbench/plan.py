@@ -33,6 +33,7 @@ from workbench.params import Paths, Section, Settings, digest, read_yaml, strate
 FORMAT = 1  # raise it when a key means something else than before
 FOLDER = "folder"
 NAME = r"[A-Za-z0-9_.]+"
+PACKAGE = Path(workbench.__file__).parent
 
 
 class StepSpec(Section):
@@ -143,7 +144,8 @@ def plan(pipeline: Pipeline, settings: Settings, paths: Paths, only: Iterable[st
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    # A misspelt key is often also a missing one: say the misspelling.
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     path, key = ".".join(map(str, first["loc"])), str(first["loc"][-1])
     if first["type"] == "extra_forbidden":
         model = StepSpec if first["loc"][0] == "steps" else Pipeline
@@ -186,9 +188,8 @@ class _Source:
     """The digest of our own code and of the lock: of all strategies, only those that a step names count."""
 
     def __init__(self, paths: Paths) -> None:
-        package = Path(workbench.__file__).parent
         self.paths, self.strategies = paths, set(strategy_names(paths))
-        self.files = {str(file.relative_to(package)): _sha256(file) for file in sorted(package.rglob("*.py"))}
+        self.files = {str(file.relative_to(PACKAGE)): _sha256(file) for file in sorted(PACKAGE.rglob("*.py"))}
         self.rest = [platform.python_version(), sys.platform, _sha256(paths.root / "locks" / "research.lock")]
 
     def digest(self, notebook: Notebook, params: Mapping[str, Any]) -> str:

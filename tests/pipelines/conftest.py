@@ -68,8 +68,9 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.paths = Paths(root)
         self.desk = Desk(self.paths.notebooks)
-        (root / "params" / "strategies").mkdir(parents=True)
-        shutil.copy(ROOT / "params" / "base.yaml", root / "params")
+        if not self.paths.params.is_dir():
+            (root / "params" / "strategies").mkdir(parents=True)
+            shutil.copy(ROOT / "params" / "base.yaml", root / "params")
         self.settings = Settings(strategies=("u", "v"))
 
     def step(self, name: str, *code: str, parameters: str = FOLDER) -> Path:
@@ -107,6 +108,12 @@ class Project:
 def desk(tmp_path: Path) -> Desk:
     """A folder for notebooks."""
     return Desk(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def project_at() -> type[Project]:
+    """The maker of a project from its root, new or not."""
+    return Project
 
 
 @pytest.fixture
