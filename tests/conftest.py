@@ -181,7 +181,7 @@ def make_walk_forward(
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def walk_forward_of() -> Callable[..., WalkForward]:
     """The maker of walk-forwards by hand."""
     return make_walk_forward

@@ -24,6 +24,8 @@ from workbench.registry.runs import QUIET, Tracking
 
 HOST = "127.0.0.1"
 PORTS = 20  # how many above the wanted one are tried
+# Browsers open nothing on these (https://fetch.spec.whatwg.org/#port-blocking).
+BLOCKED = {5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
 START_SECONDS = 180.0
 STOP_SECONDS = 5.0
 # The job runner alone takes 35 s and 3 GB at the start; nothing here needs it.
@@ -62,13 +64,13 @@ def serve(
 
 def free_port(wanted: int) -> int:
     """Return the wanted port, or the next one above that is free."""
-    for port in range(wanted, min(wanted + PORTS, 65536)):
+    for port in sorted(set(range(wanted, min(wanted + PORTS, 65536))) - BLOCKED):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise WorkbenchError(f"ports {wanted} to {wanted + PORTS - 1} are all taken; name another: make ui PORT=6000")
+    raise WorkbenchError(f"ports {wanted} to {wanted + PORTS - 1} are all taken; name another: make ui PORT=8000")
 
 
 def _prepare(tracking: Tracking) -> str:
