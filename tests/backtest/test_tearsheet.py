@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from workbench.backtest import tearsheet
 from workbench.params import Settings
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 
@@ -85,7 +89,7 @@ def test_made_data_wears_a_banner_and_real_data_does_not(html, walk_forward_made
     ("title", "inside", "outside", "interval"),
     [
         ("Sharpe ratio", "1.29", "0.87", "0.18 to 1.55"),
-        ("Growth a year (CAGR)", "12.1 %", "8.2 %", "1.2 % to 15.8 %"),
+        ("CAGR", "12.1 %", "8.2 %", "1.2 % to 15.8 %"),
         ("Maximum drawdown", "−11.9 %", "−12.8 %", "−21.4 % to −8.1 %"),
         ("Longest (sessions)", "201", "318", ""),
         ("Turnover a year", "", "4.2×", ""),
@@ -157,6 +161,28 @@ def test_the_pictures_are_well_formed(html):
     assert len(pictures) == len(tearsheet.PICTURES)
     for picture in pictures:
         ElementTree.fromstring(picture)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine to look at the page with")
+def test_a_browser_draws_it_by_day_and_by_night(html, tmp_path):
+    (tmp_path / "sheet.html").write_text(html)
+    seen = {}
+    for name, scheme in (("day", "1"), ("night", "0")):
+        words = [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
+            *(f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={tmp_path / name}"),
+            *("--window-size=1040,1400", f"--screenshot={tmp_path / name}.png", (tmp_path / "sheet.html").as_uri()),
+        ]
+        subprocess.run(words, check=True, capture_output=True, timeout=120)
+        picture = Image.open(tmp_path / f"{name}.png").convert("RGB")
+        counts = {colour: count for count, colour in picture.getcolors(2**24)}
+        seen[name] = (picture.getpixel((5, 700)), max(counts, key=counts.get), counts)
+    # The page, and the curve in the colour of "own": #ffffff and #0b5cad by day, #14181f and #5aa2e6 by night.
+    assert seen["day"][:2] == ((255, 255, 255), (255, 255, 255))
+    assert seen["night"][:2] == ((20, 24, 31), (20, 24, 31))
+    assert seen["day"][2].get((11, 92, 173), 0) > 500
+    assert seen["night"][2].get((90, 162, 230), 0) > 500
 
 
 @pytest.mark.parametrize(

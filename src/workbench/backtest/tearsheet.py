@@ -69,7 +69,7 @@ SHOWN: Mapping[str, Shown] = {
     "sortino": Shown("Sortino ratio"),
     "calmar": Shown("Calmar ratio"),
     "omega": Shown("Omega ratio"),
-    "cagr": Shown("Growth a year (CAGR)", percent),
+    "cagr": Shown("CAGR", percent),
     "volatility": Shown("Volatility a year", percent),
     "total_return": Shown("Total return", percent),
     "max_drawdown": Shown("Maximum drawdown", percent),
@@ -397,7 +397,8 @@ of the out-of-sample returns. All after costs.</p>
 
 <h2>What was chosen, and what came of it</h2>
 {{ picture("folds", "Score of each fold in training and in test") }}
-{{ table(["fold", "trained on", "traded on", "chosen", wf.select_by ~ " in training", wf.select_by ~ " in test"],
+{% set score = wf.select_by|capitalize %}
+{{ table(["fold", "trained on", "traded on", "chosen", score ~ " in training", score ~ " in test"],
   folds, (4, 5), (5,)) }}
 {{ picture("heat_map", "Score of every cell of the grid") }}
 
