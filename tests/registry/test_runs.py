@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -444,3 +445,20 @@ def test_a_full_disk_leaves_a_failed_run_and_no_half_page(tracking, root, walk_f
         log()
     assert only_run(tracking).info.status == "FAILED"
     assert set((root / "data" / "reports").iterdir()) == before
+
+
+def test_the_examples_of_the_guide_run(root, walk_forward_of, monkeypatch, capsys):
+    guide = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    (root / "params").mkdir()
+    (root / "params" / "base.yaml").write_text("tracking: {experiment: guide}\n")
+    monkeypatch.setenv("WORKBENCH_ROOT", str(root))
+    settings = Settings(tracking=TrackingParams(experiment="guide"))
+    Tracking(settings, Paths(root)).log_walk_forward(walk_forward_of("sma_cross", 1))
+    assert len(blocks) == 2
+    space: dict[str, object] = {}
+    for block in blocks:
+        exec(block, space)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "sma_cross 0.87 40"
+    assert Path(said[1]).is_file()

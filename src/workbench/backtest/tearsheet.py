@@ -356,7 +356,8 @@ table.months td, table.months th { border: 0; padding: 4px 2px; text-align: cent
 table.months td:last-child { font-weight: 600 }
 details summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
 @media (max-width: 640px) { .tiles { grid-template-columns: repeat(2, 1fr) } }
-@media print { :root { {{ light }} } body { max-width: none; padding: 0; font-size: 11pt } h2 { break-after: avoid }
+@media print { :root { {{ light }} } body { max-width: none; padding: 0; font-size: 10pt }
+  table { font-size: 9pt; break-inside: auto } tr { break-inside: avoid } h2, h3 { break-after: avoid }
   details { display: block } .tiles, .verdict, td { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 </style>
 </head>
