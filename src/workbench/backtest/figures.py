@@ -647,7 +647,8 @@ class _Label:
 @lru_cache(maxsize=1)
 def _family() -> list[str]:
     known = set(font_manager.get_font_names())
-    return [name for name in FAMILIES if name in known] or ["DejaVu Sans"]
+    first = next(name for name in FAMILIES if name in known or name == FAMILIES[-1])
+    return list(dict.fromkeys([first, FAMILIES[-1]]))  # the last one comes with matplotlib and has the odd signs
 
 
 def _figure(width: float, height: float) -> Figure:
