@@ -206,7 +206,9 @@ class WarmParents:
         except OSError as error:
             line.close()
             raise NoFork(f"the warm parent '{group or BASE}' does not answer: {error}") from error
-        reply = json.loads(answer) if answer else {"refused": f"the warm parent '{group or BASE}' has died"}
+        reply: dict[str, Any] = (
+            json.loads(answer) if answer else {"refused": f"the warm parent '{group or BASE}' has died"}
+        )
         if "refused" in reply:
             line.close()
             raise NoFork(reply["refused"])
