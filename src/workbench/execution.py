@@ -339,7 +339,7 @@ async def _shut_down(manager: _Manager, now: bool) -> None:
 
 
 def _cause_of_death(status: int | None) -> str:
-    if status == -signal.SIGKILL:
+    if status == -9:
         return "the kernel was killed (signal 9): often the system did, because memory ran out"
     if status is not None and status < 0:
         return f"the kernel crashed ({signal.Signals(-status).name})"

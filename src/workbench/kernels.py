@@ -274,8 +274,7 @@ class _Parent:
         for group in serving:
             self.selector.register(self.sockets[group], selectors.EVENT_READ, self._accept)
         self.selector.register(self.pipe, selectors.EVENT_READ, self._end)
-        gc.collect()
-        gc.freeze()  # the collector leaves the shared pages alone
+        gc.freeze()  # in a kernel, the collector leaves the pages alone that it shares with others
         while True:
             for key, _ in self.selector.select():
                 key.data(key.fileobj)
@@ -411,6 +410,7 @@ def _become_kernel(request: dict[str, Any]) -> NoReturn:
         time.tzset()
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()  # the global state would be the same in every fork
+        gc.enable()
         sys.argv = ["ipykernel_launcher", "-f", request["connection_file"]]
         from ipykernel.kernelapp import IPKernelApp
 
@@ -438,6 +438,7 @@ def _become_kernel(request: dict[str, Any]) -> NoReturn:
 
 
 def _main(folder: str, groups: dict[str, list[str]]) -> None:
+    gc.disable()  # imports only make what stays; kernels turn it on again
     pipe = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

@@ -75,11 +75,15 @@ def run_pipeline(
     with only_one(paths, name) as run_id, _terminated_as_interrupted():
         run = _Run(run_id, pipeline, tasks, paths, Index(paths, table_versions or (lambda tables: {})), fresh)
         run.begin(settings)
-        known = run.reusable()
-        if len(known) < len(tasks):
-            run.execute(known, show, parallel or os.cpu_count() or 1)
-        elif progress:
-            show = Lines()  # nothing will move
+        try:
+            known = run.reusable()
+            if len(known) < len(tasks):
+                run.execute(known, show, parallel or os.cpu_count() or 1)
+            elif progress:
+                show = Lines()  # nothing will move
+        except BaseException as error:
+            run.abandon(error, show)
+            raise
         result = run.end()
         show.show(run.states)
         show.end(f"{run_id}: {result.status} in {result.seconds:.1f} s ({result.summary})")
@@ -199,24 +203,16 @@ class _Run:
                 if self.look():
                     self.save("running")
                 show.show(self.states)
-        except BaseException as error:
+            if trouble:
+                raise trouble[0]
+        except BaseException:
             with suppress(OSError):
                 self.stop.touch()
             if thread.ident is not None:
                 over.wait(STOP_SECONDS)
-            self.look()
-            stopped = isinstance(error, KeyboardInterrupt)
-            with suppress(WorkbenchError):  # the disk may be what stopped us
-                self.save("stopped" if stopped else "failed")
-            show.show(self.states)
-            show.end(f"{self.run_id}: stopped; what was finished is kept, and the next run goes on from there")
             raise
         finally:
             parents.close()
-        if trouble:
-            self.look()
-            self.save("failed")
-            raise trouble[0]
 
     def _graph(
         self,
@@ -242,6 +238,15 @@ class _Run:
         with Client(address, set_as_default=False) as client:
             compute(*nodes.values(), scheduler=client, optimize_graph=False)
 
+    def abandon(self, error: BaseException, show: Progress) -> None:
+        """Write what is known of a run that something else than a step has ended."""
+        stopped = isinstance(error, KeyboardInterrupt)
+        self.look()
+        with suppress(WorkbenchError):  # a full disk may be what ended it
+            self.save("stopped" if stopped else "failed")
+        show.show(self.states)
+        show.end(f"{self.run_id}: stopped; what was finished is kept, and the next run goes on from there")
+
     def end(self) -> RunResult:
         """Write the last manifest and return the result."""
         self.look()
@@ -255,7 +260,7 @@ def _run_step(
     run: _Run, task: Task, ready: Sequence[StepResult], parents: WarmParents | None, *waits: StepResult
 ) -> StepResult:
     """Run one step, in a thread here or on a worker of a cluster; its failure is a result, not an exception."""
-    known = {result.id: result for result in (*ready, *waits)}
+    known, begun = {result.id: result for result in (*ready, *waits)}, time.time()
     result = StepResult(task.id, "not run", run.folder / task.id)
     bad = [need for need in task.needs if known[need].status not in GOOD]
     with writing(result.folder):
@@ -265,9 +270,12 @@ def _run_step(
     elif run.stop.exists():
         result = replace(result, error="the run was stopped")
     else:
-        result = replace(result, key=run.key(task, known))
-        found = None if run.fresh or task.spec.feeds else run.index.find(result.key)
-        result = found or _execute_step(run, task, replace(result, status="running"), known, parents)
+        try:
+            result = replace(result, key=run.key(task, known))
+            found = None if run.fresh or task.spec.feeds else run.index.find(result.key)
+            result = found or _execute_step(run, task, replace(result, status="running"), known, parents)
+        except WorkbenchError as error:  # the disk is full, a table is damaged: trying again would not help
+            result = replace(result, status="failed", error=str(error), seconds=time.time() - begun)
     write_json(run.folder / task.id / STATUS, result.stored(run.paths))
     return result
 
@@ -302,8 +310,6 @@ def _execute_step(
             error = ""
         except NotebookFailed as failure:
             execution, error = failure.execution, str(failure)
-        except WorkbenchError as refusal:  # the disk is full: trying again would not help
-            return replace(result, status="failed", error=str(refusal), seconds=time.time() - begun)
         tries = (*result.attempts, {**asdict(execution), "error": error})
         result = replace(result, attempts=tries, error=error, seconds=time.time() - begun)
         if not error:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from workbench.errors import AlreadyRunning, CannotWrite, InputRefused
+from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged
 from workbench.params import Settings
 from workbench.pipeline import run_history, run_pipeline
 from workbench.step import read_json
@@ -313,8 +313,8 @@ def test_a_step_that_runs_out_of_attempts_fails_and_one_without_retries_has_one(
 
 def test_a_step_that_takes_too_long_says_so(project):
     project.step("slow", "import time\ntime.sleep(600)")
-    project.pipeline({"slow": {"notebook": "slow", "timeout": 1.5}})
-    assert "StepTimeout: the notebook took longer than its timeout of 1.5 s" in str(project.fails())
+    project.pipeline({"slow": {"notebook": "slow", "timeout": 0.5}})
+    assert "StepTimeout: the notebook took longer than its timeout of 0.5 s" in str(project.fails())
 
 
 def test_only_so_many_steps_run_at_once(project):
@@ -476,6 +476,28 @@ def test_a_step_on_a_full_disk_fails_once_however_many_retries_it_has(project, m
     error = project.fails()
     assert "No space left on device" in str(error)
     assert len(calls) == 1
+
+
+def test_a_table_that_cannot_be_read_is_said_and_the_run_is_over(project):
+    versions = {"prices": 1}
+
+    def read(tables):
+        if "prices" not in versions:
+            raise LakeDamaged("prices: half of the log is missing; restore it")
+        return versions
+
+    project.step("first", "1")
+    project.desk.write("reads", "1")
+    project.pipeline(
+        {"first": {"notebook": "first"}, "reads": {"notebook": "reads", "needs": ["first"], "tables": ["prices"]}}
+    )
+    versions.clear()
+    error = project.fails(table_versions=read)  # found out in the middle of the run
+    assert str(error) == "step reads: prices: half of the log is missing; restore it"
+    assert project.statuses(error.result) == {"first": "done", "reads": "failed"}
+    with pytest.raises(LakeDamaged, match="half of the log"):
+        project.run(table_versions=read)  # found out before anything runs
+    assert [run.status for run in run_history(project.paths)] == ["failed", "failed"]
 
 
 def test_a_password_in_a_setting_is_refused_before_it_is_kept(backtest):
