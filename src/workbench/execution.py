@@ -31,7 +31,7 @@ from queue import Empty
 from typing import Any
 
 from workbench.errors import CannotWrite, StepFailed
-from workbench.kernels import KERNEL_ARGUMENTS, KERNEL_ENVIRONMENT, NEEDLESS, ForkedKernel, NoFork, without
+from workbench.kernels import KERNEL_ENVIRONMENT, NEEDLESS, PROGRAM, ForkedKernel, NoFork, without
 from workbench.notebook import PARAMETERS, Notebook
 
 with without(*NEEDLESS, "pyarrow"):
@@ -194,7 +194,7 @@ class _Manager(AsyncKernelManager):  # type: ignore[misc]
     def __init__(self, private: Path, fork: Fork | None) -> None:
         sockets = {} if sys.platform == "win32" else {"transport": "ipc"}
         super().__init__(kernel_name="python3", connection_file=str(private / "k.json"), **sockets)
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *KERNEL_ARGUMENTS]
+        argv = [*PROGRAM, "{connection_file}"]
         self._kernel_spec = KernelSpec(argv=argv, display_name="Python 3", language="python")
         self.client_factory = _Client
         self.fork, self.how = fork, "ordinary"

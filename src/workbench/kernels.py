@@ -45,6 +45,7 @@ from typing import Any, NoReturn
 from workbench.errors import WorkbenchError
 
 BASE = "base"
+PROGRAM = (sys.executable, "-P", "-m", "workbench.kernels")  # parents FOLDER GROUPS, or a CONNECTION_FILE: a kernel
 # Imports that only slow others down: jsonschema, below nbformat and great_expectations, tries these to check IRIs, and
 # the first needs 2.5 s to build its grammar (1.1.0, seen 2026-11). Nothing here checks an IRI.
 NEEDLESS = ("rfc3987_syntax", "rfc3987")
@@ -184,7 +185,7 @@ class WarmParents:
         environment.pop("JPY_PARENT_PID", None)  # set when the run itself was started from a notebook
         with (self.folder / "warm.log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", "workbench.kernels", str(self.folder), json.dumps(self.groups)],
+                [*PROGRAM, "parents", str(self.folder), json.dumps(self.groups)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -396,8 +397,7 @@ def _fork() -> int:
 
 
 def _become_kernel(request: dict[str, Any]) -> NoReturn:
-    """Turn this fork into what ``python -m ipykernel_launcher`` would have been."""
-    status = 1
+    """Turn this fork into a kernel of its own, with the environment, the folder and the log that were asked for."""
     try:
         os.setpgid(0, 0)
         log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -411,14 +411,26 @@ def _become_kernel(request: dict[str, Any]) -> NoReturn:
         if "numpy" in sys.modules:
             sys.modules["numpy"].random.seed()  # the global state would be the same in every fork
         gc.enable()
-        sys.argv = ["ipykernel_launcher", "-f", request["connection_file"]]
+    except BaseException:  # noqa: BLE001  (nobody is left who could catch it)
+        traceback.print_exc(file=sys.__stderr__)
+        os._exit(1)
+    _serve(request["connection_file"], f"--IPKernelApp.parent_handle={os.getppid()}")
+
+
+def _serve(connection_file: str, *arguments: str) -> NoReturn:
+    """Be an IPython kernel until told to end: what ``python -m ipykernel_launcher`` is, but for its end.
+
+    A kernel is told to end when all its messages have arrived. ipykernel (7.4) then joins a thread that at times waits
+    for another one just closed, and hangs until it is killed. The end of the process closes sockets as well.
+    """
+    status = 1
+    try:
         from ipykernel.kernelapp import IPKernelApp
 
+        sys.argv = ["ipykernel_launcher", "-f", connection_file]
         app = IPKernelApp.instance()
-        app.initialize([*sys.argv[1:], f"--IPKernelApp.parent_handle={os.getppid()}", *KERNEL_ARGUMENTS])
+        app.initialize([*sys.argv[1:], *KERNEL_ARGUMENTS, *arguments])
         app.start()
-        # The kernel is told to end when all its messages have arrived. Its own tidying joins a thread that at times
-        # waits for another one just closed (ipykernel 7.4); the end of the process closes the sockets as well.
         app.reset_io()
         atexit.unregister(app.close)
         status = 0
@@ -455,4 +467,7 @@ def _listen(address: str) -> socket.socket:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], json.loads(sys.argv[2]))
+    if sys.argv[1] == "parents":
+        _main(sys.argv[2], json.loads(sys.argv[3]))
+    else:
+        _serve(sys.argv[1])

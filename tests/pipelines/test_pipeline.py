@@ -47,7 +47,9 @@ def backtest(project):
 
 
 def test_a_run_hands_outputs_on_fans_out_and_keeps_everything(backtest):
-    result = backtest.run()
+    seen = []
+    result = backtest.run(record=seen.append)
+    assert seen == [result]
     assert backtest.statuses(result) == dict.fromkeys(["ingest", "validate", "walk-u", "walk-v", "compare"], "done")
     assert result.step("compare").outputs == {"all": ["u", "v"]}
     assert result.step("walk-v").outputs == {"strategy": "v", "up": {"good": 10}}
@@ -67,26 +69,6 @@ def test_a_run_hands_outputs_on_fans_out_and_keeps_everything(backtest):
     assert len(walk["key"]) == 64
     with pytest.raises(InputRefused, match=r"no step 'walk-w'. Did you mean 'walk-v'\?"):
         result.step("walk-w")
-
-
-def test_nothing_changed_means_nothing_runs(backtest):
-    first, seen = backtest.run(), []
-    again = backtest.run(record=seen.append)
-    assert backtest.executed(again) == []
-    assert again.status == "done"
-    assert {step.reused_from for step in again.steps} == {first.run_id}
-    assert again.step("compare").outputs == {"all": ["u", "v"]}
-    assert again.step("walk-u").folder == first.step("walk-u").folder  # where the files are
-    assert json.loads((again.folder / "manifest.json").read_text())["steps"]["walk-u"]["reused_from"] == first.run_id
-    assert seen == []  # nothing was executed: there is nothing to record
-    third = backtest.run()
-    assert {step.reused_from for step in third.steps} == {first.run_id}
-
-
-def test_what_is_recorded_is_the_whole_run(backtest):
-    seen = []
-    result = backtest.run(record=seen.append)
-    assert seen == [result]
 
 
 EVERYTHING = ["ingest", "validate", "walk-u", "walk-v", "compare"]
@@ -214,9 +196,21 @@ def test_a_step_runs_again_exactly_when_what_it_depends_on_changed(
     assert sorted(project.executed(project.run())) == sorted(runs)
 
 
-def test_fresh_runs_everything(backtest):
-    backtest.run(only=["validate"])
-    assert backtest.executed(backtest.run(only=["validate"], fresh=True)) == ["ingest", "validate"]
+def test_what_is_reused_comes_with_its_outputs_and_the_folder_it_wrote_to(finished, project_at, tmp_path, monkeypatch):
+    shutil.copytree(finished, tmp_path / "again")
+    project, seen = project_at(tmp_path / "again"), []
+    monkeypatch.setattr("workbench.plan.PACKAGE", project.paths.root / "package")
+    (first,) = run_history(project.paths)
+    for _ in range(2):  # what is reused twice still comes from the run that made it
+        again = project.run(record=seen.append)
+        assert (again.status, again.summary) == ("done", "5 reused")
+        assert {step.reused_from for step in again.steps} == {first.run_id}
+        assert again.step("compare").outputs == {"all": ["u", "v"]}
+        assert again.step("walk-u").folder == first.folder / "walk-u"
+        manifest = json.loads((again.folder / "manifest.json").read_text())
+        assert manifest["steps"]["walk-u"]["reused_from"] == first.run_id
+    assert seen == []  # nothing was executed: there is nothing to record
+    assert project.executed(project.run(only=["ingest"], fresh=True)) == ["ingest"]
 
 
 def test_a_step_runs_again_when_a_table_that_it_reads_or_writes_is_not_as_it_left_it(project):
@@ -524,30 +518,35 @@ def test_runs_are_listed_newest_first(backtest):
     assert all(run.seconds < 60 and run.pipeline == "p" for run in history)
 
 
+CLUSTER = """
+import json, sys
+from distributed import LocalCluster
+with LocalCluster(1, threads_per_worker=2, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+    open({where!r}, "w").write(json.dumps({{"address": cluster.scheduler_address}}))
+    sys.stdin.read()
+"""
+
+
 def test_the_same_pipeline_runs_on_a_cluster(backtest, tmp_path, monkeypatch):
-    """A real scheduler and a real worker, each a process of its own; the steps run in the worker's process."""
+    """A real scheduler and a real worker in a process of their own, reached over TCP."""
     backtest.step("validate", "import os\nstep.emit(good=1, above=os.getppid())")
     where = tmp_path / "scheduler.json"
-    program = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--no-dashboard", "--nthreads", "2"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    files = ["--scheduler-file", str(where)]
-    with subprocess.Popen([*program, *files], **quiet) as one, subprocess.Popen([*worker, *files], **quiet) as two:
+    code = CLUSTER.format(where=str(where))
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, cwd=tmp_path) as cluster:
         try:
             end = time.monotonic() + 30
-            while (scheduler := read_json(where)) is None and time.monotonic() < end:
+            while (address := read_json(where)) is None and time.monotonic() < end:
                 time.sleep(0.05)
-            monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler["address"])
+            monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", address["address"])
             result = backtest.run()
             assert backtest.statuses(result) == dict.fromkeys(EVERYTHING, "done")
-            assert result.step("validate").outputs["above"] == two.pid
+            assert result.step("validate").outputs["above"] == cluster.pid
             assert result.step("compare").outputs == {"all": ["u", "v"]}
             assert {attempt["kernel"] for step in result.steps for attempt in step.attempts} == {"ordinary"}
             monkeypatch.delenv("DASK_SCHEDULER_ADDRESS")
             assert backtest.executed(backtest.run()) == []  # what the cluster did counts here
         finally:
-            two.terminate()
-            one.terminate()
+            cluster.stdin.close()
 
 
 def test_an_unknown_pipeline_names_the_nearest(backtest):
