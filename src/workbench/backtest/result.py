@@ -117,4 +117,5 @@ class WalkForward:
         frames["folds"]["params"] = [json.loads(text) for text in frames["folds"]["params"]]
         frames["cell_returns"].columns = pd.RangeIndex(len(frames["cell_returns"].columns))
         facts["intervals"] = {name: (low, high) for name, (low, high) in facts["intervals"].items()}
-        return cls(simulation=simulation, benchmark=curves["benchmark"], **frames, **facts)
+        known: dict[str, Any] = {**frames, **facts}
+        return cls(simulation=simulation, benchmark=curves["benchmark"], **known)
