@@ -8,17 +8,13 @@ One JSON line a figure. The first read of a process also compares every file wit
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from figure import report, seconds
 
 from workbench.data.lake import Lake
 
@@ -43,31 +39,6 @@ def market(symbols: int, days: int) -> pl.DataFrame:
             "volume": np.round(chance.lognormal(12, 1, days * symbols)),
         }
     ).with_columns(known_at=at_close.dt.replace_time_zone("UTC"), source=pl.lit("bench"))
-
-
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the median time of some runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def report(figure: str, value: float, peer: str, peer_value: float, size: dict[str, int], unit: str = "s") -> None:
-    """Print one figure."""
-    line = {
-        "figure": figure,
-        "value": round(value, 5),
-        "unit": unit,
-        "peer": peer,
-        "peer_value": round(peer_value, 5),
-        "ratio": round(value / peer_value, 3),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "size": size,
-    }
-    print(json.dumps(line), flush=True)
 
 
 def main() -> None:

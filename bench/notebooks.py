@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import yaml
+from figure import report, seconds
 
 import workbench.execution as execution
 from workbench.kernels import WarmParents
@@ -46,31 +43,6 @@ def write_notebook(file: Path, cells: int) -> Path:
     return file
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Return the median time of some runs, after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-def report(figure: str, value: float, peer: str, peer_value: float, size: dict[str, int]) -> None:
-    """Print one figure."""
-    line = {
-        "figure": figure,
-        "value": round(value, 4),
-        "unit": "s",
-        "peer": peer,
-        "peer_value": round(peer_value, 4),
-        "ratio": round(value / peer_value, 3),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "size": size,
-    }
-    print(json.dumps(line), flush=True)
-
-
 def main() -> None:
     """Measure and print every figure."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,6 +50,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=4)
     options.add_argument("--repeats", type=int, default=5)
     asked = options.parse_args()
+    median = partial(seconds, repeats=asked.repeats, before=1)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         file = write_notebook(root / "notebooks" / "empty.ipynb", asked.cells)
@@ -86,11 +59,11 @@ def main() -> None:
         def plain() -> None:
             execution.execute_notebook(str(file), str(out), {"folder": ""}, kernel_name="python3", progress_bar=False)
 
-        by_papermill = seconds(plain, asked.repeats)
+        by_papermill = median(plain)
         with WarmParents({"light": ["numpy", "pandas"]}) as parents:
             fork = partial(parents.fork, "light")
-            forked = seconds(lambda: execution.execute(notebook, out, {}, cwd=root, fork=fork), asked.repeats)
-        ordinary = seconds(lambda: execution.execute(notebook, out, {}, cwd=root), asked.repeats)
+            forked = median(lambda: execution.execute(notebook, out, {}, cwd=root, fork=fork))
+        ordinary = median(lambda: execution.execute(notebook, out, {}, cwd=root))
         size = {"cells": asked.cells, "repeats": asked.repeats}
         report("notebook overhead, forked kernel", forked, "papermill", by_papermill, size)
         report("notebook overhead, ordinary kernel", ordinary, "papermill", by_papermill, size)
@@ -103,11 +76,11 @@ def main() -> None:
         }
         paths.pipelines.mkdir()
         (paths.pipelines / "p.yaml").write_text(yaml.safe_dump({"name": "p", "steps": steps}))
-        fresh = seconds(lambda: run_pipeline("p", Settings(), paths, progress=False, fresh=True), asked.repeats)
-        reused = seconds(lambda: run_pipeline("p", Settings(), paths, progress=False), asked.repeats)
+        fresh = median(lambda: run_pipeline("p", Settings(), paths, progress=False, fresh=True))
+        reused = median(lambda: run_pipeline("p", Settings(), paths, progress=False))
         command = [sys.executable, "-c", RUN, str(root)]
-        process = seconds(lambda: subprocess.run(command, check=True), asked.repeats)
-        start = seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), asked.repeats)
+        process = median(lambda: subprocess.run(command, check=True))
+        start = median(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
         size |= {"steps": asked.steps}
         report("pipeline of empty steps, one after another", fresh, "papermill", by_papermill * asked.steps, size)
         report("pipeline with nothing to do", reused, "papermill", by_papermill * asked.steps, size)
