@@ -1,0 +1,89 @@
+"""Play with a strategy: a slider for every parameter of its grid, and the curve that belongs to where they stand.
+
+The picture is one image that is replaced, not an output that is captured: notebooks with captured outputs hang now and
+then when they are executed without a browser (nbclient issue 312).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workbench.backtest import figures, stats
+from workbench.backtest.engine import simulate
+from workbench.backtest.result import Simulation
+from workbench.backtest.walkforward import params_text
+from workbench.errors import StrategyRefused
+from workbench.params import Settings, StrategyParams
+from workbench.strategies import catalog
+from workbench.types import Bars
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """One strategy on one set of bars, in sample: how the rule behaves, not whether it pays.
+
+    >>> explorer = Explorer("sma_cross", params, bars, settings)    # doctest: +SKIP
+    >>> explorer.panel()                                            # doctest: +SKIP
+    """
+
+    name: str
+    params: StrategyParams
+    bars: Bars
+    settings: Settings
+
+    def simulation(self, **chosen: Any) -> Simulation:
+        """Return the portfolio of the strategy at these parameters; the file's own stand for those not named."""
+        benchmark = self.settings.data.benchmark
+        symbols = catalog.universe(self.params.universe, self.bars, benchmark)
+        made = catalog.build(self.name, symbols, self.settings.sizing, {**self.params.params, **chosen})
+        weights = made.weights(self.bars)
+        return simulate(weights, self.bars.select(symbols), self.settings.portfolio, self.settings.costs)
+
+    def curve(self, **chosen: Any) -> Figure:
+        """Draw the growth and the drawdown at these parameters, beside the benchmark."""
+        return self._draw(self.simulation(**chosen), chosen)
+
+    def panel(self) -> ipywidgets.Widget:
+        """Return the sliders with the curve below them; it is drawn again when a slider is let go."""
+        sliders = {
+            name: ipywidgets.SelectionSlider(
+                options=values, value=values[len(values) // 2], description=name, continuous_update=False
+            )
+            for name, values in self.params.grid.items()
+        }
+        picture, text = ipywidgets.Image(format="png", width=820), ipywidgets.HTML()
+
+        def redraw(_: object = None) -> None:
+            chosen = {name: slider.value for name, slider in sliders.items()}
+            try:
+                simulation = self.simulation(**chosen)
+            except StrategyRefused as error:
+                text.value = f"<b style='color:#b3261e'>{error}</b>"
+                return
+            picture.value = figures.png(self._draw(simulation, chosen))
+            text.value = summary(simulation)
+
+        for slider in sliders.values():
+            slider.observe(redraw, names="value")
+        redraw()
+        return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
+
+    def _draw(self, simulation: Simulation, chosen: Mapping[str, Any]) -> Figure:
+        benchmark: pd.Series = self.bars.close[self.settings.data.benchmark].pct_change(fill_method=None)
+        title = f"{self.name}: {params_text({**self.params.params, **chosen})}"
+        return figures.curve(simulation, benchmark, title)
+
+
+def summary(simulation: Simulation) -> str:
+    """Return the numbers one looks at first, on one line."""
+    returns = simulation.returns
+    return (
+        f"Sharpe {stats.sharpe(returns):.2f} · CAGR {stats.cagr(returns):.1%} · "
+        f"drawdown {stats.max_drawdown(returns):.1%} · {len(simulation.orders):,} orders · in sample"
+    )

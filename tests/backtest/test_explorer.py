@@ -1,0 +1,60 @@
+"""The panel of 01_explore_strategy: sliders that redraw one picture, refusals that are said, no captured outputs."""
+
+import ipywidgets
+import pytest
+
+from workbench.backtest.explorer import Explorer, summary
+from workbench.params import Settings, SizingParams, StrategyParams, Universe
+
+PARAMS = StrategyParams(
+    question="Does it pay on a random walk?",
+    universe=Universe(sectors=("Technology", "Finance")),
+    params={"fast": 5, "slow": 20},
+    grid={"fast": [5, 10, 30], "slow": [20, 40]},
+)
+
+
+@pytest.fixture
+def explorer(walk):
+    settings = Settings(sizing=SizingParams(volatility_sessions=20), data={"benchmark": "HLT00"})
+    return Explorer("sma_cross", PARAMS, walk, settings)
+
+
+def parts(panel):
+    row, text, picture = panel.children
+    return {slider.description: slider for slider in row.children}, text, picture
+
+
+def test_a_moved_slider_draws_another_curve_with_its_own_numbers(explorer):
+    sliders, text, picture = parts(explorer.panel())
+    assert list(sliders) == ["fast", "slow"]
+    before, number = bytes(picture.value), text.value
+    assert before.startswith(b"\x89PNG")
+    sliders["fast"].value = 5
+    assert bytes(picture.value) != before
+    assert text.value != number
+    assert text.value == summary(explorer.simulation(fast=5, slow=40))
+
+
+def test_a_setting_that_the_strategy_refuses_is_said_and_the_last_curve_stays(explorer):
+    sliders, text, picture = parts(explorer.panel())
+    before = bytes(picture.value)
+    sliders["fast"].value, sliders["slow"].value = 30, 40
+    drawn = bytes(picture.value)
+    assert drawn != before
+    sliders["slow"].value = 20
+    assert "fast 30 must be at least 1 and below slow 20" in text.value
+    assert bytes(picture.value) == drawn
+
+
+def test_a_parameter_that_is_not_named_stands_as_in_the_file(explorer):
+    assert explorer.simulation(fast=10).returns.equals(explorer.simulation(fast=10, slow=20).returns)
+
+
+def test_nothing_of_the_panel_captures_outputs(explorer):
+    def every(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from every(child)
+
+    assert not [widget for widget in every(explorer.panel()) if isinstance(widget, ipywidgets.Output)]
