@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from workbench.backtest import costs as cost_model
 from workbench.backtest.result import Simulation
-from workbench.errors import DataRefused, InputRefused
+from workbench.backtest.tape import Tape, align, read_tape
 from workbench.params import CostParams, PortfolioParams
 from workbench.types import Bars
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-VOLATILITY_SESSIONS = 63
 # Settled when what all orders were charged is off by less than this share of the start capital: exactly for a result,
 # roughly for the cells of a grid, which are only ranked.
 SETTLED, SETTLED_CELLS = 1e-9, 1e-5
@@ -37,24 +36,10 @@ MAX_PASSES = 25
 CHUNK_COLUMNS = 2000
 
 
-@dataclass(frozen=True)
-class _Tape:
-    """What can be traded at which price, the same for every cell: rows are bars, columns symbols."""
-
-    price: Array  # NaN: nothing can be traded
-    close: Array  # carried over gaps, for valuation
-    shares_ratio: Array  # adjusted shares per share as traded
-    traded_price: Array
-    volume: Array  # in adjusted shares
-    daily_volatility: Array
-    last_row: NDArray[np.int64]  # of each symbol, where it stops trading before the end; else -1
-    months: NDArray[np.int64]
-
-
 def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, costs: CostParams) -> Simulation:
     """Return the portfolio that trades these weights on these bars."""
-    bars = _aligned(weights, bars)
-    tape = _tape(bars, portfolio)
+    bars = align(weights, bars)
+    tape = read_tape(bars, portfolio)
     settled = _settle([weights], tape, portfolio, costs, SETTLED)
     book = settled.book
     value = settled.value[:, 0]
@@ -87,8 +72,8 @@ def simulate_cells(
 ) -> pd.DataFrame:
     """Return the net returns of several sets of weights, one column each, without keeping their portfolios."""
     found: list[Array] = []
-    bars = _aligned(cells[0], bars)
-    tape = _tape(bars, portfolio)
+    bars = align(cells[0], bars)
+    tape = read_tape(bars, portfolio)
     each = max(1, CHUNK_COLUMNS // max(1, cells[0].shape[1]))
     for first in range(0, len(cells), each):
         some = cells[first : first + each]
@@ -130,7 +115,7 @@ class _Settled:
 
 
 def _settle(
-    cells: Sequence[pd.DataFrame], tape: _Tape, portfolio: PortfolioParams, costs: CostParams, settled: float
+    cells: Sequence[pd.DataFrame], tape: Tape, portfolio: PortfolioParams, costs: CostParams, settled: float
 ) -> _Settled:
     targets = [_targets(cell.to_numpy(dtype=float), tape, portfolio) for cell in cells]
     size = np.hstack(targets)
@@ -201,7 +186,7 @@ def _vectorbt(
     )
 
 
-def _targets(weights: Array, tape: _Tape, portfolio: PortfolioParams) -> Array:
+def _targets(weights: Array, tape: Tape, portfolio: PortfolioParams) -> Array:
     """Return the order at each bar and symbol: a target share of equity, or NaN for none."""
     lagged = np.zeros_like(weights)
     lagged[portfolio.lag_bars :] = weights[: len(weights) - portfolio.lag_bars]
@@ -221,39 +206,14 @@ def _targets(weights: Array, tape: _Tape, portfolio: PortfolioParams) -> Array:
     return targets
 
 
-def _tape(bars: Bars, portfolio: PortfolioParams) -> _Tape:
-    close = bars.close.to_numpy(dtype=float)
-    raw = getattr(bars, portfolio.fill).to_numpy(dtype=float)
-    price = np.where(np.isnan(close), np.nan, raw)
-    rows = len(close)
-    listed = ~np.isnan(close)
-    ends = np.where(listed.any(axis=0), rows - 1 - listed[::-1].argmax(axis=0), -1)
-    last_row = np.where(ends < rows - 1, ends, -1)
-    for column in np.flatnonzero(last_row >= 0):
-        price[last_row[column], column] = close[last_row[column], column]
-    ratio = bars.traded_close.to_numpy(dtype=float) / close
-    returns = bars.returns()
-    volatility = returns.rolling(VOLATILITY_SESSIONS, min_periods=10).std().shift(1).bfill()
-    return _Tape(
-        price=price,
-        close=bars.close.ffill().to_numpy(dtype=float),
-        shares_ratio=1.0 / np.where(np.isnan(ratio), 1.0, ratio),
-        traded_price=price * ratio,
-        volume=np.where(bars.volume.to_numpy(dtype=float) > 0.0, bars.volume.to_numpy(dtype=float), np.nan),
-        daily_volatility=volatility.to_numpy(dtype=float),
-        last_row=last_row,
-        months=(bars.index.year * 12 + bars.index.month).to_numpy(dtype=np.int64),
-    )
-
-
-def _granularity(size: Array, tape: _Tape, count: int, portfolio: PortfolioParams) -> Array | float:
+def _granularity(size: Array, tape: Tape, count: int, portfolio: PortfolioParams) -> Array | float:
     """Return adjusted shares per whole share as traded; a closing order closes everything, fractions too."""
     if not portfolio.whole_shares:
         return float("nan")
     return np.where(size == 0.0, np.nan, np.tile(1.0 / tape.shares_ratio, count))
 
 
-def _book(made: Any, tape: _Tape, slippage: Array, costs: CostParams) -> _Book:
+def _book(made: Any, tape: Tape, slippage: Array, costs: CostParams) -> _Book:
     records = made.orders.values
     records = records[np.lexsort((records["col"], records["idx"], records["col"] // tape.price.shape[1]))]
     row, column = records["idx"].astype(np.int64), records["col"].astype(np.int64)
@@ -280,7 +240,7 @@ def _book(made: Any, tape: _Tape, slippage: Array, costs: CostParams) -> _Book:
     )
 
 
-def _commissions(book: _Book, tape: _Tape, costs: CostParams, count: int) -> Array:
+def _commissions(book: _Book, tape: Tape, costs: CostParams, count: int) -> Array:
     if costs.schedule in ("none", "proportional"):
         return np.zeros(len(book.row))
     price = cost_model.commission(costs)
@@ -331,31 +291,3 @@ def _trades(made: Any, weights: pd.DataFrame) -> pd.DataFrame:
 
 def _previous(values: Array) -> Array:
     return np.vstack([np.zeros(values.shape[1]), values[:-1]])
-
-
-def _aligned(weights: pd.DataFrame, bars: Bars) -> Bars:
-    if weights.empty:
-        raise InputRefused("simulate: the weights are empty; give at least one row and one symbol")
-    bars = bars.select([str(symbol) for symbol in weights.columns])
-    if not weights.index.equals(bars.index):
-        bars = bars.between(weights.index[0], weights.index[-1])
-    if not weights.index.equals(bars.index):
-        raise DataRefused(
-            f"simulate: weights have {len(weights)} rows, the bars {len(bars)} between the same dates; "
-            "compute the weights on the same bars"
-        )
-    values = weights.to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataRefused(
-            f"simulate: weight of {weights.columns[column]} on {weights.index[row].date()} is {values[row, column]}; "
-            "a position is a number, zero for none"
-        )
-    net = np.abs(values.sum(axis=1))
-    if net.max() > 1.0 + 1e-6:
-        row = int(net.argmax())
-        raise DataRefused(
-            f"simulate: weights of {weights.index[row].date()} add up to {values[row].sum():.3f}; more than all cash "
-            "would need a loan, which is not simulated (sizing.max_net)"
-        )
-    return bars
