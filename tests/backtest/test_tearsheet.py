@@ -238,20 +238,3 @@ def test_a_run_that_never_traded_has_a_sheet_too(walk_forward_made):
     assert page.row("Sharpe ratio")[2] == "–"
     assert page.row("Profit factor")[2] == "∞"
     assert "none" in page.texts
-
-
-@pytest.mark.parametrize(
-    ("form", "value", "text"),
-    [
-        (tearsheet.number, -1234.567, "−1,234.57"),
-        (tearsheet.number, -0.001, "0.00"),
-        (tearsheet.number, None, "–"),
-        (tearsheet.number, float("-inf"), "−∞"),
-        (tearsheet.percent, 0.0825, "8.2 %"),
-        (tearsheet.percent, float("nan"), "–"),
-        (tearsheet.whole, 2012.0, "2,012"),
-        (tearsheet.multiple, 4.24, "4.2×"),
-    ],
-)
-def test_numbers_are_written_for_people(form, value, text):
-    assert form(value) == text

@@ -1,0 +1,50 @@
+"""Numbers and parameters as people read them in pictures and tear sheets: true minus signs, and a dash for none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number with a thousands separator and a true minus."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:,.{digits}f}".replace("-", "−")
+    return text.removeprefix("−") if not any(digit in text for digit in "123456789") else text
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share in per cent."""
+    text = number(None if value is None else 100.0 * value, digits)
+    return text if text == MISSING else f"{text} %"
+
+
+def whole(value: float | None) -> str:
+    """Return a count."""
+    return number(value, 0)
+
+
+def multiple(value: float | None, digits: int = 1) -> str:
+    """Return a multiple: 4.2×."""
+    text = number(value, digits)
+    return text if text == MISSING else f"{text}×"
+
+
+def short(value: Any) -> str:
+    """Return a parameter's value without needless digits: 20.0 is 20."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value)).lower()
+    return f"{value:g}" if isinstance(value, (int, float, np.number)) else str(value)
+
+
+def listed(params: Mapping[str, Any]) -> str:
+    """Return parameters on one line: ``fast 20, slow 150``."""
+    return ", ".join(f"{name} {short(value)}" for name, value in params.items())
