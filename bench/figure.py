@@ -14,6 +14,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def seconds(work: Callable[[], object], repeats: int, before: int = 0) -> float:
@@ -33,18 +34,27 @@ def report(
     peer_value: float | None,
     size: Mapping[str, int | float | str],
     unit: str = "s",
+    *,
+    peak_rss_mb: float | None = None,
+    target: str = "",
 ) -> None:
-    """Print one figure, to five digits; a figure that stands alone has ``None`` for its peer."""
-    line = {
+    """Print one figure, to five digits; a figure that stands alone has ``None`` for its peer.
+
+    ``peak_rss_mb`` is that of this process, unless another one was measured. ``target`` says what it should be.
+    """
+    own_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line: dict[str, Any] = {
         "figure": figure,
         "value": _digits(value),
         "unit": unit,
         "peer": peer,
         "peer_value": None if peer_value is None else _digits(peer_value),
         "ratio": None if peer_value is None else round(value / peer_value, 3),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_rss_mb": round(own_rss_mb if peak_rss_mb is None else peak_rss_mb),
         "size": dict(size),
     }
+    if target:
+        line["target"] = target
     print(json.dumps(line), flush=True)
 
 
