@@ -1,0 +1,133 @@
+"""Any strategy's sweep: each cell is one shared account traded by its weights, exactly as ``engine.simulate`` does.
+
+A cell's weights are made, walked and dropped: in memory are one portfolio's state and one set of weights a thread,
+however many cells there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import cpu_count
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.backtest import costs as cost_model
+from workbench.backtest.kernel.sweep import Sweep, window_rows
+from workbench.backtest.tape import align, read_tape
+from workbench.errors import DataRefused, InputRefused
+from workbench.params import CostParams, PortfolioParams
+from workbench.types import Bars
+
+Array = NDArray[np.float64]
+Found = TypeVar("Found")
+
+
+def sweep_weights(
+    cells: Iterable[pd.DataFrame],
+    bars: Bars,
+    portfolio: PortfolioParams,
+    costs: CostParams,
+    windows: Sequence[slice] | None = None,
+    workers: int | None = None,
+) -> Sweep:
+    """Return the statistics of each cell in each window of rows; a cell trades through all bars once.
+
+    ``cells`` may be a generator: ``(strategy.weights(bars) for strategy in strategies)``.
+    """
+    from workbench.backtest.kernel.statistics import MEASURED, measure
+
+    rows = window_rows(windows, len(bars))
+    bounds = np.array([(window.start, window.stop) for window in rows], dtype=np.int64)
+
+    def statistics(series: Array) -> Array:
+        found = np.empty((len(rows), len(MEASURED)))
+        measure(series, bounds, portfolio.cash, found)
+        return found
+
+    each = _walk_cells(cells, bars, portfolio, costs, statistics, workers)
+    found = np.stack(each, axis=1)
+    return Sweep(rows, {name: found[:, :, number] for number, name in enumerate(MEASURED)})
+
+
+def cell_returns(
+    cells: Iterable[pd.DataFrame],
+    bars: Bars,
+    portfolio: PortfolioParams,
+    costs: CostParams,
+    workers: int | None = None,
+) -> pd.DataFrame:
+    """Return the net returns of each cell, one column each, without keeping their portfolios."""
+    from workbench.backtest.kernel.account import RETURN
+
+    each = _walk_cells(cells, bars, portfolio, costs, lambda series: series[RETURN].copy(), workers)
+    return pd.DataFrame(np.stack(each, axis=1), index=bars.index)
+
+
+def _walk_cells(
+    cells: Iterable[pd.DataFrame],
+    bars: Bars,
+    portfolio: PortfolioParams,
+    costs: CostParams,
+    keep: Callable[[Array], Found],
+    workers: int | None,
+) -> list[Found]:
+    """Return what ``keep`` takes from the series of each cell, in order, walking some cells at a time."""
+    from workbench.backtest.kernel.account import SERIES, Account, Market, Tariff, walk
+    from workbench.backtest.kernel.commission import schedule_number
+
+    tape = read_tape(bars, portfolio)
+    market = Market(
+        price=_fresh(tape.price),
+        close=_fresh(tape.close),
+        shares_ratio=_fresh(tape.shares_ratio),
+        volume=_fresh(tape.volume),
+        daily_volatility=_fresh(tape.daily_volatility),
+        last_row=tape.last_row.astype(np.int64),
+        months=tape.months.astype(np.int64),
+    )
+    account = Account(portfolio.cash, portfolio.lag_bars, portfolio.rebalance == "every_bar", portfolio.whole_shares)
+    tariff = Tariff(
+        schedule=schedule_number(costs),
+        rate=cost_model.proportional_rate(costs),
+        half_spread=cost_model.half_spread(costs),
+        impact=costs.impact,
+        borrow_per_session=float(cost_model.borrow_per_session(costs, np.ones(1))[0]),
+    )
+
+    def walk_one(weights: pd.DataFrame) -> Found:
+        values = _fresh(weights.to_numpy(dtype=float))
+        if not (np.abs(values.sum(axis=1)) <= 1.0 + 1e-6).all():
+            align(weights, bars)  # says which weight of which day
+        series = np.empty((SERIES, len(values)))
+        walk(values, market, account, tariff, series)
+        return keep(series)
+
+    workers = workers or cpu_count() or 1
+    found: list[Found] = []
+    running: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as pool:
+        for weights in cells:
+            if not (weights.index.equals(bars.index) and list(weights.columns) == list(bars.symbols)):
+                raise DataRefused(
+                    f"sweep: weights of cell {len(found) + len(running)} are {len(weights)} rows × "
+                    f"{len(weights.columns)} symbols, other rows or symbols than the bars "
+                    f"({len(bars)} × {len(bars.symbols)}); compute them on the same bars, select their symbols first"
+                )
+            running.append(pool.submit(walk_one, weights))
+            del weights
+            if len(running) > workers:
+                found.append(running.popleft().result())
+        found.extend(future.result() for future in running)
+    if not found:
+        raise InputRefused("sweep: no cells; give the weights of at least one")
+    return found
+
+
+def _fresh(values: Array) -> Array:
+    """Return a writable copy in row order: the one memory layout that the kernel is compiled for."""
+    return np.array(values, dtype=np.float64, order="C", copy=True)
