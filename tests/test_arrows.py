@@ -34,7 +34,7 @@ ARROWS: dict[str, set[str]] = {
 # Heavy libraries and the only files that may import them.
 HEAVY = {
     "vectorbt": {"backtest/engine.py"},
-    "mlflow": {"registry/runs.py", "registry/ui.py"},
+    "mlflow": {"registry/connection.py", "registry/recording.py"},
     "great_expectations": {"data/quality.py"},
     "deltalake": {"data/lake.py", "data/table.py"},
 }

@@ -6,7 +6,7 @@ def test_several_processes_may_open_a_new_store_at_the_same_time(tmp_path):
     """MLflow makes the tables of a new store without a lock; the steps of a first backtest open it side by side."""
     script = (
         "import sys; from workbench.params import Paths, Settings; from workbench.registry.runs import Tracking\n"
-        "from workbench.registry.runs import load_mlflow\n"
+        "from workbench.registry.connection import load_mlflow\n"
         "load_mlflow(); print('ready', flush=True); sys.stdin.readline()\n"
         "print(Tracking(Settings(), Paths(sys.argv[1])).experiment_id())"
     )

@@ -1,4 +1,4 @@
-"""What is remembered of a run, and the one place that knows where: MLflow on SQLite, or a server by its URL.
+"""What is remembered of runs, and what is added to it.
 
 >>> tracking = Tracking(settings, paths)
 >>> with tracking.walk_forward("sma_cross") as run:          # fails inside: the run is marked FAILED, with the error
@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import itertools
 import json
 import os
 import socket
-import sqlite3
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,31 +30,14 @@ import pandas as pd
 
 import workbench
 from workbench.backtest.result import WalkForward
-from workbench.errors import InputRefused, NoData, WorkbenchError
-from workbench.params import Paths, Settings, StrategyParams
+from workbench.errors import NoData
+from workbench.params import StrategyParams
 from workbench.registry import record
 from workbench.registry.checkout import Checkout, checkout
-from workbench.registry.store import (
-    LOCK_SECONDS,
-    alone,
-    check_database,
-    check_server,
-    explained,
-    from_store,
-    masked,
-    tracking_uri,
-)
+from workbench.registry.connection import Connection
+from workbench.registry.recording import Recording, failed_on_error, metrics
+from workbench.registry.store import masked
 
-# Set before MLflow is imported, unless the user did: no telemetry, no chatter, no minutes of retries.
-QUIET: Mapping[str, str] = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 PIPELINES = "pipelines"
 PIPELINE_STATUS = {"done": "FINISHED", "failed": "FAILED"}  # of MLflow; anything else is KILLED
 # The columns of the runs table that come first.
@@ -99,50 +78,8 @@ class PipelineRun(Protocol):
     def steps(self) -> Sequence[PipelineStep]: ...
 
 
-class Tracking:
-    """Where runs are recorded: ``tracking.uri``, or the SQLite file under mlruns/."""
-
-    def __init__(self, settings: Settings, paths: Paths) -> None:
-        self.settings = settings
-        self.paths = paths
-        self.uri = tracking_uri(settings, paths)
-        self._known: Any = None
-
-    @property
-    def database(self) -> Path | None:
-        """The SQLite file, or None where runs go elsewhere."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
-
-    @property
-    def shown(self) -> str:
-        """The store as it may be printed: short, and without a password."""
-        return self.paths.short(self.database) if self.database is not None else masked(self.uri)
-
-    def client(self) -> Any:
-        """Return the MLflow client; raises at once where the store cannot be written or reached."""
-        self._check()
-        if self._known is None:
-            mlflow = load_mlflow()
-            with self._store("open the store"), alone(self.database):
-                self._known = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        return self._known
-
-    def experiment_id(self, name: str | None = None) -> str:
-        """Return the id of an experiment, made with its artifact folder where it is new."""
-        name = name or self.settings.tracking.experiment
-        client = self.client()
-        with self._store(f"open experiment '{name}'"):
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                with alone(self.database):
-                    found = client.get_experiment_by_name(name) or self._new_experiment(client, name)
-        if found.lifecycle_stage != "active":
-            raise InputRefused(
-                f"experiment '{name}' was deleted in the MLflow UI; restore it there, "
-                f"or name another: --set tracking.experiment={name}-2"
-            )
-        self._follow_a_moved_checkout(str(found.artifact_location or ""), name)
-        return str(found.experiment_id)
+class Tracking(Connection):
+    """Records runs, and reads what was recorded."""
 
     @contextlib.contextmanager
     def walk_forward(self, strategy: str, *, run_id: str = "") -> Iterator[Recording]:
@@ -162,16 +99,12 @@ class Tracking:
         }
         if run_id:
             tags["pipeline_run"] = run_id
-        with self._store("start a run"):
+        with self.doing("start a run"):
             run = client.create_run(experiment, start_time=int(started * 1000), tags=tags)
         recording = Recording(self, client, str(run.info.run_id), strategy, code, run_id)
-        try:
+        with failed_on_error(client, recording.run_id):
             yield recording
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            self._end_badly(client, recording.run_id, status, error)
-            raise
-        with self._store(f"end run {recording.run_id}"):
+        with self.doing(f"end run {recording.run_id}"):
             client.set_terminated(recording.run_id, "FINISHED")
         self._mark_latest(client, experiment, recording.run_id, strategy)
 
@@ -195,7 +128,7 @@ class Tracking:
             raise NoData(f"{self.paths.short(notebook)}: no such notebook to attach to run {run_id}")
         name = f"{notebook.parent.name}.ipynb" if notebook.stem == "notebook" else notebook.name
         client = self.client()
-        with tempfile.TemporaryDirectory() as folder, self._store(f"attach {name} to run {run_id}"):
+        with tempfile.TemporaryDirectory() as folder, self.doing(f"attach {name} to run {run_id}"):
             copy = Path(folder) / name
             copy.write_bytes(notebook.read_bytes())
             client.log_artifact(run_id, str(copy), "notebooks")
@@ -213,9 +146,9 @@ class Tracking:
             }
         )
         begun = int((time.time() - result.seconds) * 1000)
-        metrics: dict[str, float] = {"seconds": result.seconds, "steps": len(steps)}
-        metrics |= {f"steps_{status}": count for status, count in steps["status"].value_counts().items()}
-        metrics |= {f"seconds.{step.id}": step.seconds for step in result.steps if step.seconds}
+        numbers: dict[str, float] = {"seconds": result.seconds, "steps": len(steps)}
+        numbers |= {f"steps_{status}": count for status, count in steps["status"].value_counts().items()}
+        numbers |= {f"seconds.{step.id}": step.seconds for step in result.steps if step.seconds}
         errors = [f"{step.id}: {step.error}" for step in result.steps if step.error]
         tags = {
             "mlflow.runName": f"{result.pipeline} {_minute()}",
@@ -228,15 +161,15 @@ class Tracking:
             "folder": self.paths.short(result.folder),
             **({"error": masked("; ".join(errors))[:4000]} if errors else {}),
         }
-        with tempfile.TemporaryDirectory() as name, self._store(f"record pipeline run {result.run_id}"):
+        with tempfile.TemporaryDirectory() as name, self.doing(f"record pipeline run {result.run_id}"):
             record.write_table(Path(name) / "steps.json", steps)
             for kept in result.folder.glob("*.json"):
                 (Path(name) / kept.name).write_text(masked(kept.read_text()))
             run = client.create_run(experiment, start_time=begun, tags=tags)
             recorded = str(run.info.run_id)
-            with self._or_failed(client, recorded):
+            with failed_on_error(client, recorded):
                 client.log_artifacts(recorded, name)
-                client.log_batch(recorded, metrics=_metrics(metrics))
+                client.log_batch(recorded, metrics=metrics(numbers))
             client.set_terminated(recorded, PIPELINE_STATUS.get(result.status, "KILLED"))
         for run_id, notebook in self._notebooks(client, result):
             self.attach_notebook(run_id, notebook)
@@ -250,7 +183,7 @@ class Tracking:
         failed = [step for step in result.steps if step.status == "failed" and step.notebook.is_file()]
         if not failed:
             return
-        with self._store("look for failed runs"):
+        with self.doing("look for failed runs"):
             runs = client.search_runs([self.experiment_id()], filter_string=f"tags.pipeline_run = '{result.run_id}'")
         for run in runs:
             for step in failed:
@@ -305,7 +238,7 @@ class Tracking:
     def set_experiment_tag(self, experiment: str, name: str, value: str) -> None:
         """Set a tag of an experiment."""
         client = self.client()
-        with self._store(f"set {name}"):
+        with self.doing(f"set {name}"):
             client.set_experiment_tag(experiment, name, value)
 
     def latest_results(self, strategies: Iterable[str] = (), market: str | None = None) -> list[WalkForward]:
@@ -321,12 +254,12 @@ class Tracking:
     def result(self, run_id: str) -> WalkForward:
         """Return the walk-forward that a run recorded."""
         client = self.client()
-        with self._store(f"read run {run_id}"):
+        with self.doing(f"read run {run_id}"):
             place = str(client.get_run(run_id).info.artifact_uri)
         if place.startswith("file:"):
             return WalkForward.load(Path(unquote(urlsplit(place).path)) / "result")
         with tempfile.TemporaryDirectory() as folder:
-            with self._store(f"read the result of run {run_id}"):
+            with self.doing(f"read the result of run {run_id}"):
                 copy = Path(client.download_artifacts(run_id, "result", folder))
             return WalkForward.load(copy)
 
@@ -334,7 +267,7 @@ class Tracking:
         client, token = self.client(), None
         found: list[Any] = []
         ids = [self.experiment_id(experiment)]
-        with self._store("read the runs"):
+        with self.doing("read the runs"):
             while len(found) < limit:
                 page = client.search_runs(
                     ids,
@@ -349,39 +282,9 @@ class Tracking:
                     break
         return found
 
-    def _new_experiment(self, client: Any, name: str) -> Any:
-        location = None if self.uri.startswith("http") else self._location(name)
-        try:
-            client.create_experiment(name, artifact_location=location)
-        except load_mlflow().exceptions.MlflowException as error:
-            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":  # another process was first
-                raise
-        return client.get_experiment_by_name(name)
-
-    def _location(self, name: str) -> str:
-        return (self.paths.mlruns / "artifacts" / name).as_uri()
-
-    def _follow_a_moved_checkout(self, location: str, name: str) -> None:
-        """Point the runs of a checkout that was moved or copied to where their artifacts lie now."""
-        wanted, database = self._location(name), self.database
-        ending = f"/mlruns/artifacts/{name}"
-        if database is None or location == wanted or not location.endswith(ending):
-            return
-        if database.parent != self.paths.mlruns or Path(location.removeprefix("file://")).exists():
-            return
-        old, new = location.removesuffix(f"/artifacts/{name}"), wanted.removesuffix(f"/artifacts/{name}")
-        columns = {"experiments": ["artifact_location"], "runs": ["artifact_uri"]}
-        with contextlib.closing(sqlite3.connect(database, timeout=LOCK_SECONDS)) as connection, connection:
-            for table, names in columns.items():
-                for column in names:
-                    connection.execute(
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608
-                        (new, len(old) + 1, len(old), old),
-                    )
-
     def _mark_latest(self, client: Any, experiment: str, run_id: str, strategy: str) -> None:
         """Move the tag by which the comparison view finds the newest run of each strategy."""
-        with self._store("mark the newest run"):
+        with self.doing("mark the newest run"):
             before = client.search_runs(
                 [experiment],
                 filter_string=(
@@ -396,159 +299,12 @@ class Tracking:
     def _end_abandoned(self, client: Any, experiment: str) -> None:
         """Mark as KILLED what a process of this machine left behind when it died without a word."""
         host = _process().partition(":")[0]
-        with self._store("look for abandoned runs"):
+        with self.doing("look for abandoned runs"):
             for run in client.search_runs([experiment], filter_string="attributes.status = 'RUNNING'"):
                 place, _, number = run.data.tags.get("process", "").partition(":")
                 if place == host and number.isdigit() and not _alive(int(number)):
                     client.set_tag(run.info.run_id, "error", "the process ended without a word")
                     client.set_terminated(run.info.run_id, "KILLED")
-
-    @contextlib.contextmanager
-    def _or_failed(self, client: Any, run_id: str) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._end_badly(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED", error)
-            raise
-
-    def _end_badly(self, client: Any, run_id: str, status: str, error: BaseException) -> None:
-        """Mark a run as failed; where even that fails, the first error is the one to report."""
-        line = masked(f"{type(error).__name__}: {error}".strip())[:4000]
-        with contextlib.suppress(Exception):
-            client.set_terminated(run_id, status)
-        with contextlib.suppress(Exception):
-            client.set_tag(run_id, "error", line)
-            client.set_tag(run_id, "mlflow.note.content", f"**{status}** {line}")
-            client.log_text(run_id, masked("".join(traceback.format_exception(error))), "error.txt")
-
-    def _check(self) -> None:
-        """Fail at once, in words, where MLflow would retry for minutes or fail half-way."""
-        if self.database is not None:
-            check_database(self.database, self.paths.short(self.database))
-        elif self.uri.startswith("http"):
-            check_server(self.uri)
-
-    @contextlib.contextmanager
-    def _store(self, doing: str) -> Iterator[None]:
-        """Turn what MLflow, SQLAlchemy and the disk raise into one line with the next step."""
-        try:
-            yield
-        except WorkbenchError:
-            raise
-        except Exception as error:
-            if not from_store(error):
-                raise
-            raise explained(self.shown, doing, error) from error
-
-
-@dataclass(frozen=True)
-class Recording:
-    """An open run: ``log`` writes a walk-forward into it."""
-
-    tracking: Tracking
-    client: Any
-    run_id: str
-    strategy: str
-    code: Future[Checkout]  # as it was when the run began
-    pipeline_run: str = ""
-
-    def log(
-        self,
-        wf: WalkForward,
-        *,
-        params: StrategyParams | None = None,
-        tables: record.Tables | None = None,
-        files: Iterable[Path] = (),
-    ) -> Path:
-        """Record everything about a walk-forward and return its tear sheet, a copy in data/reports/."""
-        tracking, used = self.tracking, dict(tables or {})
-        code, locks = self.code.result(), record.lock_digests(tracking.paths.root)
-        provenance = self._provenance(code, used, locks)
-        numbers, odd = record.statistics(wf)
-        with tempfile.TemporaryDirectory(prefix="workbench-run-") as name:
-            sheet = record.write_artifacts(Path(name), wf, tracking.settings, params, code, provenance, files)
-            with tracking._store(f"write to run {self.run_id}"):
-                self.client.log_artifacts(self.run_id, name)
-                if used:
-                    self.client.log_inputs(self.run_id, datasets=_inputs(used, tracking))
-                self._send(
-                    numbers,
-                    record.parameters(tracking.settings, params, wf),
-                    record.tags(wf, code, used, locks, odd) | {"settings.digest": provenance["settings"]},
-                )
-                for some in _chunks(_curves(wf), 1000):
-                    self.client.log_batch(self.run_id, metrics=some)
-            target = tracking.paths.reports / f"{self.run_id[:8]}-{wf.strategy}.html"
-            return record.publish(sheet, target, tracking.paths)
-
-    def _send(self, numbers: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Send everything at once where it keeps within a server's limits: 100 parameters and 100 tags a call."""
-        from mlflow.entities import Param, RunTag
-
-        calls: Iterable[Any] = itertools.zip_longest(
-            _chunks(_metrics(numbers), 800),
-            _chunks([Param(name, value) for name, value in params.items()], 100),
-            _chunks([RunTag(name, value) for name, value in tags.items()], 100),
-            fillvalue=[],
-        )
-        for some_metrics, some_params, some_tags in calls:
-            self.client.log_batch(self.run_id, metrics=some_metrics, params=some_params, tags=some_tags)
-
-    def _provenance(self, code: Checkout, tables: record.Tables, locks: Mapping[str, str]) -> dict[str, str]:
-        """Return what one needs to make the run again, for the tear sheet."""
-        return {
-            "MLflow run": self.run_id,
-            **({"pipeline run": self.pipeline_run} if self.pipeline_run else {}),
-            "recorded": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-            "git commit": code.text() + (" (dirty.diff in the run)" if code.diff else ""),
-            **{f"table {name}": record.table_text(table) for name, table in tables.items()},
-            "settings": self.tracking.settings.digest(record.SECTIONS),
-            **{name: f"SHA-256 {text}" for name, text in locks.items()},
-            **record.environment(),
-        }
-
-
-def load_mlflow() -> Any:
-    """Import MLflow with its telemetry and chatter off."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-    import mlflow.exceptions
-
-    return mlflow
-
-
-def _inputs(tables: record.Tables, tracking: Tracking) -> list[Any]:
-    """Return the tables that a run read, as MLflow's dataset inputs."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    found = []
-    for name, table in tables.items():
-        facts = record.table_facts(table)
-        digest = str(facts.get("digest") or f"version-{facts.get('version', 'unknown')}")
-        source = {"path": tracking.paths.short(tracking.paths.lake / tracking.settings.market / name), **facts}
-        kept = Dataset(
-            name=name,
-            digest=digest[:36],
-            source_type="delta",
-            source=json.dumps(source, default=str),
-            profile=json.dumps(facts, default=str),
-        )
-        found.append(DatasetInput(kept, tags=[InputTag("mlflow.data.context", "backtest")]))
-    return found
-
-
-def _curves(wf: WalkForward) -> list[Any]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, value, at, step) for name, value, at, step in record.curves(wf)]
-
-
-def _metrics(numbers: Mapping[str, float]) -> list[Any]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    return [Metric(record.key(name), float(value), now, 0) for name, value in numbers.items()]
 
 
 def _in_background(work: Callable[[], Checkout]) -> Future[Checkout]:
@@ -563,10 +319,6 @@ def _in_background(work: Callable[[], Checkout]) -> Future[Checkout]:
 
     threading.Thread(target=run, daemon=True, name="git").start()
     return future
-
-
-def _chunks(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[first : first + size] for first in range(0, len(items), size)]
 
 
 def _minute() -> str:

@@ -20,7 +20,8 @@ from rich.console import Console
 from workbench.errors import NoData, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry import view
-from workbench.registry.runs import QUIET, Tracking
+from workbench.registry.connection import QUIET
+from workbench.registry.runs import Tracking
 
 HOST = "127.0.0.1"
 PORTS = 20  # how many above the wanted one are tried
