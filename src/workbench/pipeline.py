@@ -14,11 +14,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import InputRefused, WorkbenchError
+from workbench.interrupt import terminated_as_interrupted
 from workbench.kernels import WarmParents, lineage
 from workbench.params import Paths, Settings, digest, freeze_settings
 from workbench.plan import FOLDER, Pipeline, Task, plan, read_pipeline
@@ -72,7 +72,7 @@ def run_pipeline(
     pipeline = read_pipeline(name, paths)
     tasks = plan(pipeline, settings, paths, only)
     show: Progress = watched() if progress else Silence()
-    with only_one(paths, name) as run_id, _terminated_as_interrupted():
+    with only_one(paths, name) as run_id, terminated_as_interrupted():
         run = _Run(run_id, pipeline, tasks, paths, Index(paths, table_versions or (lambda tables: {})), fresh)
         run.begin(settings)
         try:
@@ -320,20 +320,3 @@ def _execute_step(
         if run.stop.exists():
             return replace(result, status="stopped")
     return replace(result, status="failed")
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: kernels ended, manifest written."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

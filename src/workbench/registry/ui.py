@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 import webbrowser
@@ -18,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from workbench.errors import NoData, WorkbenchError
+from workbench.interrupt import terminated_as_interrupted
 from workbench.params import Paths, Settings
 from workbench.registry import view
 from workbench.registry.connection import QUIET
@@ -52,7 +52,7 @@ def serve(
     if chosen != port:
         say(f"port {port} is taken, using {chosen}")
     log = paths.mlruns / "ui.log"
-    with _terminated_as_interrupted(), _server(tracking, chosen, log) as server:
+    with terminated_as_interrupted(), _server(tracking, chosen, log) as server:
         experiment = _prepare(tracking)  # while the server starts
         _wait_until_it_answers(server, chosen, log, paths)
         _show(f"http://{HOST}:{chosen}/{view.link(experiment)}", open_browser, say)
@@ -131,20 +131,3 @@ def _show(address: str, open_browser: bool, say: Callable[[str], None]) -> None:
     display = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if open_browser and display:
         webbrowser.open(address)
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that the server never outlives the command."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
