@@ -19,6 +19,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 12  # of the known words, where none is near
+
 
 class WorkbenchError(Exception):
     """The root of the tree: its text is one line that says what to do next."""
@@ -75,9 +77,10 @@ class CannotWrite(WorkbenchError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the nearest known word, or the list of known words."""
+    """Return ``" Did you mean 'x'?"`` for the nearest known word, or the known words (a dozen of them at most)."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(known)}." if known else ""
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f" Known: {', '.join(known[:MOST_NAMED])}{more}." if known else ""
