@@ -33,14 +33,7 @@ class Tape:
 def read_tape(bars: Bars, portfolio: PortfolioParams) -> Tape:
     """Return the tape of these bars for orders that fill at ``portfolio.fill``."""
     close = bars.close.to_numpy(dtype=float)
-    raw = getattr(bars, portfolio.fill).to_numpy(dtype=float)
-    price = np.where(np.isnan(close), np.nan, raw)
-    rows = len(close)
-    listed = ~np.isnan(close)
-    ends = np.where(listed.any(axis=0), rows - 1 - listed[::-1].argmax(axis=0), -1)
-    last_row = np.where(ends < rows - 1, ends, -1)
-    for column in np.flatnonzero(last_row >= 0):
-        price[last_row[column], column] = close[last_row[column], column]
+    price, last_row = fill_prices(bars, portfolio)
     ratio = bars.traded_close.to_numpy(dtype=float) / close
     returns = bars.returns()
     volatility = returns.rolling(VOLATILITY_SESSIONS, min_periods=10).std().shift(1).bfill()
@@ -53,6 +46,19 @@ def read_tape(bars: Bars, portfolio: PortfolioParams) -> Tape:
         last_row=last_row,
         months=(bars.index.year * 12 + bars.index.month).to_numpy(dtype=np.int64),
     )
+
+
+def fill_prices(bars: Bars, portfolio: PortfolioParams) -> tuple[Array, NDArray[np.int64]]:
+    """Return the price at which each order fills, and the row where each symbol that leaves is paid out (else -1)."""
+    close = bars.close.to_numpy(dtype=float)
+    price = np.where(np.isnan(close), np.nan, getattr(bars, portfolio.fill).to_numpy(dtype=float))
+    rows = len(close)
+    listed = ~np.isnan(close)
+    ends = np.where(listed.any(axis=0), rows - 1 - listed[::-1].argmax(axis=0), -1)
+    last_row = np.where(ends < rows - 1, ends, -1)
+    for column in np.flatnonzero(last_row >= 0):
+        price[last_row[column], column] = close[last_row[column], column]
+    return price, last_row
 
 
 def align(weights: pd.DataFrame, bars: Bars) -> Bars:

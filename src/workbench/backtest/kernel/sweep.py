@@ -33,11 +33,23 @@ class Sweep:
             raise InputRefused(f"sweep: no statistic '{name}'.{did_you_mean(name, self.statistics)}")
         return self.statistics[name]
 
+    def pooled(self, name: str) -> Array:
+        """Return a statistic's mean over the symbols that have one, windows × cells.
+
+        The pooled ``total_return`` is that of the same capital put into each symbol at the start of the window.
+        """
+        values = self[name].astype(float)
+        if not self.symbols:
+            return values
+        known = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            mean: Array = np.where(known, values, 0.0).sum(axis=2) / known.sum(axis=2)
+        return mean
+
     def best(self, name: str = "sharpe") -> NDArray[np.int64]:
         """Return the cell with the highest value in each window; the first wins a tie, one without a value never."""
-        values = self[name].mean(axis=2) if self.symbols else self[name]
-        ranked = np.where(np.isfinite(values), values, -np.inf)
-        best: NDArray[np.int64] = ranked.argmax(axis=1)
+        values = self.pooled(name)
+        best: NDArray[np.int64] = np.where(np.isfinite(values), values, -np.inf).argmax(axis=1)
         return best
 
     def table(self, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
