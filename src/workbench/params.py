@@ -196,6 +196,7 @@ class Paths:
         self.runs = self.data / "runs"
         self.reports = self.data / "reports"
         self.state = self.data / "state"
+        self.trials = self.state / "trials.db"
         self.mlruns = self.root / "mlruns"
 
     def short(self, path: Path) -> str:

@@ -1,0 +1,18 @@
+"""The trial ledger: everything that was tried for a research question, so that the best of it can be judged."""
+
+from workbench.backtest.trials.clusters import Effective
+from workbench.backtest.trials.ledger import Chain, Ledger, Receipt
+from workbench.backtest.trials.question import Question, source_digest
+from workbench.backtest.trials.rows import record, record_failure, record_walk_forward
+
+__all__ = [
+    "Chain",
+    "Effective",
+    "Ledger",
+    "Question",
+    "Receipt",
+    "record",
+    "record_failure",
+    "record_walk_forward",
+    "source_digest",
+]

@@ -1,0 +1,306 @@
+"""The ledger's file: SQLite, append-only, every batch chained to the one before by its SHA-256.
+
+A batch is written whole or not at all, whoever kills the process; two processes write one after the other; a reader
+sees whole batches. A row that is changed or deleted breaks the chain, a batch cut off the end is missed by the runs
+that keep its head: ``verify`` names the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.backtest.trials.clusters import Effective, Weekly, effective
+from workbench.backtest.trials.question import Question
+from workbench.errors import CannotWrite, DataRefused
+
+SOURCES = ("walk_forward", "sweep", "optuna", "notebook", "failed")
+DONE, FAILED = "done", "failed"
+LOCK_SECONDS = 30.0
+# More trials than this are clustered by a sample: those with the lowest keys, which are digests and so even.
+MOST_CLUSTERED = 2000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS batches (
+    number INTEGER PRIMARY KEY, head TEXT NOT NULL UNIQUE, recorded TEXT NOT NULL, question TEXT NOT NULL,
+    text TEXT NOT NULL, market TEXT NOT NULL, source TEXT NOT NULL, run_id TEXT NOT NULL,
+    evaluated INTEGER NOT NULL, added INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS trials (
+    key TEXT NOT NULL UNIQUE, batch INTEGER NOT NULL REFERENCES batches(number), strategy TEXT NOT NULL,
+    params TEXT NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL, sharpe REAL, n INTEGER NOT NULL,
+    skew REAL, kurtosis REAL, week INTEGER, weekly BLOB);
+CREATE INDEX IF NOT EXISTS trials_by_batch ON trials (batch);
+"""
+_GUARDS = "".join(
+    f"CREATE TRIGGER IF NOT EXISTS {table}_{verb} BEFORE {verb} ON {table} "
+    "BEGIN SELECT RAISE(ABORT, 'the trial ledger is append-only'); END;"
+    for table in ("batches", "trials")
+    for verb in ("UPDATE", "DELETE")
+)
+_BATCH = "number, recorded, question, text, market, source, run_id, evaluated, added"
+_TRIAL = "key, strategy, params, status, error, sharpe, n, skew, kurtosis, week, weekly"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as it is stored; ``weekly`` holds float32, little end first."""
+
+    key: str
+    strategy: str
+    params: str
+    status: str
+    error: str = ""
+    sharpe: float | None = None
+    n: int = 0
+    skew: float | None = None
+    kurtosis: float | None = None
+    week: int | None = None
+    weekly: bytes | None = None
+
+
+_values = attrgetter(*_TRIAL.split(", "))
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a run keeps of its batch: where it stands in the chain, and how many trials its question has by then."""
+
+    batch: int
+    head: str
+    question: str
+    evaluated: int
+    added: int
+    trials: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A chain that held from its first batch to its last."""
+
+    batches: int
+    trials: int
+    head: str
+
+
+class Ledger:
+    """All trials of a project, in one file: ``Ledger(Paths().trials)``."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def append(
+        self, question: Question, rows: Sequence[Row], *, source: str, run_id: str = "", evaluated: int | None = None
+    ) -> Receipt:
+        """Append a batch and return its receipt; a trial that is known already is not added again."""
+        fresh = {row.key: row for row in rows}
+        with self._writing() as connection:
+            for key in _known(connection, list(fresh)):
+                del fresh[key]
+            number, previous = connection.execute(
+                "SELECT coalesce(max(number), 0) + 1, coalesce((SELECT head FROM batches ORDER BY number DESC), '') "
+                "FROM batches"
+            ).fetchone()
+            added = sorted(fresh.values(), key=lambda row: row.key)
+            batch = (
+                number,
+                f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+                question.id,
+                question.text,
+                question.market,
+                source,
+                run_id,
+                len(rows) if evaluated is None else evaluated,
+                len(added),
+            )
+            head = _head(previous, batch, map(_values, added))
+            connection.execute(_insert("batches", f"{_BATCH}, head"), (*batch, head))
+            connection.executemany(_insert("trials", f"{_TRIAL}, batch"), ((*_values(row), number) for row in added))
+            total = _count(connection, question.id)
+        return Receipt(number, head, question.id, int(batch[7]), len(added), total)
+
+    def count(self, question: Question | None = None) -> int:
+        """Return how many trials a question has, or all of them: failed ones count."""
+        with self._reading() as connection:
+            return 0 if connection is None else _count(connection, question.id if question else None)
+
+    def effective(self, question: Question) -> Effective:
+        """Return the effective number of a question's trials, by clusters of their weekly returns."""
+        where = "FROM trials JOIN batches ON batch = number WHERE question = ? AND sharpe IS NOT NULL"
+        with self._reading() as connection:
+            if connection is None:
+                return effective((), 0)
+            (measured,) = connection.execute(f"SELECT count(*) {where}", (question.id,)).fetchone()
+            found = connection.execute(
+                f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?",
+                (question.id, MOST_CLUSTERED),
+            ).fetchall()
+        return effective([Weekly(week, np.frombuffer(blob, "<f4"), sharpe) for week, blob, sharpe in found], measured)
+
+    def questions(self) -> pd.DataFrame:
+        """Return one row a question: its text, market, strategies, trials (all and failed) and evaluations."""
+        return self._table(
+            "SELECT question, text, market, t.strategies, sum(added) AS trials, "
+            "sum(CASE source WHEN 'failed' THEN added ELSE 0 END) AS failed, sum(evaluated) AS evaluations, "
+            "max(recorded) AS last FROM batches JOIN (SELECT question AS asked, group_concat(DISTINCT strategy) "
+            "AS strategies FROM trials JOIN batches ON batch = number GROUP BY question) t ON t.asked = question "
+            "GROUP BY question ORDER BY min(number)"
+        )
+
+    def trials(self, question: Question | None = None) -> pd.DataFrame:
+        """Return one row a trial, in the order of recording, without its returns."""
+        return self._table(
+            "SELECT batch, recorded, source, run_id, market, question, strategy, params, status, error, sharpe, n, "
+            "skew, kurtosis, key FROM trials JOIN batches ON batch = number "
+            "WHERE ?1 IS NULL OR question = ?1 ORDER BY batch, key",
+            (question.id if question else None,),
+        )
+
+    def verify(self, heads: Mapping[str, str] | None = None) -> Chain:
+        """Return the chain, or raise with its first broken link; ``heads`` has by run the head that the run kept."""
+        seen = [""]
+        with self._reading() as connection:
+            trials = 0 if connection is None else self._follow(connection, seen)
+        for run, head in (heads or {}).items():
+            if head not in seen:
+                raise DataRefused(
+                    f"{self.file.name}: batch {head[:12]}… that run {run} wrote is gone, the last of "
+                    f"{len(seen) - 1} is {seen[-1][:12] or 'none'}; {_RESTORE}"
+                )
+        return Chain(batches=len(seen) - 1, trials=trials, head=seen[-1])
+
+    def _follow(self, connection: sqlite3.Connection, seen: list[str]) -> int:
+        """Compute every head again, add it to ``seen``, and return how many trials the chain has."""
+        trials = 0
+        for *batch, head in connection.execute(_select("batches", f"{_BATCH}, head", "ORDER BY number")):
+            number, recorded, run_id, added = batch[0], batch[1], batch[6], batch[8]
+            name = f"{self.file.name}: batch {number} of {recorded} (run {run_id or 'by hand'})"
+            if number != len(seen):
+                raise DataRefused(f"{name} follows batch {len(seen) - 1}: what lay between was deleted; {_RESTORE}")
+            counted = _Counted(connection.execute(_select("trials", _TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
+            if _head(seen[-1], batch, counted) != head:
+                lost = f"{counted.count} trials are left of {added}" if counted.count != added else "it was changed"
+                raise DataRefused(f"{name} does not match its digest: {lost}; {_RESTORE}")
+            trials += counted.count
+            seen.append(head)
+        (stored,) = connection.execute("SELECT count(*) FROM trials").fetchone()
+        if stored != trials:
+            raise DataRefused(f"{self.file.name}: {stored - trials} trials belong to no batch; {_RESTORE}")
+        return trials
+
+    def _table(self, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:
+        with self._reading() as connection:
+            if connection is None:
+                return pd.DataFrame()
+            cursor = connection.execute(query, values)
+            return pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Open the file as it is at this moment, or give None where nothing was ever recorded."""
+        if not self.file.exists():
+            yield None
+            return
+        with self._explained(), contextlib.closing(self._open("rw")) as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Open the file alone, and commit at the end; nothing is written where something is raised."""
+        with self._explained():
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(self._open("rwc")) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in _statements():
+                    connection.execute(statement)
+                yield connection
+                connection.execute("COMMIT")
+
+    def _open(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.file.resolve().as_uri()}?mode={mode}", uri=True, timeout=LOCK_SECONDS, isolation_level=None
+        )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite and the disk raise into one line with the next step."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            name, text = self.file.name, str(error)
+            if "malformed" in text or "not a database" in text:
+                raise DataRefused(f"{name}: damaged ({text}); {_RESTORE}") from error
+            if "locked" in text:
+                text = f"locked by another process for more than {LOCK_SECONDS:.0f} s"
+            raise CannotWrite(
+                f"{name}: {text}, so trials cannot be counted; mend {self.file.parent}, then run again"
+            ) from error
+
+
+_RESTORE = "restore the file from a backup, or move it away and say that the count began anew"
+
+
+class _Counted:
+    """Rows passed on as they come, and counted."""
+
+    def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.rows, self.count = rows, 0
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self.rows:
+            self.count += 1
+            yield row
+
+
+def _head(previous: str, batch: Sequence[Any], rows: Iterable[tuple[Any, ...]]) -> str:
+    """Return the digest of a batch: of the head before it, its own facts, and every value of its trials."""
+    chained = hashlib.sha256(json.dumps([previous, *batch]).encode())
+    for row in rows:
+        *facts, weekly = row
+        chained.update(json.dumps(facts).encode())
+        chained.update(hashlib.sha256(weekly or b"").digest())
+    return chained.hexdigest()
+
+
+def _statements() -> Iterator[str]:
+    """Give the schema statement by statement: ``executescript`` would commit what is open."""
+    text = ""
+    for part in (_SCHEMA + _GUARDS).split(";"):
+        text += part + ";"
+        if sqlite3.complete_statement(text):
+            yield text
+            text = ""
+
+
+def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[str]:
+    for first in range(0, len(keys), 500):
+        some = keys[first : first + 500]
+        where = f"WHERE key IN ({','.join('?' * len(some))})"
+        for (key,) in connection.execute(_select("trials", "key", where), some).fetchall():
+            yield key
+
+
+def _count(connection: sqlite3.Connection, question: str | None) -> int:
+    query = "SELECT coalesce(sum(added), 0) FROM batches WHERE ?1 IS NULL OR question = ?1"
+    return int(connection.execute(query, (question,)).fetchone()[0])
+
+
+def _select(table: str, columns: str, rest: str) -> str:
+    return f"SELECT {columns} FROM {table} {rest}"  # noqa: S608 (tables and columns are ours)
+
+
+def _insert(table: str, columns: str) -> str:
+    marks = ",".join("?" * len(columns.split(",")))
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 (tables and columns are ours)

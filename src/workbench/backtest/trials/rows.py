@@ -1,0 +1,156 @@
+"""From what was evaluated to rows of the ledger: cells of a sweep or a walk-forward, a notebook's run, a failed run.
+
+>>> ledger = Ledger(Paths().trials)
+>>> record(ledger, question, "sma_cross", [{"fast": 10, "slow": 50}], returns.to_frame(), source="notebook")
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.backtest.result import WalkForward
+from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt, Row
+from workbench.backtest.trials.question import Question, source_digest, trial_key
+from workbench.errors import InputRefused, did_you_mean
+
+# What of a walk-forward's table of cells is not a parameter.
+RESULTS = ("train_score", "test_score", "chosen")
+# Columns worked on at once.
+AT_ONCE = 256
+MONDAY = np.datetime64("1970-01-05", "D")
+
+
+def record(
+    ledger: Ledger,
+    question: Question,
+    strategy: str,
+    cells: Sequence[Mapping[str, Any]],
+    returns: pd.DataFrame,
+    *,
+    source: str,
+    made_by: Mapping[str, Any] | None = None,
+    run_id: str = "",
+) -> Receipt:
+    """Record what was evaluated: the parameters of each cell, and a column of returns for each.
+
+    ``made_by`` is what else shaped the returns: settings, data versions. The strategy's source is added to it.
+    """
+    _check_source(source)
+    if len(cells) != returns.shape[1]:
+        raise InputRefused(f"record: {len(cells)} cells and {returns.shape[1]} columns of returns; give one for each")
+    if not isinstance(returns.index, pd.DatetimeIndex) or not returns.index.is_monotonic_increasing:
+        raise InputRefused("record: the returns have no ascending dates as their index; trials are compared by date")
+    context = {**(made_by or {}), "source": source_digest(strategy)}
+    texts = [_text(cell) for cell in cells]
+    keys = [trial_key(question, strategy, json.loads(text), context) for text in texts]
+    rows = [
+        Row(key, strategy, text, DONE, "", *measured)
+        for key, text, measured in zip(keys, texts, _measure(returns), strict=True)
+    ]
+    return ledger.append(question, rows, source=source, run_id=run_id)
+
+
+def record_failure(
+    ledger: Ledger,
+    question: Question,
+    strategy: str,
+    error: str,
+    *,
+    params: Mapping[str, Any] | None = None,
+    made_by: Mapping[str, Any] | None = None,
+    run_id: str = "",
+) -> Receipt:
+    """Record a run that failed: it counts one, and the same failure of the same code counts once."""
+    text = _text(params or {})
+    context = {**(made_by or {}), "source": source_digest(strategy), "error": error}
+    row = Row(trial_key(question, strategy, json.loads(text), context), strategy, text, FAILED, error)
+    return ledger.append(question, [row], source="failed", run_id=run_id)
+
+
+def record_walk_forward(
+    ledger: Ledger, wf: WalkForward, *, made_by: Mapping[str, Any] | None = None, run_id: str = ""
+) -> Receipt:
+    """Record every cell of a walk-forward's grid, with its returns over the test windows."""
+    cells = wf.cells.drop(columns=list(RESULTS)).to_dict("records")
+    named: list[dict[str, Any]] = [{str(name): value for name, value in cell.items()} for cell in cells]
+    return record(
+        ledger,
+        Question(wf.question, wf.market),
+        wf.strategy,
+        named,
+        wf.cell_returns,
+        source="walk_forward",
+        made_by=made_by,
+        run_id=run_id,
+    )
+
+
+def _check_source(source: str) -> None:
+    if source not in SOURCES:
+        raise InputRefused(f"record: unknown source '{source}'.{did_you_mean(source, SOURCES)}")
+
+
+def _text(params: Mapping[str, Any]) -> str:
+    return json.dumps(dict(params), sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):  # a number of numpy's
+        return value.item()
+    return str(value)
+
+
+Measured = tuple[float | None, int, float | None, float | None, int | None, bytes | None]
+
+
+def _measure(returns: pd.DataFrame) -> list[Measured]:
+    """Return Sharpe ratio per period, n, skew, kurtosis, first week and weekly sums of each column.
+
+    What never traded has no Sharpe ratio and no weeks: there is nothing to compare.
+    """
+    if returns.empty:
+        return [(None, 0, None, None, None, None)] * returns.shape[1]
+    days = pd.DatetimeIndex(returns.index).tz_localize(None).to_numpy().astype("datetime64[D]")
+    weeks = (days - MONDAY).astype(np.int64) // 7
+    starts = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
+    found: list[Measured] = []
+    for first in range(0, returns.shape[1], AT_ONCE):
+        values = returns.iloc[:, first : first + AT_ONCE].to_numpy(dtype=float)
+        sums = np.zeros((int(weeks[-1] - weeks[0]) + 1, values.shape[1]), dtype="<f4")
+        sums[weeks[starts] - weeks[0]] = np.add.reduceat(np.nan_to_num(values), starts)
+        n = (~np.isnan(values)).sum(axis=0)
+        many = np.maximum(n, 1)
+        mean = np.nansum(values, axis=0) / many
+        less = np.where(np.isnan(values), 0.0, values - mean)
+        square = less * less
+        second, third, fourth = square.sum(axis=0) / many, _dot(square, less) / many, _dot(square, square) / many
+        scale = np.nanmax(np.abs(np.nan_to_num(values)), axis=0)
+        risky = (n >= 3) & (np.sqrt(second) > 1e-14 * scale)
+        for column in range(values.shape[1]):
+            if not risky[column]:
+                found.append((None, int(n[column]), None, None, None, None))
+                continue
+            variance, count = float(second[column]), int(n[column])
+            found.append(
+                (
+                    float(mean[column]) / float(np.sqrt(variance * count / (count - 1))),
+                    count,
+                    float(third[column]) / variance**1.5,
+                    float(fourth[column]) / variance**2,
+                    int(weeks[0]),
+                    np.ascontiguousarray(sums[:, column]).tobytes(),
+                )
+            )
+    return found
+
+
+def _dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of products of each column, without an array between."""
+    found: NDArray[np.float64] = np.einsum("ij,ij->j", one, other)
+    return found

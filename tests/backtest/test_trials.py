@@ -1,0 +1,418 @@
+"""The ledger: what counts, that nothing is lost or taken out of it, and how many different bets it holds."""
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.backtest.trials import (
+    Ledger,
+    Question,
+    record,
+    record_failure,
+    record_walk_forward,
+    source_digest,
+)
+from workbench.errors import CannotWrite, DataRefused, InputRefused
+from workbench.params import Paths
+
+QUESTION = Question("Does holding what rises pay?", "sample")
+OTHER = Question("Does selling what rises pay?", "sample")
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(tmp_path / "a state" / "trials.db")
+
+
+def returns_of(seed: int = 0, columns: int = 3, rows: int = 500, start: str = "2018-01-01") -> pd.DataFrame:
+    values = np.random.default_rng(seed).normal(0.0003, 0.01, (rows, columns))
+    return pd.DataFrame(values, index=pd.bdate_range(start, periods=rows))
+
+
+def cells_of(columns: int = 3, **more: object) -> list[dict[str, object]]:
+    return [{"fast": number, **more} for number in range(columns)]
+
+
+def record_three(ledger: Ledger, **changes):
+    given = {"question": QUESTION, "cells": cells_of(), "returns": returns_of(), "source": "sweep", **changes}
+    return record(ledger, strategy="sma_cross", **given)
+
+
+@contextlib.contextmanager
+def opened(ledger: Ledger, guarded: bool = True):
+    """The file as someone with a SQLite browser has it; unguarded, after the triggers were dropped."""
+    with contextlib.closing(sqlite3.connect(ledger.file)) as connection, connection:
+        if not guarded:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for (name,) in names:
+                connection.execute(f"DROP TRIGGER {name}")
+        yield connection
+
+
+# --- what counts ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_recorded_counts_nothing(ledger):
+    assert ledger.count() == ledger.count(QUESTION) == 0
+    assert ledger.effective(QUESTION).trials == 0
+    assert ledger.verify().batches == 0
+    assert ledger.questions().empty
+    assert not ledger.file.exists()
+
+
+def test_every_cell_counts_for_its_question(ledger):
+    receipt = record_three(ledger, run_id="run-1")
+    assert (receipt.evaluated, receipt.added, receipt.trials) == (3, 3, 3)
+    record_three(ledger, question=OTHER, source="notebook")
+    assert (ledger.count(QUESTION), ledger.count(OTHER), ledger.count()) == (3, 3, 6)
+    table = ledger.trials(QUESTION)
+    assert set(table["params"]) == {'{"fast": 0}', '{"fast": 1}', '{"fast": 2}'}
+    assert set(table["source"]) == {"sweep"}
+    assert set(table["run_id"]) == {"run-1"}
+    assert ledger.questions()["text"].tolist() == [QUESTION.text, OTHER.text]
+
+
+def test_the_same_cell_of_the_same_code_and_data_is_the_same_trial(ledger):
+    made_by = {"data": {"prices_daily": 3}}
+    record_three(ledger, made_by=made_by)
+    again = record_three(ledger, made_by=made_by, run_id="run-2")
+    assert (again.evaluated, again.added, again.trials, again.batch) == (3, 0, 3, 2)
+    assert ledger.questions()["evaluations"].tolist() == [6]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"made_by": {"data": {"prices_daily": 4}}},
+        {"made_by": {"data": {"prices_daily": 3}, "settings": "other"}},
+        {"cells": cells_of(slow=100)},
+    ],
+    ids=["other data", "other settings", "other parameters"],
+)
+def test_anything_that_shapes_the_returns_makes_another_trial(ledger, change):
+    record_three(ledger, made_by={"data": {"prices_daily": 3}})
+    assert record_three(ledger, **{"made_by": {"data": {"prices_daily": 3}}, **change}).added == 3
+
+
+def test_other_code_makes_another_trial(ledger, monkeypatch):
+    record_three(ledger)
+    monkeypatch.setattr("workbench.backtest.trials.rows.source_digest", lambda strategy: "edited")
+    assert record_three(ledger).added == 3
+
+
+def test_the_source_of_a_strategy_is_its_file():
+    assert len(source_digest("sma_cross")) == 64
+    assert source_digest("sma_cross") != source_digest("xs_momentum")
+    assert source_digest("made_up_in_a_notebook") == ""
+
+
+def test_a_failed_run_counts_one_and_the_same_failure_once(ledger):
+    first = record_failure(ledger, QUESTION, "sma_cross", "ZeroDivisionError: division by zero", run_id="run-1")
+    assert (first.added, first.trials) == (1, 1)
+    assert record_failure(ledger, QUESTION, "sma_cross", "ZeroDivisionError: division by zero").added == 0
+    assert record_failure(ledger, QUESTION, "sma_cross", "KeyError: 'close'").added == 1
+    assert ledger.count(QUESTION) == 2
+    assert set(ledger.trials(QUESTION)["status"]) == {"failed"}
+    assert ledger.questions()["failed"].tolist() == [2]
+    assert ledger.effective(QUESTION).trials == 0  # nothing was measured, so nothing could be chosen
+
+
+def test_a_walk_forward_records_its_grid(ledger, walk_forward_made):
+    receipt = record_walk_forward(ledger, walk_forward_made, run_id="abc")
+    assert (receipt.added, receipt.question) == (9, Question(walk_forward_made.question, "sample").id)
+    table = ledger.trials()
+    assert set(table["params"]) == {
+        f'{{"fast": {fast}, "slow": {slow}}}' for fast in (10, 20, 50) for slow in (100, 150, 200)
+    }
+    assert set(table["source"]) == {"walk_forward"}
+
+
+def test_one_trial_of_a_search_is_recorded_with_its_moments_by_hand(ledger):
+    # 0.03, -0.01, 0.01, 0.01: mean 0.01; deviations 0.02, -0.02, 0, 0: variance (n - 1) 0.0008 / 3, Sharpe 0.61237;
+    # skew 0; fourth moment 2 × 1.6e-7 / 4 = 8e-8 over (2e-4)² = 2
+    returns = pd.Series([0.03, -0.01, 0.01, 0.01], index=pd.bdate_range("2024-01-04", periods=4))
+    record(ledger, QUESTION, "sma_cross", [{"fast": np.int64(7)}], returns.to_frame(), source="optuna")
+    (row,) = ledger.trials().to_dict("records")
+    assert (row["params"], row["n"], row["source"], row["status"]) == ('{"fast": 7}', 4, "optuna", "done")
+    assert (row["sharpe"], row["skew"], row["kurtosis"]) == pytest.approx((0.612372, 0.0, 2.0), abs=1e-6)
+    with opened(ledger) as connection:
+        week, weekly = connection.execute("SELECT week, weekly FROM trials").fetchone()
+    # 4 January 2024 is a Thursday, 2,817 weeks after Monday 5 January 1970; the other two days lie in the next week
+    assert week == 2817
+    assert np.frombuffer(weekly, "<f4") == pytest.approx([0.02, 0.02])
+
+
+def test_a_gap_in_the_dates_is_a_week_of_nothing(ledger):
+    dates = pd.DatetimeIndex(["2024-01-01", "2024-01-02", "2024-01-22"])
+    record(ledger, QUESTION, "sma_cross", [{}], pd.DataFrame({0: [0.01, 0.02, 0.05]}, index=dates), source="notebook")
+    with opened(ledger) as connection:
+        (weekly,) = connection.execute("SELECT weekly FROM trials").fetchone()
+    assert np.frombuffer(weekly, "<f4") == pytest.approx([0.03, 0.0, 0.0, 0.05])
+
+
+def test_missing_returns_are_left_out_and_a_cell_that_never_traded_has_no_sharpe(ledger):
+    returns = returns_of()
+    returns.iloc[:10, 1] = np.nan
+    returns[2] = 0.0
+    record_three(ledger, returns=returns)
+    table = ledger.trials().set_index("params")
+    assert table.loc['{"fast": 1}', "n"] == 490
+    clean = returns[1].dropna()
+    assert table.loc['{"fast": 1}', "sharpe"] == pytest.approx(clean.mean() / clean.std())
+    assert table["sharpe"].isna().tolist() == (table.index == '{"fast": 2}').tolist()
+    assert (ledger.count(QUESTION), ledger.effective(QUESTION).measured) == (3, 2)
+
+
+def test_a_question_is_its_words_and_its_market():
+    assert Question("Does  it\nPAY?", "sample").id == Question("does it pay?", "sample").id
+    assert Question("Does it pay?", "sample").id != Question("Does it pay?", "real").id
+    assert Question("Does it pay?", "sample").id != Question("Does it pay now?", "sample").id
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": "swep"}, "unknown source 'swep'. Did you mean 'sweep'?"),
+        ({"cells": cells_of(2)}, "2 cells and 3 columns of returns"),
+        ({"returns": returns_of().reset_index(drop=True)}, "no ascending dates"),
+        ({"returns": returns_of().iloc[::-1]}, "no ascending dates"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(ledger, change, words):
+    with pytest.raises(InputRefused) as refused:
+        record_three(ledger, **change)
+    assert words in str(refused.value)
+    assert not ledger.file.exists()
+
+
+# --- nothing is lost --------------------------------------------------------------------------------------------------
+
+WRITER = """
+import sys
+import numpy as np, pandas as pd
+from pathlib import Path
+from workbench.backtest.trials import Ledger, Question, record
+ledger, name = Ledger(Path(sys.argv[1])), sys.argv[2]
+question = Question("Does holding what rises pay?", "sample")
+days = pd.bdate_range("2020-01-01", periods=300)
+returns = pd.DataFrame(np.random.default_rng(0).normal(0, 0.01, (300, 40)), index=days)
+print("ready", flush=True)
+for batch in range(int(sys.argv[3])):
+    cells = [{"by": name, "batch": batch, "cell": cell} for cell in range(40)]
+    record(ledger, question, "sma_cross", cells, returns, source="sweep", run_id=name)
+"""
+
+
+def writer(ledger: Ledger, name: str, batches: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(ledger.file), name, str(batches)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_writers_and_a_reader_at_the_same_time_lose_nothing(ledger):
+    processes = [writer(ledger, name, 12) for name in ("one", "two")]
+    seen = [0]
+    while any(process.poll() is None for process in processes):
+        chain = ledger.verify()
+        assert chain.trials == 40 * chain.batches
+        seen.append(ledger.count())
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    assert seen == sorted(seen)
+    assert ledger.verify().batches == 24
+    assert ledger.count(QUESTION) == 2 * 12 * 40
+    assert ledger.trials().groupby("run_id").size().to_dict() == {"one": 480, "two": 480}
+
+
+def test_a_writer_killed_in_the_middle_leaves_whole_batches(ledger):
+    for name, seconds in (("first", 0.02), ("second", 0.07), ("third", 0.15)):
+        process = writer(ledger, name, 100_000)
+        assert process.stdout is not None
+        process.stdout.readline()
+        before = ledger.count()
+        while ledger.count() < before + 40:
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        chain = ledger.verify()
+        assert chain.trials == ledger.count() == 40 * chain.batches
+    record_three(ledger)
+    assert ledger.verify().trials == ledger.count()
+
+
+def test_a_batch_that_cannot_be_written_leaves_nothing(ledger):
+    record_three(ledger)
+    with opened(ledger, guarded=False) as connection:
+        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON trials BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(CannotWrite, match=r"trials\.db: disk full, so trials cannot be counted"):
+        record_three(ledger, question=OTHER)
+    assert ledger.verify().batches == 1
+
+
+# --- nothing is taken out ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM trials", "UPDATE trials SET sharpe = 0", "DELETE FROM batches"])
+def test_the_file_itself_refuses_changes(ledger, statement):
+    record_three(ledger)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), opened(ledger) as connection:
+        connection.execute(statement)
+    assert ledger.verify().trials == 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM trials WHERE batch = 2 AND params = '{\"fast\": 1}'", "batch 2 of .* 2 trials are left of 3"),
+        ("UPDATE trials SET sharpe = 0.0 WHERE batch = 2", "batch 2 of .* it was changed"),
+        ("UPDATE trials SET weekly = zeroblob(400) WHERE batch = 2", "batch 2 of .* it was changed"),
+        ("UPDATE trials SET batch = 3 WHERE batch = 2", "batch 2 of .* 0 trials are left of 3"),
+        ("UPDATE batches SET question = 'another' WHERE number = 2", "batch 2 of .* it was changed"),
+        ("UPDATE batches SET added = 0 WHERE number = 2", "batch 2 of .* 3 trials are left of 0"),
+        ("DELETE FROM batches WHERE number = 2", r"batch 3 of .* follows batch 1: what lay between was deleted"),
+        ("UPDATE batches SET number = 9 WHERE number = 1", "batch 2 of .* follows batch 0"),
+    ],
+)
+def test_the_first_broken_link_is_named(ledger, statement, words):
+    for number in range(4):
+        record_three(ledger, made_by={"number": number}, run_id=f"run-{number + 1}")
+    assert ledger.verify().batches == 4
+    with opened(ledger, guarded=False) as connection:
+        connection.execute(statement)
+    with pytest.raises(DataRefused, match=words) as broken:
+        ledger.verify()
+    assert "restore the file from a backup" in str(broken.value)
+    assert "\n" not in str(broken.value)
+
+
+def test_trials_slipped_in_are_found(ledger):
+    record_three(ledger)
+    with opened(ledger) as connection:
+        values = "strategy, params, status, error, sharpe, n, skew, kurtosis, week, weekly"
+        connection.execute(f"INSERT INTO trials SELECT 'x', 9, {values} FROM trials LIMIT 1")
+    with pytest.raises(DataRefused, match="1 trials belong to no batch"):
+        ledger.verify()
+
+
+def test_what_was_cut_off_the_end_is_missed_by_the_runs_that_keep_its_head(ledger):
+    heads = {}
+    for number in range(3):
+        heads[f"run-{number}"] = record_three(ledger, made_by={"number": number}).head
+    assert ledger.verify(heads).head == heads["run-2"]
+    with opened(ledger, guarded=False) as connection:
+        connection.execute("DELETE FROM trials WHERE batch = 3")
+        connection.execute("DELETE FROM batches WHERE number = 3")
+    assert ledger.verify().batches == 2  # in itself the chain is whole
+    with pytest.raises(DataRefused, match="that run run-2 wrote is gone, the last of 2 is"):
+        ledger.verify(heads)
+
+
+def test_a_ledger_that_is_gone_altogether_is_missed_too(ledger):
+    head = record_three(ledger).head
+    ledger.file.unlink()
+    with pytest.raises(DataRefused, match="that run abc wrote is gone, the last of 0 is none"):
+        ledger.verify({"abc": head})
+
+
+def test_a_damaged_file_is_refused_in_one_line(ledger):
+    record_three(ledger)
+    ledger.file.write_bytes(b"not a database at all" * 100)
+    for call in (ledger.count, ledger.verify, lambda: record_three(ledger)):
+        with pytest.raises(DataRefused, match=r"trials\.db: damaged"):
+            call()
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CannotWrite, match="so trials cannot be counted"):
+        record_three(Ledger(tmp_path / "file" / "trials.db"))
+
+
+def test_the_ledger_lies_in_the_state_folder(tmp_path):
+    assert Paths(tmp_path).trials == tmp_path / "data" / "state" / "trials.db"
+
+
+# --- how many different bets ------------------------------------------------------------------------------------------
+
+
+def families(count: int, each: int, own: float, seed: int = 0, rows: int = 1500) -> pd.DataFrame:
+    """Return trials that share a factor in each family; ``own`` is their own noise over the factor's."""
+    random = np.random.default_rng(seed)
+    values = np.repeat(random.normal(0.0, 0.01, (rows, count)), each, axis=1)
+    values += own * random.normal(0.0, 0.01, values.shape)
+    return pd.DataFrame(values, index=pd.bdate_range("2015-01-01", periods=rows))
+
+
+def effective_of(ledger: Ledger, returns: pd.DataFrame):
+    record(ledger, QUESTION, "sma_cross", cells_of(returns.shape[1]), returns, source="sweep")
+    return ledger.effective(QUESTION)
+
+
+@pytest.mark.parametrize(("count", "each", "own"), [(5, 20, 0.5), (5, 20, 0.9), (3, 2, 0.4), (12, 10, 0.3)])
+def test_families_of_trials_are_counted_as_families(ledger, count, each, own):
+    found = effective_of(ledger, families(count, each, own))
+    assert found.trials == count
+    assert found.measured == found.clustered == count * each
+    assert found.correlation < 0.1
+
+
+def test_copies_are_one_trial_and_unrelated_ones_are_all_their_own(ledger, tmp_path):
+    assert effective_of(ledger, families(1, 30, 0.05)).trials == 1
+    assert effective_of(Ledger(tmp_path / "other.db"), families(30, 1, 0.0)).trials == 30
+    assert effective_of(Ledger(tmp_path / "one.db"), families(1, 1, 0.0)).trials == 1
+
+
+def test_where_no_families_show_all_trials_count_and_their_likeness_lowers_the_variance(ledger):
+    found = effective_of(ledger, families(1, 40, 0.7))  # correlation 1 / (1 + 0.49) = 0.67
+    assert found.trials == 40
+    assert found.correlation == pytest.approx(0.67, abs=0.05)
+    # the spread of Sharpe ratios around their common factor: (1 - 0.67) / 1500 = 0.00022, and not 1 / 1500
+    assert found.variance_over(1500) == pytest.approx(0.00022, rel=0.4)
+
+
+def test_the_variance_is_that_of_the_families_by_hand(ledger):
+    returns = families(2, 3, 0.1, rows=600)
+    returns += np.array([0.001, 0.001, 0.001, 0.003, 0.003, 0.003])
+    sharpes = (returns.mean() / returns.std()).to_numpy()
+    low, high = sharpes[:3].mean(), sharpes[3:].mean()
+    found = effective_of(ledger, returns)
+    assert sorted(found.sharpes) == pytest.approx([low, high])
+    assert found.variance == pytest.approx((high - low) ** 2 / 2)
+
+
+def test_two_bets_that_happen_to_agree_do_not_abolish_luck(ledger):
+    returns = families(2, 1, 0.0, rows=600)
+    returns = returns - returns.mean()
+    found = effective_of(ledger, returns)
+    assert found.variance == pytest.approx(0.0, abs=1e-12)
+    assert found.variance_over(600) == pytest.approx(1 / 599, rel=0.1)
+
+
+def test_the_same_returns_of_other_years_are_another_bet(ledger):
+    early, late = returns_of(1, 1), returns_of(1, 1, start="2021-01-04")
+    record(ledger, QUESTION, "sma_cross", [{"year": 2018}], early, source="sweep")
+    record(ledger, QUESTION, "sma_cross", [{"year": 2021}], late, source="sweep")
+    assert ledger.effective(QUESTION).trials == 2
+
+
+def test_one_more_quarter_of_data_is_the_same_bet(ledger):
+    whole = returns_of(1, 1, rows=1500)
+    record(ledger, QUESTION, "sma_cross", [{"rows": 1440}], whole.iloc[:1440], source="sweep")
+    record(ledger, QUESTION, "sma_cross", [{"rows": 1500}], whole, source="sweep")
+    assert ledger.effective(QUESTION).trials == 1
+
+
+@pytest.mark.parametrize(("count", "each"), [(6, 100), (600, 1)])
+def test_very_many_trials_are_judged_by_a_sample(ledger, monkeypatch, count, each):
+    monkeypatch.setattr("workbench.backtest.trials.ledger.MOST_CLUSTERED", 200)
+    found = effective_of(ledger, families(count, each, 0.3 if each > 1 else 0.0, rows=1000))
+    assert (found.measured, found.clustered) == (600, 200)
+    assert found.trials == count
