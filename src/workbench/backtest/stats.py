@@ -175,13 +175,16 @@ def bootstrap(
     return float(low), float(high)
 
 
-def stationary_draws(length: int, draws: int, mean_block: int, seed: int) -> NDArray[np.int64]:
-    """Return draws × length row numbers in wrapped blocks of geometric length."""
+def stationary_draws(
+    length: int, draws: int, mean_block: float, seed: int, steps: int | None = None
+) -> NDArray[np.int64]:
+    """Return draws × ``steps`` row numbers of ``length`` rows, in wrapped blocks of geometric length."""
     random = np.random.default_rng(seed)
-    begins = random.random((draws, length)) < 1.0 / mean_block
+    shape = (draws, length if steps is None else steps)
+    begins = random.random(shape) < 1.0 / mean_block
     begins[:, 0] = True
-    starts = random.integers(0, length, (draws, length))
-    place = np.arange(length)
+    starts = random.integers(0, length, shape)
+    place = np.arange(shape[1])
     since = place - np.maximum.accumulate(np.where(begins, place, 0), axis=1)
     first = np.take_along_axis(starts, place - since, axis=1)
     rows: NDArray[np.int64] = (first + since) % length

@@ -1,0 +1,50 @@
+"""Returns as the statistics of this folder take them: plain numbers without gaps, or one line that says why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from workbench.errors import InputRefused
+
+Array = NDArray[np.float64]
+Matrix = pd.DataFrame | ArrayLike
+
+
+def series(name: str, returns: pd.Series | ArrayLike, rows: int = 2) -> Array:
+    """Return one series of at least ``rows`` returns."""
+    return _checked(name, np.asarray(returns, dtype=float), 1, rows, 1)
+
+
+def matrix(name: str, returns: Matrix, rows: int = 2, columns: int = 1) -> Array:
+    """Return a matrix of returns, a row a period and a column a trial."""
+    return _checked(name, np.asarray(returns, dtype=float), 2, rows, columns)
+
+
+def sharpes(returns: Array) -> Array:
+    """Return the Sharpe ratio per period of each column; 0 for one that took no risk."""
+    spread = returns.std(axis=0, ddof=1)
+    risky = spread > 1e-14 * np.abs(returns).max(axis=0, initial=0.0)
+    found: Array = np.divide(returns.mean(axis=0), spread, out=np.zeros(returns.shape[1]), where=risky)
+    return found
+
+
+def _checked(name: str, values: NDArray[Any], dimensions: int, rows: int, columns: int) -> Array:
+    if values.ndim != dimensions:
+        wanted = "one series" if dimensions == 1 else "a matrix, a row a period and a column a trial"
+        raise InputRefused(f"{name}: returns have {values.ndim} dimensions; give {wanted}")
+    if len(values) < rows:
+        raise InputRefused(f"{name}: {len(values)} returns are too few; give at least {rows}")
+    if dimensions == 2 and values.shape[1] < columns:
+        raise InputRefused(f"{name}: {values.shape[1]} column(s) of returns; it compares at least {columns}")
+    missing = ~np.isfinite(values)
+    if missing.any():
+        first = int(np.argwhere(missing)[0][0])
+        raise InputRefused(
+            f"{name}: {int(missing.sum())} of {values.size:,} returns are missing or infinite, the first in row "
+            f"{first}; drop those rows, or fill with 0 where nothing was held"
+        )
+    return values

@@ -1,0 +1,111 @@
+"""What speaks for a walk-forward, and that a number that is not there says why."""
+
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.backtest.overfit import DEFINITIONS, Overfitting, evidence, pbo
+from workbench.backtest.trials import Ledger, Question, record, record_failure, record_walk_forward
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(tmp_path / "trials.db")
+
+
+def test_every_number_is_there_and_means_what_the_papers_say(ledger, walk_forward_made):
+    record_walk_forward(ledger, walk_forward_made)
+    found = evidence(walk_forward_made, ledger)
+    own = walk_forward_made.simulation.returns.to_numpy()
+    assert found.missing == {}
+    assert (found.trials, found.n) == (9, len(own))
+    assert found.sharpe == pytest.approx(own.mean() / own.std(ddof=1))
+    assert found.pbo == pbo(walk_forward_made.cell_returns).probability
+    assert 0.0 < found.spa_p < 1.0
+    # nine copies of one curve with a little noise: one bet, nothing to deflate
+    assert found.effective_trials == 1
+    assert found.expected_max == 0.0
+    assert found.dsr == found.psr
+    assert set(found.metrics()) == {f"overfit.{name}" for name in DEFINITIONS}
+
+
+def test_more_bets_on_the_same_question_deflate_the_same_result(ledger, walk_forward_made):
+    record_walk_forward(ledger, walk_forward_made)
+    before = evidence(walk_forward_made, ledger)
+    question = Question(walk_forward_made.question, walk_forward_made.market)
+    index = walk_forward_made.cell_returns.index
+    worthless = pd.DataFrame(np.random.default_rng(3).normal(0.0, 0.01, (len(index), 30)), index=index)
+    record(ledger, question, "another", [{"cell": cell} for cell in range(30)], worthless, source="notebook")
+    record_failure(ledger, question, "another", "ValueError: no luck")
+    after = evidence(walk_forward_made, ledger)
+    assert (after.trials, after.effective_trials) == (40, 31)
+    assert (after.sharpe, after.psr, after.pbo) == (before.sharpe, before.psr, before.pbo)
+    # the best of 31 shows √V × 2.08 with V about 1 / n: a good part of what was found
+    assert after.expected_max == pytest.approx(math.sqrt(after.trial_variance) * 2.08, rel=0.01)
+    assert after.dsr < before.dsr
+    # a question asked of another market is not touched
+    assert ledger.count(Question(walk_forward_made.question, "real")) == 0
+
+
+def test_one_cell_has_no_overfitting_of_a_grid_and_says_so(ledger, walk_forward_made):
+    one = replace(
+        walk_forward_made, cells=walk_forward_made.cells.head(1), cell_returns=walk_forward_made.cell_returns[[0]]
+    )
+    record_walk_forward(ledger, one)
+    found = evidence(one, ledger)
+    assert found.pbo is None
+    assert found.missing == {"pbo": "the grid has one cell only: there was nothing to choose"}
+    assert "overfit.pbo" not in found.metrics()
+    assert found.dsr is not None
+
+
+def test_a_result_that_was_not_recorded_is_not_deflated(ledger, walk_forward_made):
+    found = evidence(walk_forward_made, ledger)
+    assert (found.dsr, found.expected_max, found.trials) == (None, None, 0)
+    assert "record the walk-forward first" in found.missing["dsr"]
+    assert found.psr is not None
+
+
+def test_a_result_that_never_traded_says_why_it_has_no_numbers(ledger, walk_forward_made):
+    flat = walk_forward_made.simulation.returns * 0.0
+    nothing = replace(
+        walk_forward_made,
+        simulation=replace(walk_forward_made.simulation, returns=flat),
+        cell_returns=walk_forward_made.cell_returns * 0.0,
+    )
+    record_walk_forward(ledger, nothing)
+    found = evidence(nothing, ledger)
+    for name in ("sharpe", "skew", "kurtosis", "psr", "dsr", "min_track_record"):
+        assert getattr(found, name) is None
+        assert "took no risk" in found.missing[name]
+    assert "no column ever changes" in found.missing["pbo"]
+    assert (found.trials, found.effective_trials) == (9, 0)
+
+
+def test_a_loss_has_no_track_record_that_is_long_enough(ledger, walk_forward_made):
+    returns = walk_forward_made.simulation.returns - 0.002
+    losing = replace(walk_forward_made, simulation=replace(walk_forward_made.simulation, returns=returns))
+    record_walk_forward(ledger, losing)
+    found = evidence(losing, ledger)
+    assert found.min_track_record is None
+    assert "no track record is long enough" in found.missing["min_track_record"]
+    assert found.dsr < 0.01
+
+
+def test_a_short_history_says_how_much_is_missing(ledger, walk_forward_made):
+    short = replace(
+        walk_forward_made,
+        cell_returns=walk_forward_made.cell_returns.tail(25),
+        simulation=replace(walk_forward_made.simulation, returns=walk_forward_made.simulation.returns.tail(25)),
+    )
+    record_walk_forward(ledger, short)
+    found = evidence(short, ledger)
+    assert found.pbo is None
+    assert "25 returns are too few; give at least 32" in found.missing["pbo"]
+
+
+def test_every_number_has_a_definition():
+    assert [field.name for field in fields(Overfitting)] == [*DEFINITIONS, "missing"]
