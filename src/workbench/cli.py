@@ -69,11 +69,15 @@ def data(set_: Set = None, fresh: Fresh = False) -> None:
 @app.command()
 def validate(set_: Set = None) -> None:
     """Audit the published tables again: files, rules, and what is in quarantine."""
+    from workbench.data.datasets import dataset
+    from workbench.data.inventory import kept_out
     from workbench.data.lake import Lake
     from workbench.data.quality import audit
+    from workbench.data.second_source import differences
 
     paths, settings = _settings(set_)
-    reports = audit(Lake(paths.lake, settings.market))
+    lake = Lake(paths.lake, settings.market)
+    reports = audit(lake)
     _table(
         f"Audit of the lake · {settings.market} market",
         ["dataset", "version", "files", "rows", "broken rows", "rules broken"],
@@ -82,6 +86,20 @@ def validate(set_: Set = None) -> None:
             for r in reports
         ],
     )
+    quarantined = [[name, rule, f"{rows:,}", newest] for name, rule, rows, newest in kept_out(lake)]
+    if quarantined:
+        _table("In quarantine, never repaired", ["dataset", "rule", "rows", "newest"], quarantined, numbers_from=2)
+    for name in dict.fromkeys(name for name, rule, *_ in quarantined if rule == "second_source"):
+        widest = differences(lake, dataset(name)).head(10)
+        rows = [
+            ["" if value is None else str(value) for value in (*row[:-1], f"{row[-1]:.2%}")] for row in widest.rows()
+        ]
+        _table(
+            f"{name}: a second source says otherwise, the widest first",
+            widest.columns,
+            rows,
+            numbers_from=len(widest.columns) - 1,
+        )
     if any(r.broken for r in reports):
         raise WorkbenchError("the lake holds rows that break a rule (see above); publish a correction: docs/lake.md")
 

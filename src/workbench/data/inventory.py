@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
+import polars as pl
 
 from workbench.data.lake import Lake
 
@@ -39,6 +40,16 @@ def inventory(lake: Lake) -> list[TableFacts]:
                 quarantined=len(lake.quarantine(name)),
             )
         )
+    return found
+
+
+def kept_out(lake: Lake) -> list[tuple[str, str, int, str]]:
+    """Return dataset, rule, rows and the newest day of what lies in quarantine."""
+    found = []
+    for name in lake.versions():
+        rules = lake.quarantine(name).with_columns(pl.col("rule").str.split(",")).explode("rule")
+        each = rules.group_by("rule", maintain_order=True).agg(pl.len(), pl.col("quarantined_at").max())
+        found += [(name, str(rule), int(rows), str(when)[:10]) for rule, rows, when in each.iter_rows()]
     return found
 
 

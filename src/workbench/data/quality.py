@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from workbench.data import evidence
+from workbench.data import evidence, second_source
 from workbench.data.datasets import DATASETS, Dataset, dataset
 from workbench.data.lake import WAIT_SECONDS, Lake
 from workbench.data.rules import DUPLICATE, Bounds, Rule, rules
@@ -62,6 +62,7 @@ class Report:
     version_before: int | None
     version_after: int | None
     checks: tuple[Check, ...]
+    compared: second_source.Comparison | None = None  # with what other sources said of the same facts
 
     @property
     def passed(self) -> bool:
@@ -126,9 +127,10 @@ def overview(reports: Sequence[Report]) -> pd.DataFrame:
         [
             {column: getattr(report, column) for column in columns}
             | {"quarantined": ", ".join(f"{rule} {count}" for rule, count in report.quarantined.items())}
+            | {"second_source": "" if report.compared is None else str(report.compared)}
             for report in reports
         ],
-        columns=[*columns[:5], "quarantined", *columns[5:]],
+        columns=[*columns[:5], "quarantined", "second_source", *columns[5:]],
     )
 
 
@@ -225,26 +227,32 @@ class _Audit:
         """Examine one batch, then publish its sound rows or refuse it whole.
 
         1. Rules on rows and on duplicate keys: Great Expectations.
-        2. Rules on the batch: too much is broken, off the calendar, or missing.
-        3. Publish the sound rows; a contradiction with what is stored refuses the batch.
-        4. Put the broken rows into quarantine.
+        2. What another source said of the same facts: a row that differs counts as broken, one that agrees is not news.
+        3. Rules on the batch: too much is broken, off the calendar, or missing.
+        4. Publish the sound rows; a contradiction with what is stored refuses the batch.
+        5. Put the broken rows into quarantine.
         """
         contract, rows = dataset(staged.dataset), staged.rows()
         before = self.lake.versions().get(contract.name)
         outcomes = examine(contract, rules(contract, self.bounds), self._with_evidence(contract, rows))
-        broken = _broken_rows(outcomes, len(rows))
+        stored = self.lake.around(contract.name, rows)
+        shared, differs, compared = second_source.compare(contract, rows, stored, self.bounds)
+        broken = _broken_rows(outcomes, len(rows), {second_source.RULE: differs})
         bad = broken.filter(pl.col("rule") != "")
-        refused = self._reason_to_refuse(contract, staged, rows, outcomes, len(bad))
+        refused = self._reason_to_refuse(contract, staged, rows, outcomes, len(bad), compared)
         published = unchanged = 0
         after = before
         if refused is None:
-            sound = rows.filter(broken["rule"] == "")
+            sound = rows.filter((broken["rule"] == "") & ~shared)
+            unchanged = int(((broken["rule"] == "") & shared).sum())
             try:
-                done = self.lake.publish(contract.name, sound)
+                done = self.lake.publish(contract.name, sound) if len(sound) else None
             except BatchRefused as contradiction:
                 refused = str(contradiction)
             else:
-                published, unchanged, after = done.added + done.corrected, done.unchanged, done.version
+                if done is not None:
+                    published, after = done.added + done.corrected, done.version
+                    unchanged += done.unchanged
         if refused is None and len(bad):
             kept = rows.with_columns(broken["rule"]).filter(pl.col("rule") != "")
             self.lake.add_to_quarantine(
@@ -263,6 +271,7 @@ class _Audit:
             version_before=before,
             version_after=after,
             checks=tuple(_check(outcome) for outcome in outcomes),
+            compared=compared,
         )
 
     def _with_evidence(self, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
@@ -294,7 +303,13 @@ class _Audit:
         return self.lake.read("actions")
 
     def _reason_to_refuse(
-        self, contract: Dataset, staged: Staged, rows: pl.DataFrame, outcomes: Sequence[Outcome], broken: int
+        self,
+        contract: Dataset,
+        staged: Staged,
+        rows: pl.DataFrame,
+        outcomes: Sequence[Outcome],
+        broken: int,
+        compared: second_source.Comparison | None,
     ) -> str | None:
         head = f"{contract.name}: batch {staged.digest[:12]} of source '{staged.source}'"
         by_rule = {
@@ -313,7 +328,14 @@ class _Audit:
                 f"{head}: {off} of {len(rows)} rows are on no session of {self.calendar.exchange}, more than "
                 f"{self.bounds.off_calendar_share:.0%}; is it of another exchange or time zone?"
             )
-        if broken > max(self.bounds.broken_share * len(rows), self.bounds.broken_rows) or broken == len(rows):
+        too_many = max(self.bounds.broken_share * len(rows), self.bounds.broken_rows)
+        if compared is not None and (compared.differing > too_many or compared.differing == len(rows)):
+            return (
+                f"{head}: {compared.differing} of {len(rows)} rows differ from what is stored from "
+                f"{', '.join(compared.beside)}, more than {self.bounds.broken_share:.0%} (widest: {compared.largest}); "
+                "is one of them adjusted, or in another unit?"
+            )
+        if broken > too_many or broken == len(rows):
             most = max(by_rule, key=lambda name: len(by_rule[name]))
             return (
                 f"{head}: {broken} of {len(rows)} rows break a rule, more than {self.bounds.broken_share:.0%}, "
@@ -341,11 +363,12 @@ def _names(outcomes: Sequence[Outcome]) -> list[str]:
     return list(dict.fromkeys(outcome.rule.name for outcome in outcomes))
 
 
-def _broken_rows(outcomes: Sequence[Outcome], count: int) -> pl.DataFrame:
+def _broken_rows(outcomes: Sequence[Outcome], count: int, more: Mapping[str, pl.Series] | None = None) -> pl.DataFrame:
     """Return one row a row of the batch, with the names of the rules that it breaks, or an empty text."""
     pairs = [
         (row, outcome.rule.name) for outcome in outcomes if outcome.rule.name != DUPLICATE for row in outcome.broken
     ]
+    pairs += [(row, rule) for rule, mask in (more or {}).items() for row in mask.arg_true().to_list()]
     found = pl.DataFrame(pairs, schema={"row": pl.Int64, "rule": pl.String}, orient="row").unique(maintain_order=True)
     named = found.group_by("row", maintain_order=True).agg(pl.col("rule").str.join(","))
     every = pl.DataFrame({"row": pl.int_range(count, eager=True)})

@@ -24,6 +24,8 @@ class Bounds:
     broken_rows: int = 3  # that many may be broken in a small batch
     off_calendar_share: float = 0.01  # of a batch's rows on days without a session
     coverage: float = 0.5  # of the symbols that the source's newest stored session has, on a newer one
+    agree: float = 1e-4  # relative: two sources that are nearer say the same
+    agree_volume: float = 0.05  # the same for volumes, which every source counts in its own way
 
 
 @dataclass(frozen=True)
