@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -193,20 +194,17 @@ def _settings(overrides: list[str] | None, strategies: list[str] | None = None) 
 
 
 def _run(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
+    from workbench.data.log import states
     from workbench.pipeline import run_pipeline
-
-    def versions(tables: Any) -> dict[str, int]:
-        from workbench.data.lake import Lake
-
-        known = Lake(paths.lake, settings.market).versions()
-        return {table: known[table] for table in tables if table in known}
 
     def record(result: RunResult) -> None:
         from workbench.registry.runs import Tracking
 
         Tracking(settings, paths).record_pipeline(result)
 
-    return run_pipeline(name, settings, paths, table_versions=versions, fresh=fresh, record=record)
+    return run_pipeline(
+        name, settings, paths, table_versions=partial(states, paths.lake / settings.market), fresh=fresh, record=record
+    )
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:

@@ -29,6 +29,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
+from workbench.data.log import HEAD, LOG, Log
 from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged
 
 Moment = date | datetime
@@ -42,7 +43,7 @@ SETTINGS = {
     "delta.enableExpiredLogCleanup": "false",
 }
 ROW_GROUP = 50_000
-LOCK, HEAD, LOG = "_publish.lock", "_published.json", "_delta_log"
+LOCK = "_publish.lock"
 
 # Path, size and mtime of the files whose bytes this process has compared with their digest.
 _verified: set[tuple[str, int, int]] = set()
@@ -92,21 +93,18 @@ class Table:
     def __init__(self, folder: Path, name: str, schema: Mapping[str, Any], time: str) -> None:
         self.folder = folder
         self.name = name
+        self.log = Log(folder, name)
         self.schema = dict(schema)
         self.time = time
         self._snapshots: dict[int, Snapshot] = {}
 
     def exists(self) -> bool:
         """Return whether anything was ever published here."""
-        return (self.folder / HEAD).exists() or any(self._logged())
+        return self.log.exists()
 
     def version(self) -> int:
         """Return the number of the newest version."""
-        promised = self._promised()
-        newest = max(self._logged(), default=-1)
-        if newest < promised:
-            raise self._damaged(self._log_file(promised), f"is missing, but version {promised} was published")
-        return newest
+        return self.log.newest()
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Return a version's files, the newest version's unless told."""
@@ -139,7 +137,7 @@ class Table:
         return [
             {"version": version, "moment": _moment(info["timestamp"]), **info["workbench"]}
             for version in range(self.version() + 1)
-            for info in (self._info(version),)
+            for info in (self.log.info(version),)
         ]
 
     @contextmanager
@@ -169,8 +167,8 @@ class Table:
             totals = {"files": len(kept) + len(files), "rows": sum(file.rows for file in (*kept, *files))}
             own = {**note, "adds": len(files), "removes": len(gone), **totals}
             self._append_to_log(files, replaced, CommitProperties({"workbench": own}, max_commit_retries=0))
-            version = max(self._logged())
-            flush(self._log_file(version))
+            version = self.log.newest()
+            flush(self.log.file(version))
             flush(self.folder / LOG)
             write_atomically(self.folder / HEAD, json.dumps({"version": version}).encode())
         return self.snapshot(version)
@@ -213,7 +211,7 @@ class Table:
         return DataFile(path, len(content), len(rows), revised=revised, **bounds)
 
     def _load(self, version: int) -> Snapshot:
-        info = self._info(version)
+        info = self.log.info(version)
         try:
             actions = DeltaTable(str(self.folder), version=version).get_add_actions(flatten=True)
             listed = pl.DataFrame(actions)
@@ -239,62 +237,22 @@ class Table:
         files.sort(key=lambda file: (file.first, file.last, file.path.name))
         return Snapshot(version, tuple(files))
 
-    def _info(self, version: int) -> dict[str, Any]:
-        path = self._log_file(version)
-        try:
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
-        except FileNotFoundError as error:
-            raise self._damaged(path, "is missing") from error
-        except (ValueError, OSError) as error:
-            raise self._damaged(path, "cannot be read") from error
-        info = next((line["commitInfo"] for line in lines if "commitInfo" in line), None)
-        if info is None:
-            raise self._damaged(path, "is cut short")
-        if "workbench" not in info:
-            raise self._damaged(path, f"was written by another program ({info.get('operation', 'unknown')})")
-        told = info["workbench"]
-        if (sum("add" in line for line in lines), sum("remove" in line for line in lines)) != (
-            told["adds"],
-            told["removes"],
-        ):
-            raise self._damaged(path, "is cut short")
-        return dict(info)
-
     def _diagnosed(self, version: int) -> LakeDamaged:
         """Return the error that names the first log file that is missing or broken, or else the whole log."""
         for each in range(version + 1):
             try:
-                self._info(each)
+                self.log.info(each)
             except LakeDamaged as damage:
                 return damage
-        return self._damaged(self.folder / LOG, f"does not give version {version}: a checkpoint in it is broken")
-
-    def _promised(self) -> int:
-        path = self.folder / HEAD
-        try:
-            return int(json.loads(path.read_text())["version"])
-        except FileNotFoundError:
-            return -1
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise self._damaged(path, "cannot be read") from error
-
-    def _logged(self) -> Iterator[int]:
-        try:
-            names = [path.name for path in (self.folder / LOG).iterdir()]
-        except FileNotFoundError:
-            return iter(())
-        return (int(name[:20]) for name in names if len(name) == 25 and name.endswith(".json") and name[:20].isdigit())
-
-    def _log_file(self, version: int) -> Path:
-        return self.folder / LOG / f"{version:020}.json"
+        return self.log.damaged(self.folder / LOG, f"does not give version {version}: a checkpoint in it is broken")
 
     def _seen(self, file: DataFile) -> tuple[str, int, int]:
         try:
             found = file.path.stat()
         except FileNotFoundError as error:
-            raise self._damaged(file.path, "is missing") from error
+            raise self.log.damaged(file.path, "is missing") from error
         if found.st_size != file.size:
-            raise self._damaged(file.path, f"has {found.st_size} bytes instead of {file.size}")
+            raise self.log.damaged(file.path, f"has {found.st_size} bytes instead of {file.size}")
         return str(file.path), found.st_size, found.st_mtime_ns
 
     def _verify(self, file: DataFile) -> tuple[str, int, int]:
@@ -302,18 +260,12 @@ class Table:
         with file.path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != file.path.stem:
-            raise self._damaged(file.path, "holds other bytes than were published")
+            raise self.log.damaged(file.path, "holds other bytes than were published")
         return seen
 
     def unreadable(self, error: Exception) -> LakeDamaged:
         """Return the error for files that Parquet cannot read although their bytes are the published ones."""
-        return self._damaged(self.folder, f"cannot be read ({str(error).splitlines()[0]})")
-
-    def _damaged(self, path: Path, what: str) -> LakeDamaged:
-        return LakeDamaged(
-            f"{self.name}: {path} {what}; restore it from a backup, "
-            f"or delete the folder {self.folder} and ingest again: make data"
-        )
+        return self.log.damaged(self.folder, f"cannot be read ({str(error).splitlines()[0]})")
 
 
 @contextmanager
