@@ -200,7 +200,7 @@ def test_the_best_cell_of_each_window_is_named_with_its_parameters(walk):
 def test_what_cannot_be_swept_is_refused(walk):
     good = pd.DataFrame(0.01, index=walk.index, columns=list(walk.symbols))
     asked = (walk, PortfolioParams(), CostParams())
-    with pytest.raises(DataRefused, match="add up to 1.200; more than all cash"):
+    with pytest.raises(DataRefused, match=r"add up to 1\.200; more than all cash"):
         sweep_weights([good, good * 10], *asked)
     missing = good.copy()
     missing.iloc[3, 2] = np.nan
@@ -215,7 +215,7 @@ def test_what_cannot_be_swept_is_refused(walk):
     with pytest.raises(InputRefused, match="no windows"):
         sweep_weights([good], *asked, windows=[])
     sweep = sweep_weights([good], *asked)
-    with pytest.raises(InputRefused, match="no statistic 'sharp'. Did you mean 'sharpe'"):
+    with pytest.raises(InputRefused, match=r"no statistic 'sharp'\. Did you mean 'sharpe'"):
         sweep["sharp"]
     with pytest.raises(InputRefused, match="2 sets of parameters for 1 cells"):
         sweep.table([{}, {}])

@@ -80,7 +80,7 @@ def measure_crosses(
                     lowest, highest, kept, sum_, sum_squares, closes = _sum_up(close, gains, blocks, first, until)
                 area += wealth * (first - at)
                 shares = wealth / (price[first] * bought)
-                gained = shares * close[first] / wealth - 1.0
+                gained = close[first] / (price[first] * bought) - 1.0
                 total += gained + sum_
                 squares += gained * gained + sum_squares
                 area += shares * closes
@@ -90,11 +90,10 @@ def measure_crosses(
                 spent += shares * price[first] * buying
                 wealth = shares * close[until - 1]
                 if leave[n] < stop:
-                    left = shares * price[until] * sold
-                    gained = left / wealth - 1.0
+                    gained = price[until] * sold / close[until - 1] - 1.0
                     total += gained
                     squares += gained * gained
-                    wealth = left
+                    wealth = shares * price[until] * sold
                     fall = min(fall, wealth / high - 1.0)
                     high = max(high, wealth)
                     traded += shares * price[until]
