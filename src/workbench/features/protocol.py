@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import pandas as pd
 
+from workbench.features.columns import Columns
 from workbench.types import Bars
 
 
@@ -25,9 +26,33 @@ class Feature(Protocol):
 
     @property
     def lookback(self) -> int:
-        """How many bars up to and including t decide row t, but for what decays."""
+        """How many bars up to and including t decide row t; of what decays, until less than 1e-9 of it is left."""
         ...
 
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """Several features that are computed together, in one scan."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The fields of the bars that it reads."""
+        ...
+
+    @property
+    def lookback(self) -> int:
+        """How many bars up to and including t decide row t."""
+        ...
+
+    def compute(self, bars: Bars) -> Columns:
+        """Return the columns, over the sessions and symbols of the bars."""
         ...
