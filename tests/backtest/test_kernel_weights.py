@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from workbench.backtest import engine, walkforward
-from workbench.backtest.kernel.weights import cell_returns, sweep_weights
+from workbench.backtest.kernel.weights import sweep_returns, sweep_weights
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams
 from workbench.types import Bars
@@ -98,7 +98,7 @@ def agrees_with_the_simulator(bars_of, monkeypatch, seed: int, account: Portfoli
         simulation = engine.simulate(weights, bars, account, costs)
     # Where the last cents decide over a share, its passes alternate for ever: there is nothing to compare with.
     assume(len(passes) < 60)
-    returns = cell_returns([weights], bars, account, costs)
+    returns = sweep_returns([weights], bars, account, costs)
     assert returns[0].to_numpy() == pytest.approx(simulation.returns.to_numpy(), rel=1e-9, abs=1e-11)
     sweep = sweep_weights([weights], bars, account, costs)
     expected = walkforward.statistics(simulation, pd.Series(0.0, index=bars.index))
@@ -128,7 +128,7 @@ def test_windows_are_slices_of_one_run(walk):
     weights = random_weights(walk, random)
     windows = [slice(0, 250), slice(100, 350), slice(350, 600)]
     sweep = sweep_weights([weights, weights * 0.5], walk, PortfolioParams(), CostParams(), windows)
-    returns = cell_returns([weights, weights * 0.5], walk, PortfolioParams(), CostParams())
+    returns = sweep_returns([weights, weights * 0.5], walk, PortfolioParams(), CostParams())
     for number, window in enumerate(windows):
         for cell in returns:
             inside = returns[cell].iloc[window]
@@ -142,7 +142,7 @@ def test_an_order_that_the_last_cents_decide_takes_the_smaller_size(bars_of):
     bars = bars_of([10.0] * 4, open=[[10.0]] * 4)
     costs = CostParams(schedule="ib_fixed", spread_bps=0, impact=0, borrow_bps_per_year=0)
     account = PortfolioParams(cash=3001.497)
-    returns = cell_returns([weights_like(bars, [[1.0]] * 4)], bars, account, costs)
+    returns = sweep_returns([weights_like(bars, [[1.0]] * 4)], bars, account, costs)
     assert 3001.497 * (1 + returns[0]).prod() == pytest.approx(3001.497 - 1.495, abs=1e-9)
 
 
@@ -181,8 +181,8 @@ def test_cells_are_made_and_dropped_one_after_another(walk):
 
 def test_one_worker_and_many_find_the_same(walk):
     cells = [random_weights(walk, np.random.default_rng(number)) for number in range(5)]
-    one = cell_returns(cells, walk, PortfolioParams(), CostParams(), workers=1)
-    assert one.equals(cell_returns(cells, walk, PortfolioParams(), CostParams(), workers=4))
+    one = sweep_returns(cells, walk, PortfolioParams(), CostParams(), workers=1)
+    assert one.equals(sweep_returns(cells, walk, PortfolioParams(), CostParams(), workers=4))
 
 
 def test_the_best_cell_of_each_window_is_named_with_its_parameters(walk):

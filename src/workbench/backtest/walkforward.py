@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from workbench.backtest import stats
-from workbench.backtest.engine import simulate, simulate_cells
+from workbench.backtest.engine import simulate
+from workbench.backtest.kernel.weights import sweep_returns
 from workbench.backtest.result import Simulation, WalkForward
 from workbench.backtest.splits import Fold, folds
 from workbench.errors import InputRefused, NoData, did_you_mean
@@ -51,7 +52,7 @@ def walk_forward(
     universe = bars.select(candidates[0][1].symbols)
     say(f"{len(candidates)} cells × {len(steps)} folds on {len(bars):,} sessions × {len(universe.symbols)} symbols")
     weights = [strategy.weights(bars) for _, strategy in candidates]
-    cell_returns = simulate_cells(weights, universe, settings.portfolio, settings.costs)
+    cell_returns = sweep_returns(weights, universe, settings.portfolio, settings.costs)
 
     say("choosing on the training windows")
     score = SCORES[settings.walk_forward.select_by]

@@ -78,7 +78,8 @@ def less(a: float, b: float) -> float:
 def walk(weights: Array, market: Market, account: Account, tariff: Tariff, series: Array) -> None:
     """Trade weights through all bars and fill ``series`` (SERIES × bars) with what came of it."""
     bars, symbols = weights.shape
-    lag, cash = account.lag_bars, account.cash
+    # What the next order may spend, less what is too little to matter; and what the books say to the last cent.
+    lag, cash, booked = account.lag_bars, account.cash, account.cash
     held, valued = np.zeros(symbols), np.zeros(symbols)
     pending = np.zeros(symbols, dtype=np.bool_)
     column, target = np.empty(symbols, dtype=np.int64), np.empty(symbols)
@@ -149,7 +150,9 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 paid = worth * (1.0 + slip[n] if size > 0.0 else 1.0 - slip[n])
                 month_shares += abs(size) * market.shares_ratio[t, c]
                 series[TRADED, t] += worth
-                series[COMMISSION, t] += paid * tariff.rate + fee[n]
+                charged = paid * tariff.rate + fee[n]
+                booked += -paid - charged if size > 0.0 else paid - charged
+                series[COMMISSION, t] += charged
                 series[SPREAD, t] += worth * tariff.half_spread
                 series[IMPACT, t] += worth * (slip[n] - tariff.half_spread)
                 after = less(held[c], -size)
@@ -158,7 +161,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 held[c] = after
 
         # 4. the close
-        value, short = cash, 0.0
+        value, short = booked, 0.0
         for c in range(symbols):
             if held[c] != 0.0:
                 worth = held[c] * market.close[t, c]

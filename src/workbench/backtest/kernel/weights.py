@@ -54,7 +54,7 @@ def sweep_weights(
     return Sweep(rows, {name: found[:, :, number] for number, name in enumerate(MEASURED)})
 
 
-def cell_returns(
+def sweep_returns(
     cells: Iterable[pd.DataFrame],
     bars: Bars,
     portfolio: PortfolioParams,
