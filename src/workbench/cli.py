@@ -251,7 +251,8 @@ def _show_lake(settings: Settings, paths: Paths) -> None:
         for f in inventory(Lake(paths.lake, settings.market))
     ]
     if not rows:
-        print(f"the lake of the {settings.market} market is empty: make data")
+        first = "make data" if settings.market == "sample" else "stage what you have, then make data (docs/lake.md)"
+        print(f"the lake of the {settings.market} market is empty: {first}")
         return
     _table(
         f"The lake · {settings.market} market · {paths.short(paths.lake / settings.market)}/",

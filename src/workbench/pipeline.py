@@ -24,11 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import InputRefused, WorkbenchError
+from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
 from workbench.kernels import WarmParents, lineage
 from workbench.params import Paths, Settings, digest, freeze_settings
-from workbench.plan import FOLDER, Pipeline, Task, plan, read_pipeline
+from workbench.plan import FOLDER, Pipeline, Task, outside_tables, plan, read_pipeline
 from workbench.progress import Lines, Progress, Silence, watched
 from workbench.runs import (
     GOOD,
@@ -71,9 +71,12 @@ def run_pipeline(
     """
     pipeline = read_pipeline(name, paths)
     tasks = plan(pipeline, settings, paths, only)
+    index = Index(paths, table_versions or (lambda tables: {}))
+    if table_versions is not None:
+        _require_tables(pipeline, outside_tables(pipeline, tasks), index, settings.market)
     show: Progress = watched() if progress else Silence()
     with only_one(paths, name) as run_id, terminated_as_interrupted():
-        run = _Run(run_id, pipeline, tasks, paths, Index(paths, table_versions or (lambda tables: {})), fresh)
+        run = _Run(run_id, pipeline, tasks, paths, index, fresh)
         run.begin(settings)
         try:
             known = run.reusable()
@@ -254,6 +257,17 @@ class _Run:
         manifest = read_json(self.folder / MANIFEST)
         assert manifest is not None
         return read_run(self.folder, manifest, self.paths, self.run_id)
+
+
+def _require_tables(pipeline: Pipeline, tables: Sequence[str], index: Index, market: str) -> None:
+    """Refuse a run, before it begins, whose steps would read what nobody has ingested."""
+    absent = [table for table, version in index.of(tables).items() if version is None]
+    if absent:
+        what = "is empty" if absent == list(tables) else f"has no {', '.join(absent)}"
+        raise NoData(
+            f"market '{market}': its lake {what}, and pipeline '{pipeline.name}' ingests nothing for it; "
+            f"ingest it first (docs/lake.md), or take the embedded market: --set market=sample"
+        )
 
 
 def _run_step(

@@ -5,7 +5,7 @@ warm:                                     # groups of modules that warm parents 
   light: [numpy, pandas]
   research: [light, vectorbt, mlflow]
 steps:
-  ingest: {notebook: steps/ingest_sample, settings: [market, sample], feeds: [validate], warm: light}
+  ingest: {notebook: steps/ingest_sample, markets: [sample], settings: [market, sample], feeds: [validate], warm: light}
   validate: {notebook: steps/validate, needs: [ingest], writes: [prices_daily], timeout: 300, retries: 1}
   walk_forward: {notebook: steps/walk_forward, needs: [validate], foreach: {strategy: strategies}, warm: research}
 """
@@ -47,6 +47,7 @@ class StepSpec(Section):
     tables: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     feeds: tuple[str, ...] = ()
+    markets: tuple[str, ...] = ()
     warm: str = ""
     timeout: float = Field(1800.0, gt=0.0)
     retries: int = Field(0, ge=0, le=10)
@@ -111,7 +112,7 @@ def read_pipeline(name: str, paths: Paths) -> Pipeline:
 def plan(pipeline: Pipeline, settings: Settings, paths: Paths, only: Iterable[str] | None = None) -> list[Task]:
     """Return the steps of a run, each after what it needs, with every notebook and parameter checked.
 
-    ``only`` names steps to keep, with what they need.
+    A step that does not serve the settings' market is left out. ``only`` names steps to keep, with what they need.
     """
     where = paths.short(paths.pipelines / f"{pipeline.name}.yaml")
     source = _Source(paths)
@@ -127,6 +128,8 @@ def plan(pipeline: Pipeline, settings: Settings, paths: Paths, only: Iterable[st
             raise ParamsRefused(f"{where}: 'steps.{name}.params.{FOLDER}': the pipeline fills it in; take it out")
         needs = tuple(id for need in spec.needs for id in ids[need])
         ids[name] = []
+        if spec.markets and settings.market not in spec.markets:
+            continue
         for suffix, item in _fan_out(f"{where}: 'steps.{name}.foreach'", spec, settings):
             params = {**spec.params, **item}
             notebook.check({**params, FOLDER: ""})
@@ -141,6 +144,23 @@ def plan(pipeline: Pipeline, settings: Settings, paths: Paths, only: Iterable[st
     for task in reversed(tasks):
         wanted |= set(task.needs) if task.id in wanted else set()
     return [task for task in tasks if task.id in wanted]
+
+
+def outside_tables(pipeline: Pipeline, tasks: Iterable[Task]) -> list[str]:
+    """Return the tables that steps of a run read and no step of it fills: they must be there before.
+
+    A step fills what it ``writes``, unless it lives on what others feed it and none of those runs.
+    """
+    tasks = list(tasks)
+    running = {task.name for task in tasks}
+    starved = {
+        name
+        for name in running
+        if (feeders := {other for other, spec in pipeline.steps.items() if name in spec.feeds})
+        and not feeders & running
+    }
+    filled = {table for task in tasks if task.name not in starved for table in task.spec.writes}
+    return list(dict.fromkeys(table for task in tasks for table in task.spec.tables if table not in filled))
 
 
 def _explain(error: ValidationError) -> str:

@@ -151,7 +151,9 @@ def test_a_failing_step_names_the_notebook_the_cell_and_the_reason(backtested, s
     assert runs_in(clone) >= before
 
 
-def test_the_real_market_without_data_says_what_to_do(backtested):
-    clone, _ = backtested
-    line = one_line(clone.run("backtest", "--set", "market=real"), 1)
-    assert "real" in line
+def test_the_real_market_before_any_data_is_refused_in_one_line(clone):
+    done = clone.run("backtest", "--set", "market=real")
+    assert one_line(done, 1).startswith("error: market 'real': its lake is empty")
+    assert "docs/lake.md" in done.stderr
+    assert not done.stdout
+    assert len(done.stderr.splitlines()) == 1  # no step ran

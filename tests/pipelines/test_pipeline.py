@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged
+from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged, NoData
 from workbench.params import Settings
 from workbench.pipeline import run_history, run_pipeline
 from workbench.step import read_json
@@ -473,25 +473,72 @@ def test_a_step_on_a_full_disk_fails_once_however_many_retries_it_has(project, m
 
 
 def test_a_table_that_cannot_be_read_is_said_and_the_run_is_over(project):
-    versions = {"prices": 1}
+    asked = []
 
     def read(tables):
-        if "prices" not in versions:
+        asked.append(tables)
+        if len(asked) > 1:
             raise LakeDamaged("prices: half of the log is missing; restore it")
-        return versions
+        return {"prices": 1}
 
     project.step("first", "1")
     project.desk.write("reads", "1")
     project.pipeline(
         {"first": {"notebook": "first"}, "reads": {"notebook": "reads", "needs": ["first"], "tables": ["prices"]}}
     )
-    versions.clear()
     error = project.fails(table_versions=read)  # found out in the middle of the run
     assert str(error) == "step reads: prices: half of the log is missing; restore it"
     assert project.statuses(error.result) == {"first": "done", "reads": "failed"}
     with pytest.raises(LakeDamaged, match="half of the log"):
         project.run(table_versions=read)  # found out before anything runs
-    assert [run.status for run in run_history(project.paths)] == ["failed", "failed"]
+    assert [run.status for run in run_history(project.paths)] == ["failed"]
+
+
+REAL = Settings(market="real")
+
+
+@pytest.fixture
+def market_pipeline(project):
+    """A pipeline that ingests the sample market only, and reads prices and actions."""
+    project.desk.write("any", "1")
+    project.pipeline(
+        {
+            "ingest": {"notebook": "any", "markets": ["sample"], "feeds": ["publish"]},
+            "publish": {"notebook": "any", "needs": ["ingest"], "writes": ["prices", "actions"]},
+            "use": {"notebook": "any", "needs": ["publish"], "tables": ["prices", "actions"]},
+        }
+    )
+    return project
+
+
+def test_a_market_that_nobody_ingested_is_refused_before_anything_runs(market_pipeline):
+    with pytest.raises(NoData) as refused:
+        market_pipeline.run(REAL, table_versions=lambda tables: {})
+    assert str(refused.value) == (
+        "market 'real': its lake is empty, and pipeline 'p' ingests nothing for it; "
+        "ingest it first (docs/lake.md), or take the embedded market: --set market=sample"
+    )
+    with pytest.raises(NoData, match="market 'real': its lake has no actions, and"):
+        market_pipeline.run(REAL, table_versions=lambda tables: {"prices": 0})
+    assert run_history(market_pipeline.paths) == []
+
+
+def test_a_step_that_does_not_serve_the_market_is_left_out(market_pipeline):
+    there = market_pipeline.run(REAL, table_versions=lambda tables: {"prices": 0, "actions": 0})
+    assert market_pipeline.statuses(there) == {"publish": "done", "use": "done"}
+    sample = market_pipeline.run(table_versions=lambda tables: {})
+    assert list(market_pipeline.statuses(sample)) == ["ingest", "publish", "use"]
+
+
+def test_tables_that_a_step_writes_on_its_own_need_not_be_there(project):
+    project.desk.write("any", "1")
+    project.pipeline(
+        {
+            "download": {"notebook": "any", "writes": ["prices"]},
+            "use": {"notebook": "any", "needs": ["download"], "tables": ["prices"]},
+        }
+    )
+    assert project.run(REAL, table_versions=lambda tables: {}).status == "done"
 
 
 def test_a_password_in_a_setting_is_refused_before_it_is_kept(backtest):
