@@ -216,6 +216,8 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
             f"{row['sharpe']:.2f}",
             f"{low:.2f} … {high:.2f}",
             f"{row['in_sample']:.2f}",
+            f"{row['trials']}",
+            *("–" if row[name] is None else f"{row[name]:.0%}" for name in ("dsr", "pbo")),
             f"{row['cagr']:+.1%}",
             f"{row['volatility']:.1%}",
             f"{row['max_drawdown']:.1%}",
@@ -227,10 +229,16 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
     print()
     _table(
         f"Out of sample, after costs · {outputs['first']} to {outputs['last']} · {outputs['market']} market",
-        ["#", "strategy", "Sharpe", "95 %", "in sample", "CAGR", "vol", "max DD", "turnover", "costs/yr", "folds > 0"],
+        [
+            *("#", "strategy", "Sharpe", "95 %", "in sample", "trials", "DSR", "PBO"),
+            *("CAGR", "vol", "max DD", "turnover", "costs/yr", "folds > 0"),
+        ],
         rows,
         numbers_from=2,
     )
+    for row in outputs["ranking"]:
+        if row["missing"]:
+            print(f"{row['strategy']}: {row['missing']}")
     if outputs["market"] == "sample":
         print(
             "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."

@@ -1,14 +1,18 @@
 """What speaks for a walk-forward, and that a number that is not there says why."""
 
 import math
+import re
 from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.backtest import tearsheet
 from workbench.backtest.overfit import DEFINITIONS, Overfitting, evidence, pbo
+from workbench.backtest.ranking import ranking, shown
 from workbench.backtest.trials import Ledger, Question, record, record_failure, record_walk_forward
+from workbench.params import Settings
 
 
 @pytest.fixture
@@ -109,3 +113,40 @@ def test_a_short_history_says_how_much_is_missing(ledger, walk_forward_made):
 
 def test_every_number_has_a_definition():
     assert [field.name for field in fields(Overfitting)] == [*DEFINITIONS, "missing"]
+
+
+def one_cell(wf, strategy: str = "lonely"):
+    return replace(wf, strategy=strategy, cells=wf.cells.head(1), cell_returns=wf.cell_returns[[0]])
+
+
+def test_a_ranking_counts_and_puts_a_dash_with_its_reason_where_there_is_no_number(ledger, walk_forward_made):
+    lonely = replace(one_cell(walk_forward_made), question="Does one cell alone pay, after all?")
+    for wf in (walk_forward_made, lonely):
+        record_walk_forward(ledger, wf)
+    table = ranking([walk_forward_made, lonely], ledger).set_index("strategy")
+    assert table["trials"].to_dict() == {"sma_cross": 9, "lonely": 1}
+    assert table.loc["sma_cross", "dsr"] == evidence(walk_forward_made, ledger).dsr
+    assert table.loc["lonely", "pbo"] is None
+    seen = shown(table)
+    assert seen.loc["lonely", "pbo"] == "–"
+    assert seen.loc["lonely", "missing"] == "pbo: the grid has one cell only: there was nothing to choose"
+    assert seen.loc["sma_cross", "missing"] == ""
+    assert "missing" not in shown(ranking([walk_forward_made], ledger))
+
+
+def test_a_ranking_without_a_ledger_is_not_counted(walk_forward_made):
+    table = ranking([walk_forward_made])
+    assert not {"trials", "dsr", "pbo"} & set(table)
+    assert shown(table)["sharpe"].tolist() == [0.87]
+
+
+def test_the_tear_sheet_shows_the_evidence_or_why_there_is_none(ledger, walk_forward_made):
+    lonely = one_cell(walk_forward_made)
+    record_walk_forward(ledger, lonely)
+    found = replace(evidence(lonely, ledger), trials=1234, dsr=0.875, expected_max=0.1)
+    html = tearsheet.render(lonely, Settings(), {}, overfitting=found)
+    assert '<td class="n own">1,234</td>' in html
+    assert '<td class="n own">87.5 %</td>' in html
+    assert '<td class="n own">1.59</td>' in html  # 0.1 × √252
+    assert re.search(r">–</td><td class=.*>the grid has one cell only", html)
+    assert "Skill, or the search for it?" not in tearsheet.render(lonely, Settings(), {})

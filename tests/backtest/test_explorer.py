@@ -1,9 +1,12 @@
 """The panel of 01_explore_strategy: sliders that redraw one picture, refusals that are said, no captured outputs."""
 
+from dataclasses import replace
+
 import ipywidgets
 import pytest
 
 from workbench.backtest.explorer import Explorer, summary
+from workbench.backtest.trials import Ledger, Question
 from workbench.params import Settings, SizingParams, StrategyParams, Universe
 
 PARAMS = StrategyParams(
@@ -58,3 +61,20 @@ def test_nothing_of_the_panel_captures_outputs(explorer):
             yield from every(child)
 
     assert not [widget for widget in every(explorer.panel()) if isinstance(widget, ipywidgets.Output)]
+
+
+def test_every_setting_that_was_looked_at_counts_once(explorer, tmp_path):
+    ledger = Ledger(tmp_path / "trials.db")
+    counting = replace(explorer, ledger=ledger)
+    sliders, _, _ = parts(counting.panel())  # drawn at fast 10, slow 40
+    sliders["fast"].value = 5
+    sliders["fast"].value = 10
+    counting.simulation(fast=5, slow=40)
+    question = Question(PARAMS.question, "sample")
+    assert ledger.count(question) == 2
+    table = ledger.trials(question)
+    assert set(table["params"]) == {'{"fast": 10, "slow": 40}', '{"fast": 5, "slow": 40}'}
+    assert set(table["source"]) == {"notebook"}
+    # other data is another trial
+    replace(counting, bars=counting.bars.until(counting.bars.index[-2])).simulation(fast=5, slow=40)
+    assert ledger.count(question) == 3

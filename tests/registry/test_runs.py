@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.errors import CannotWrite, InputRefused, NoData, WorkbenchError
+from workbench.backtest.trials import Ledger, Question
+from workbench.errors import CannotWrite, DataRefused, InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, TrackingParams
 from workbench.registry import store as store_module
 from workbench.registry.runs import Tracking
@@ -51,6 +52,15 @@ def tracking(root, request) -> Tracking:
     name = request.node.name.replace("[", "-").replace("]", "")[:80]
     settings = Settings(strategies=("sma_cross", "xs_momentum"), tracking=TrackingParams(experiment=name))
     return Tracking(settings, Paths(root))
+
+
+@pytest.fixture
+def new_ledger(root, tmp_path, request) -> tuple[Tracking, Ledger]:
+    """The module's store, with the trials of each test in a ledger of its own."""
+    name = request.node.name.replace("[", "-").replace("]", "")[:80]
+    store = f"sqlite:///{root / 'mlruns' / 'mlflow.db'}"
+    tracking = Tracking(Settings(tracking=TrackingParams(uri=store, experiment=name)), Paths(tmp_path))
+    return tracking, Ledger(tracking.paths.trials)
 
 
 def run_of(tracking: Tracking, run_id: str):
@@ -144,6 +154,91 @@ def test_what_is_not_finite_is_named_and_not_recorded(tracking, walk_forward_mad
     assert "oos_beta" not in found.metrics
     assert found.metrics["oos_alpha"] == 0.061
     assert found.tags["not_finite"] == "oos_profit_factor=inf, oos_beta=nan"
+
+
+def test_a_run_counts_its_cells_and_keeps_its_place_in_the_ledger(new_ledger, walk_forward_made):
+    tracking, ledger = new_ledger
+    question = Question(walk_forward_made.question, "sample")
+    first = tracking.log_walk_forward(walk_forward_made, params=PARAMS, tables=TABLES)
+    found = run_of(tracking, first).data
+    assert (found.tags["trials.count"], found.metrics["overfit.trials"]) == ("9", 9.0)
+    assert found.metrics["overfit.effective_trials"] == 1.0
+    assert found.metrics["overfit.dsr"] == found.metrics["overfit.psr"] > 0.95
+    assert 0.0 <= found.metrics["overfit.pbo"] <= 1.0
+    kept = json.loads((artifacts(tracking, first) / "trials.json").read_text())
+    assert kept["receipt"]["head"] == found.tags["trials.head"]
+    assert kept["evidence"]["dsr"] == found.metrics["overfit.dsr"]
+    page = (artifacts(tracking, first) / "tearsheet.html").read_text()
+    assert "Skill, or the search for it?" in page
+    assert found.tags["trials.head"] in page
+
+    again = tracking.log_walk_forward(walk_forward_made, params=PARAMS, tables=TABLES)
+    assert ledger.count(question) == 9  # the same cells on the same data
+    tracking.log_walk_forward(walk_forward_made, params=PARAMS, tables={**TABLES, "actions": 8})
+    assert ledger.count(question) == 18
+
+    heads = {run: run_of(tracking, run).data.tags["trials.head"] for run in (first, again)}
+    tracking.client().delete_run(first)
+    assert ledger.count(question) == 18
+    assert ledger.verify(heads).batches == 3
+
+
+def test_a_run_with_one_cell_says_why_it_has_no_probability_of_overfitting(new_ledger, walk_forward_made):
+    tracking, _ = new_ledger
+    one = replace(
+        walk_forward_made, cells=walk_forward_made.cells.head(1), cell_returns=walk_forward_made.cell_returns[[0]]
+    )
+    found = run_of(tracking, tracking.log_walk_forward(one)).data
+    assert "overfit.pbo" not in found.metrics
+    assert found.tags["overfit.missing"] == "pbo: the grid has one cell only: there was nothing to choose"
+
+
+@pytest.mark.parametrize("error", [ValueError("no luck"), KeyboardInterrupt()])
+def test_a_failed_run_counts_one(new_ledger, error):
+    tracking, ledger = new_ledger
+    folder = tracking.paths.params / "strategies"
+    folder.mkdir(parents=True)
+    (folder / "sma_cross.yaml").write_text(f"question: {PARAMS.question}\n")
+    for _ in range(2):
+        with pytest.raises(type(error)), tracking.walk_forward("sma_cross"):
+            raise error
+    assert ledger.count(Question(PARAMS.question, "sample")) == 1
+    (row,) = ledger.trials().to_dict("records")
+    assert (row["status"], row["source"], row["strategy"]) == ("failed", "failed", "sma_cross")
+    assert row["error"].startswith(type(error).__name__)
+
+
+def test_a_run_that_fails_after_its_cells_were_counted_is_not_counted_twice(new_ledger, walk_forward_made):
+    tracking, ledger = new_ledger
+
+    def log() -> None:
+        with tracking.walk_forward("sma_cross") as run:
+            run.log(walk_forward_made)
+            raise ValueError("afterwards")
+
+    with pytest.raises(ValueError, match="afterwards"):
+        log()
+    assert ledger.count() == 9
+
+
+def test_a_failure_that_cannot_be_counted_is_still_the_one_reported(new_ledger):
+    tracking, ledger = new_ledger
+    ledger.file.parent.mkdir(parents=True)
+    ledger.file.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ValueError, match="no luck") as raised, tracking.walk_forward("sma_cross"):
+        raise ValueError("no luck")
+    assert "not in the trial ledger: trials.db: damaged" in raised.value.__notes__[0]
+    assert only_run(tracking).info.status == "FAILED"
+
+
+def test_nothing_is_recorded_that_cannot_be_counted(new_ledger, walk_forward_made):
+    tracking, ledger = new_ledger
+    ledger.file.parent.mkdir(parents=True)
+    ledger.file.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DataRefused, match=r"trials\.db: damaged"):
+        tracking.log_walk_forward(walk_forward_made)
+    assert only_run(tracking).info.status == "FAILED"
+    assert "oos_sharpe" not in only_run(tracking).data.metrics
 
 
 def test_uncommitted_changes_are_kept_with_the_run(tmp_path, walk_forward_made):

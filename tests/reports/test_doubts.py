@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from workbench.backtest.walkforward import walk_forward
@@ -45,3 +46,17 @@ def test_every_doubt_is_raised_by_its_number_and_not_without_it(result):
     }.items():
         assert words not in quiet
         assert words in spoken(result, **{**sound, **changes})
+
+
+def test_the_search_raises_its_doubts_by_its_numbers_and_not_without_them(result):
+    def about(**changes: object) -> str:
+        row = {"strategy": "sma_cross", "trials": 40, "dsr": 0.99, "pbo": 0.1, "missing": "", **changes}
+        return " | ".join(doubt for _, doubt in doubts([result], pd.DataFrame([row], dtype=object)))
+
+    for words, changes in {
+        "with its 40 trials counted, the Sharpe ratio is above zero at 62% only": {"dsr": 0.62},
+        "in 55% of the splits the best cell of one half was below the median": {"pbo": 0.55},
+        "not all could be judged: pbo: one cell only": {"pbo": None, "missing": "pbo: one cell only"},
+    }.items():
+        assert words not in about()
+        assert words in about(**changes)

@@ -6,6 +6,7 @@ then when they are executed without a browser (nbclient issue 312).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from workbench.backtest import figures, stats
 from workbench.backtest.engine import simulate
 from workbench.backtest.result import Simulation
+from workbench.backtest.trials import Ledger, Question, record
 from workbench.backtest.walkforward import params_text
 from workbench.errors import StrategyRefused
 from workbench.params import Settings, StrategyParams
@@ -36,14 +38,21 @@ class Explorer:
     params: StrategyParams
     bars: Bars
     settings: Settings
+    ledger: Ledger | None = None
 
     def simulation(self, **chosen: Any) -> Simulation:
-        """Return the portfolio of the strategy at these parameters; the file's own stand for those not named."""
+        """Return the portfolio of the strategy at these parameters; the file's own stand for those not named.
+
+        What is looked at was tried: with a ledger it counts as a trial of the strategy's question.
+        """
         benchmark = self.settings.data.benchmark
         symbols = catalog.universe(self.params.universe, self.bars, benchmark)
         made = catalog.build(self.name, symbols, self.settings.sizing, {**self.params.params, **chosen})
         weights = made.weights(self.bars)
-        return simulate(weights, self.bars.select(symbols), self.settings.portfolio, self.settings.costs)
+        simulation = simulate(weights, self.bars.select(symbols), self.settings.portfolio, self.settings.costs)
+        if self.ledger is not None:
+            self._count(self.ledger, {**self.params.params, **chosen}, simulation)
+        return simulation
 
     def curve(self, **chosen: Any) -> Figure:
         """Draw the growth and the drawdown at these parameters, beside the benchmark."""
@@ -73,6 +82,16 @@ class Explorer:
             slider.observe(redraw, names="value")
         redraw()
         return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
+
+    def _count(self, ledger: Ledger, cell: Mapping[str, Any], simulation: Simulation) -> None:
+        seen = hashlib.sha256(self.bars.close.to_numpy(dtype=float).tobytes()).hexdigest()
+        made_by = {
+            "settings": self.settings.digest(("data", "sizing", "portfolio", "costs")),
+            **self.params.model_dump(mode="json", include={"universe", "sizing"}),
+            "data": f"{self.bars.index[0].date()} to {self.bars.index[-1].date()}, closes {seen}",
+        }
+        question = Question(self.params.question, self.bars.market)
+        record(ledger, question, self.name, [cell], simulation.returns.to_frame(), source="notebook", made_by=made_by)
 
     def _draw(self, simulation: Simulation, chosen: Mapping[str, Any]) -> Figure:
         benchmark: pd.Series = self.bars.close[self.settings.data.benchmark].pct_change(fill_method=None)

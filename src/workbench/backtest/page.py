@@ -122,6 +122,9 @@ details summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
 <p class="note">In sample: the mean over the training windows of the cell chosen there. Intervals: stationary bootstrap
 of the out-of-sample returns. All after costs.</p>
 
+{% if luck %}<h2>Skill, or the search for it?</h2>
+{{ table(["", "", "meaning"], luck, (1,), (1,), (2,)) }}
+{% endif %}
 <h2>What was chosen, and what came of it</h2>
 {{ picture("folds", "Score of each fold in training and in test") }}
 {% set score = wf.select_by|capitalize %}

@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from workbench.backtest.overfit import Overfitting, evidence
 from workbench.backtest.result import WalkForward
+from workbench.backtest.text import MISSING
+from workbench.backtest.trials import Ledger
 from workbench.errors import NoData
 
 COLUMNS = ("sharpe", "cagr", "volatility", "max_drawdown", "turnover", "cost_per_year", "exposure", "beta")
+COUNTED = ("trials", "dsr", "pbo")
 
 
-def ranking(results: Sequence[WalkForward]) -> pd.DataFrame:
-    """Return one row a strategy, ordered by the out-of-sample Sharpe ratio after costs."""
+def ranking(results: Sequence[WalkForward], ledger: Ledger | None = None) -> pd.DataFrame:
+    """Return one row a strategy, ordered by the out-of-sample Sharpe ratio after costs.
+
+    With a ledger, each row has the trials of its question, the deflated Sharpe ratio and the probability of
+    overfitting; where one cannot be computed it is None, and ``missing`` says why.
+    """
     if not results:
         raise NoData("ranking: there is no result to rank; run make backtest")
     rows = []
@@ -28,12 +36,32 @@ def ranking(results: Sequence[WalkForward]) -> pd.DataFrame:
                 "in_sample": float(result.in_sample["sharpe"]),
                 "good_folds": int((result.folds["test_score"] > 0).sum()),
                 "folds": len(result.folds),
+                **({} if ledger is None else _counted(evidence(result, ledger))),
             }
         )
-    return pd.DataFrame(rows).sort_values("sharpe", ascending=False, ignore_index=True)
+    table = pd.DataFrame(rows).sort_values("sharpe", ascending=False, ignore_index=True)
+    counted = [name for name in COUNTED if name in table]
+    # A column of numbers would turn None into NaN, which says nothing.
+    return table.assign(**{name: table[name].astype(object).where(table[name].notna(), None) for name in counted})
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a ranking as people read it: rounded, a dash for what is not there, and why where one is."""
+    rounded = table.round(3)
+    for name in COUNTED:
+        if name in rounded:
+            rounded[name] = [MISSING if value is None else round(value, 3) for value in table[name]]
+    if "missing" in rounded and not rounded["missing"].any():
+        rounded = rounded.drop(columns="missing")
+    return rounded
 
 
 def correlations(results: Sequence[WalkForward]) -> pd.DataFrame:
     """Return the correlation of the strategies' daily returns: what they add to each other."""
     returns = {result.strategy: result.simulation.returns for result in results}
     return pd.DataFrame(returns).corr()
+
+
+def _counted(found: Overfitting) -> dict[str, object]:
+    missing = "; ".join(f"{name}: {found.missing[name]}" for name in COUNTED if name in found.missing)
+    return {"trials": found.trials, "dsr": found.dsr, "pbo": found.pbo, "missing": missing}

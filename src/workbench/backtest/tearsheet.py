@@ -17,6 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from workbench.backtest import figures, stats
+from workbench.backtest.overfit import DEFINITIONS, Overfitting
 from workbench.backtest.page import page
 from workbench.backtest.result import WalkForward
 from workbench.backtest.text import MISSING, listed, multiple, number, percent, whole
@@ -103,6 +104,7 @@ def render(
     settings: Settings,
     provenance: Mapping[str, str],
     pictures: Mapping[str, Figure] | None = None,
+    overfitting: Overfitting | None = None,
 ) -> str:
     """Return the tear sheet as HTML; ``pictures`` hands over figures that were drawn already."""
     drawn = dict(pictures or {})
@@ -120,6 +122,7 @@ def render(
         tiles=_tiles(wf),
         pictures=svgs,
         statistics=_statistics(wf),
+        luck=_luck(overfitting) if overfitting else (),
         months=_months(wf),
         folds=_folds(wf),
         falls=_falls(wf),
@@ -160,6 +163,23 @@ def _statistics(wf: WalkForward) -> list[tuple[str, str, str, str, str]]:
         outside = shown.form(wf.out_of_sample[name]) if name in wf.out_of_sample else ""
         rows.append((shown.title, inside, outside, _interval(wf, name, shown.form), definition))
     return rows
+
+
+def _luck(found: Overfitting) -> list[tuple[str, str, str]]:
+    """Return title, number and meaning of the evidence; a number that is not there says why."""
+    yearly = None if found.expected_max is None else found.expected_max * math.sqrt(stats.YEAR)
+    rows = {
+        "trials": ("Trials of this question", whole(found.trials)),
+        "effective_trials": ("Different bets among them", whole(found.effective_trials)),
+        "expected_max": ("Sharpe ratio a year of the luckiest", number(yearly)),
+        "psr": ("Probabilistic Sharpe ratio", percent(found.psr)),
+        "dsr": ("Deflated Sharpe ratio", percent(found.dsr)),
+        "min_track_record": ("Minimum track record (sessions)", whole(found.min_track_record)),
+        "pbo": ("Probability of backtest overfitting", percent(found.pbo)),
+        "spa_p": ("Superiority over cash, p-value", number(found.spa_p, 3)),
+    }
+    meanings = {**DEFINITIONS, "expected_max": "what the best of so many different but worthless bets shows"}
+    return [(title, text, found.missing.get(name, meanings[name])) for name, (title, text) in rows.items()]
 
 
 def _months(wf: WalkForward) -> list[tuple[str, list[tuple[str, str, str]], str]]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import workbench
+from workbench.backtest.overfit import Overfitting
 from workbench.backtest.result import WalkForward
 from workbench.errors import CannotWrite
 from workbench.params import Paths, Settings, StrategyParams
@@ -69,6 +70,7 @@ def write_artifacts(
     code: Checkout,
     provenance: Mapping[str, str],
     files: Iterable[Path] = (),
+    overfitting: Overfitting | None = None,
 ) -> Path:
     """Write into ``folder`` what the run keeps, and return the tear sheet among it."""
     from workbench.backtest import figures, tearsheet
@@ -77,7 +79,7 @@ def write_artifacts(
     for name, picture in pictures.items():
         figures.png(picture, folder / f"{name}.png")
     sheet = folder / "tearsheet.html"
-    sheet.write_text(tearsheet.render(wf, settings, provenance, pictures))
+    sheet.write_text(tearsheet.render(wf, settings, provenance, pictures, overfitting))
     wf.save(folder / "result")
     for name, table in _tables(wf).items():
         write_table(folder / "tables" / f"{name}.json", table)

@@ -20,6 +20,7 @@ from workbench.params import StrategyParams
 from workbench.registry import record
 from workbench.registry.checkout import Checkout
 from workbench.registry.connection import Connection
+from workbench.registry.counting import count_cells
 from workbench.registry.store import masked
 
 
@@ -44,19 +45,26 @@ class Recording:
     ) -> Path:
         """Record everything about a walk-forward and return its tear sheet, a copy in data/reports/."""
         connection, used = self.connection, dict(tables or {})
+        counted = count_cells(connection.paths, connection.settings, wf, params, used, self.run_id)
         code, locks = self.code.result(), record.lock_digests(connection.paths.root)
         provenance = self._provenance(code, used, locks)
+        provenance["trial ledger"] = f"batch {counted.receipt.batch}, head {counted.receipt.head}"
         numbers, odd = record.statistics(wf)
         with tempfile.TemporaryDirectory(prefix="workbench-run-") as name:
-            sheet = record.write_artifacts(Path(name), wf, connection.settings, params, code, provenance, files)
+            sheet = record.write_artifacts(
+                Path(name), wf, connection.settings, params, code, provenance, files, counted.evidence
+            )
+            counted.write(Path(name) / "trials.json")
             with connection.doing(f"write to run {self.run_id}"):
                 self.client.log_artifacts(self.run_id, name)
                 if used:
                     self.client.log_inputs(self.run_id, datasets=_inputs(used, connection))
                 self._send(
-                    numbers,
+                    numbers | counted.evidence.metrics(),
                     record.parameters(connection.settings, params, wf),
-                    record.tags(wf, code, used, locks, odd) | {"settings.digest": provenance["settings"]},
+                    record.tags(wf, code, used, locks, odd)
+                    | {"settings.digest": provenance["settings"]}
+                    | {name: value[:5000] for name, value in counted.tags.items()},
                 )
                 for some in _chunks(_curves(wf), 1000):
                     self.client.log_batch(self.run_id, metrics=some)

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 from workbench.backtest.result import WalkForward
 
 # Below this share of the in-sample Sharpe ratio, the choice of parameters did not carry over.
 CARRIED_OVER = 0.8
 DEEP_DRAWDOWN = -0.15
+# What a deflated Sharpe ratio must reach, and what the probability of overfitting must stay below.
+CONFIDENCE, COIN_TOSS = 0.95, 0.5
 # One month that earned more than this share of everything is luck until shown otherwise.
 ONE_MONTH = 0.25
 
 
-def doubts(results: Sequence[WalkForward]) -> list[tuple[str, str]]:
-    """Return (strategy, doubt) for every objection; a strategy without one is not named."""
-    return [(result.strategy, doubt) for result in results for doubt in _doubts(result)]
+def doubts(results: Sequence[WalkForward], ranked: pd.DataFrame | None = None) -> list[tuple[str, str]]:
+    """Return (strategy, doubt) for every objection; a strategy without one is not named.
+
+    A ranking that was made with the trial ledger adds what the search for the result leaves of it.
+    """
+    counted = {} if ranked is None else {row["strategy"]: row for row in ranked.to_dict("records")}
+    return [
+        (result.strategy, doubt)
+        for result in results
+        for doubt in (*_doubts(result), *_search_doubts(counted.get(result.strategy, {})))
+    ]
+
+
+def _search_doubts(row: Mapping[Hashable, Any]) -> Iterator[str]:
+    deflated, overfit = row.get("dsr"), row.get("pbo")
+    if deflated is not None and deflated < CONFIDENCE:
+        yield f"with its {row['trials']} trials counted, the Sharpe ratio is above zero at {deflated:.0%} only"
+    if overfit is not None and overfit >= COIN_TOSS:
+        yield f"in {overfit:.0%} of the splits the best cell of one half was below the median in the other: overfit"
+    if row.get("missing"):
+        yield f"not all could be judged: {row['missing']}"
 
 
 def _doubts(result: WalkForward) -> Iterator[str]:

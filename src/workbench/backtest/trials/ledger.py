@@ -134,6 +134,12 @@ class Ledger:
         with self._reading() as connection:
             return 0 if connection is None else _count(connection, question.id if question else None)
 
+    def knows(self, run_id: str) -> bool:
+        """Return whether a run recorded a batch."""
+        with self._reading() as connection:
+            query = "SELECT 1 FROM batches WHERE run_id = ? LIMIT 1"
+            return connection is not None and connection.execute(query, (run_id,)).fetchone() is not None
+
     def effective(self, question: Question) -> Effective:
         """Return the effective number of a question's trials, by clusters of their weekly returns."""
         where = "FROM trials JOIN batches ON batch = number WHERE question = ? AND sharpe IS NOT NULL"
