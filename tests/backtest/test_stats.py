@@ -145,6 +145,16 @@ def test_too_short_a_series_has_no_interval():
     assert all(math.isnan(bound) for bound in stats.bootstrap(np.ones(10), lambda d: d.mean(axis=1)))
 
 
+def test_intervals_are_of_statistics_that_do_not_depend_on_the_order_of_returns():
+    # One long fall in an otherwise steady climb: blocks of it come together again in few paths.
+    returns = np.concatenate([np.tile([0.012, -0.008], 500), np.full(60, -0.01), np.tile([0.012, -0.008], 500)])
+    found = stats.intervals(returns)
+    assert list(found) == ["sharpe", "cagr", "volatility"]
+    for name, measure in (("sharpe", stats.sharpe), ("cagr", stats.cagr), ("volatility", stats.volatility)):
+        low, high = found[name]
+        assert low < measure(returns) < high
+
+
 def test_stationary_draws_keep_neighbours_together():
     rows = stats.stationary_draws(500, 50, mean_block=20, seed=0)
     follows = (rows[:, 1:] == (rows[:, :-1] + 1) % 500).mean()

@@ -192,20 +192,16 @@ def stationary_draws(
 
 
 def intervals(returns: Returns, periods: int = YEAR, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Return the 95 % bootstrap intervals of Sharpe, CAGR, volatility and maximum drawdown."""
+    """Return the 95 % bootstrap intervals of Sharpe, CAGR and volatility.
+
+    Drawdowns have none: a resampled path has other falls, so theirs can lie beside the one that was measured.
+    """
     root = float(np.sqrt(periods))
-
-    def falls(draw: Array) -> Array:
-        wealth = np.cumprod(1.0 + draw, axis=1)
-        worst: Array = (wealth / np.maximum.accumulate(np.maximum(wealth, 1.0), axis=1) - 1.0).min(axis=1)
-        return worst
-
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "sharpe": bootstrap(returns, lambda d: d.mean(axis=1) / d.std(axis=1, ddof=1) * root, seed=seed),
             "cagr": bootstrap(returns, lambda d: np.prod(1 + d, axis=1) ** (periods / d.shape[1]) - 1, seed=seed),
             "volatility": bootstrap(returns, lambda d: d.std(axis=1, ddof=1) * root, seed=seed),
-            "max_drawdown": bootstrap(returns, falls, seed=seed),
         }
 
 
