@@ -63,6 +63,23 @@ def test_nothing_runs_again_when_nothing_changed(backtested):
     assert runs_in(clone) == before
 
 
+def sheet_of(done, strategy: str) -> str:
+    """The tear sheet that a backtest named for a strategy."""
+    lines = [line.split()[-1] for line in done.stdout.splitlines() if line.strip().startswith("tear sheet")]
+    return next(line for line in lines if strategy in line)
+
+
+def test_a_tear_sheet_that_was_deleted_is_made_again(backtested):
+    clone, first = backtested
+    lost = clone.root / sheet_of(first, "sma_cross")
+    lost.unlink()
+    again = clone.run("backtest", "--strategy", "sma_cross")
+    assert again.returncode == 0, again.stderr
+    made = clone.root / sheet_of(again, "sma_cross")
+    assert made.is_file()
+    assert made != lost
+
+
 def test_another_setting_runs_what_depends_on_it_and_no_more(backtested):
     clone, _ = backtested
     before = runs_in(clone)
