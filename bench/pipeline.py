@@ -54,6 +54,7 @@ SMALL = (
 CACHES = ("PYTHONPYCACHEPREFIX", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 # Neither side may speak to the network; the kernels of a run set the same.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}
+FOREIGN = ("WORKBENCH_", "DASK_", "PYTHONDONTWRITEBYTECODE")
 PLAIN, FRESH, UNCHANGED, FIRST = "one plain process", "fresh", "nothing changed", "first ever"
 
 
@@ -173,7 +174,8 @@ def measure(root: Path, sets: Sequence[str], repeats: int) -> dict[str, list[Spe
     log, options = root / "log.txt", [word for text in sets for word in ("--set", text)]
     ours = [sys.executable, "-m", "workbench.cli", "backtest", *options]
     theirs = [sys.executable, str(Path(__file__).resolve()), "--plain", str(root), *options]
-    spent: dict[str, list[Spent]] = {name: [] for name in (FIRST, PLAIN, FRESH, UNCHANGED)}
+    spent: dict[str, list[Spent]] = {name: [] for name in (FIRST, FOREIGN = ("WORKBENCH_", "DASK_", "PYTHONDONTWRITEBYTECODE")
+PLAIN, FRESH, UNCHANGED)}
     for number in range(repeats):
         caches = {name: str(root / "caches" / str(number) / name) for name in CACHES}
         empty(root)
@@ -203,8 +205,9 @@ def main() -> None:
     if asked.plain is not None:
         print("\n" + json.dumps(run_plain(asked.plain, asked.set)), flush=True)
         os._exit(0)
-    for name in [name for name in os.environ if name.startswith(("WORKBENCH_", "DASK_"))]:
-        del os.environ[name]  # only what is asked for here is measured
+    # Only what is asked for here is measured, and the first run must be able to leave its byte code to the others.
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
     sets = [*(SMALL if asked.small else ()), *asked.set]
     with tempfile.TemporaryDirectory(prefix="bench-pipeline-") as folder:
         root = Path(folder).resolve()
