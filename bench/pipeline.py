@@ -174,8 +174,7 @@ def measure(root: Path, sets: Sequence[str], repeats: int) -> dict[str, list[Spe
     log, options = root / "log.txt", [word for text in sets for word in ("--set", text)]
     ours = [sys.executable, "-m", "workbench.cli", "backtest", *options]
     theirs = [sys.executable, str(Path(__file__).resolve()), "--plain", str(root), *options]
-    spent: dict[str, list[Spent]] = {name: [] for name in (FIRST, FOREIGN = ("WORKBENCH_", "DASK_", "PYTHONDONTWRITEBYTECODE")
-PLAIN, FRESH, UNCHANGED)}
+    spent: dict[str, list[Spent]] = {name: [] for name in (FIRST, PLAIN, FRESH, UNCHANGED)}
     for number in range(repeats):
         caches = {name: str(root / "caches" / str(number) / name) for name in CACHES}
         empty(root)
