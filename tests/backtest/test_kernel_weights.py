@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from workbench.backtest import engine, walkforward
-from workbench.backtest.kernel.weights import sweep_returns, sweep_weights
+from workbench.backtest.kernel.weights import sweep_cells, sweep_returns, sweep_weights
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams
 from workbench.types import Bars
@@ -219,3 +219,15 @@ def test_what_cannot_be_swept_is_refused(walk):
         sweep["sharp"]
     with pytest.raises(InputRefused, match="2 sets of parameters for 1 cells"):
         sweep.table([{}, {}])
+
+
+def test_statistics_and_returns_of_one_walk_are_those_of_two(bars_of):
+    random = np.random.default_rng(5)
+    bars = random_bars(bars_of, random)
+    cells = [random_weights(bars, random) for _ in range(3)]
+    windows = [slice(0, 30), slice(20, len(bars))]
+    found, returns = sweep_cells(cells, bars, PortfolioParams(), CostParams(), windows)
+    apart = sweep_weights(cells, bars, PortfolioParams(), CostParams(), windows)
+    assert found.windows == apart.windows
+    assert all(np.array_equal(found[name], apart[name], equal_nan=True) for name in apart.statistics)
+    pd.testing.assert_frame_equal(returns, sweep_returns(cells, bars, PortfolioParams(), CostParams()))

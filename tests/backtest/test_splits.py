@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.backtest.splits import folds
+from workbench.backtest.splits import Fold, folds, folds_after_warm_up
 from workbench.errors import InputRefused
 from workbench.params import WalkForwardParams
 
@@ -59,3 +59,12 @@ def test_windows_longer_than_the_data_are_refused_with_their_sum():
     with pytest.raises(InputRefused, match=r"100 \+ gap 5 \+ test_sessions 50 = 155 is longer than the data \(154"):
         folds(154, params)
     assert len(folds(155, params)) == 1
+
+
+def test_folds_after_a_warm_up_begin_where_the_longest_lookback_ends():
+    params = WalkForwardParams(
+        warm_up_sessions=30, train_sessions=20, test_sessions=10, purge_sessions=1, embargo_sessions=1
+    )
+    assert folds_after_warm_up("x", [5, 40], 72, params) == [Fold(0, slice(40, 60), slice(62, 72))]
+    with pytest.raises(InputRefused, match="warm-up of 72 sessions.*longer than the data"):
+        folds_after_warm_up("x", [72], 72, params)

@@ -11,7 +11,7 @@ ones still echo in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from workbench.errors import InputRefused
@@ -38,6 +38,25 @@ def folds(rows: int, params: WalkForwardParams) -> list[Fold]:
             "shorten the windows or read more"
         )
     return list(_folds(rows, params, first_test, gap))
+
+
+def folds_after_warm_up(name: str, lookbacks: Iterable[int], rows: int, params: WalkForwardParams) -> list[Fold]:
+    """Return the folds of ``rows`` sessions that begin when every indicator is warm: the longest lookback counts."""
+    warm_up = max(params.warm_up_sessions, *lookbacks)
+    if warm_up >= rows:
+        raise InputRefused(
+            f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the grid's longest lookback) "
+            f"is longer than the data ({rows}); shorten it or read more"
+        )
+    return [_shifted(fold, warm_up) for fold in folds(rows - warm_up, params)]
+
+
+def _shifted(fold: Fold, by: int) -> Fold:
+    return Fold(
+        fold.number,
+        slice(fold.train.start + by, fold.train.stop + by),
+        slice(fold.test.start + by, fold.test.stop + by),
+    )
 
 
 def _folds(rows: int, params: WalkForwardParams, first_test: int, gap: int) -> Iterator[Fold]:

@@ -18,8 +18,8 @@ from workbench.backtest import stats
 from workbench.backtest.engine import simulate
 from workbench.backtest.kernel.weights import sweep_returns
 from workbench.backtest.result import Simulation, WalkForward
-from workbench.backtest.splits import Fold, folds
-from workbench.errors import InputRefused, NoData, did_you_mean
+from workbench.backtest.splits import Fold, folds_after_warm_up
+from workbench.errors import NoData, did_you_mean
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
 from workbench.strategies.protocol import Strategy
@@ -41,13 +41,8 @@ def walk_forward(
     if benchmark not in bars.symbols:
         raise NoData(f"data.benchmark '{benchmark}' is not in the bars.{did_you_mean(benchmark, bars.symbols)}")
     candidates = catalog.candidates(name, params, bars, settings.sizing, benchmark)
-    warm_up = max(settings.walk_forward.warm_up_sessions, *(strategy.lookback for _, strategy in candidates))
-    if warm_up >= len(bars):
-        raise InputRefused(
-            f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the grid's longest lookback) "
-            f"is longer than the data ({len(bars)}); shorten it or read more"
-        )
-    steps = [_shifted(fold, warm_up) for fold in folds(len(bars) - warm_up, settings.walk_forward)]
+    lookbacks = [strategy.lookback for _, strategy in candidates]
+    steps = folds_after_warm_up(name, lookbacks, len(bars), settings.walk_forward)
 
     universe = bars.select(candidates[0][1].symbols)
     say(f"{len(candidates)} cells × {len(steps)} folds on {len(bars):,} sessions × {len(universe.symbols)} symbols")
@@ -99,14 +94,6 @@ def statistics(simulation: Simulation, benchmark: pd.Series, max_participation: 
         "cost_per_year": float(simulation.costs.to_numpy().sum()) / mean_equity / years,
         "crowded_orders": float((simulation.orders["participation"] > max_participation).sum()),
     }
-
-
-def _shifted(fold: Fold, by: int) -> Fold:
-    return Fold(
-        fold.number,
-        slice(fold.train.start + by, fold.train.stop + by),
-        slice(fold.test.start + by, fold.test.stop + by),
-    )
 
 
 def _choose(

@@ -49,17 +49,21 @@ def strategy_class(name: str) -> type[Any]:
 
 def build(name: str, symbols: tuple[str, ...], sizing: SizingParams, params: Mapping[str, Any]) -> Strategy:
     """Return the strategy with these parameters; an unknown or ill-typed one is refused by name."""
-    kind = strategy_class(name)
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    check_params(name, params)
+    made = strategy_class(name)(symbols=symbols, sizing=sizing, **params)
+    if not isinstance(made, Strategy):
+        raise StrategyRefused(f"{name}: the class has no name, symbols, lookback or weights; see docs/strategies.md")
+    return made
+
+
+def check_params(name: str, params: Mapping[str, Any]) -> None:
+    """Refuse a parameter that the strategy does not have, or a value of another type."""
+    fields = {field.name: field for field in dataclasses.fields(strategy_class(name))}
     known = fields.keys() - {"symbols", "sizing"}
     for key, value in params.items():
         if key not in known:
             raise StrategyRefused(f"{name}: unknown parameter '{key}'.{did_you_mean(key, known)}")
         _check_type(name, key, value, str(fields[key].type))
-    made = kind(symbols=symbols, sizing=sizing, **params)
-    if not isinstance(made, Strategy):
-        raise StrategyRefused(f"{name}: the class has no name, symbols, lookback or weights; see docs/strategies.md")
-    return made
 
 
 def universe(wanted: Universe, bars: Bars, benchmark: str) -> tuple[str, ...]:

@@ -39,19 +39,29 @@ def sweep_weights(
 
     ``cells`` may be a generator: ``(strategy.weights(bars) for strategy in strategies)``.
     """
-    from workbench.backtest.kernel.statistics import MEASURED, measure
+    rows = window_rows(windows, len(bars))
+    each = _walk_cells(cells, bars, portfolio, costs, _measuring(rows, portfolio), workers)
+    return _sweep(rows, each)
+
+
+def sweep_cells(
+    cells: Iterable[pd.DataFrame],
+    bars: Bars,
+    portfolio: PortfolioParams,
+    costs: CostParams,
+    windows: Sequence[slice] | None = None,
+    workers: int | None = None,
+) -> tuple[Sweep, pd.DataFrame]:
+    """Return what ``sweep_weights`` and ``sweep_returns`` do, from one walk of each cell."""
+    from workbench.backtest.kernel.account import RETURN
 
     rows = window_rows(windows, len(bars))
-    bounds = np.array([(window.start, window.stop) for window in rows], dtype=np.int64)
-
-    def statistics(series: Array) -> Array:
-        found = np.empty((len(rows), len(MEASURED)))
-        measure(series, bounds, portfolio.cash, found)
-        return found
-
-    each = _walk_cells(cells, bars, portfolio, costs, statistics, workers)
-    found = np.stack(each, axis=1)
-    return Sweep(rows, {name: found[:, :, number] for number, name in enumerate(MEASURED)})
+    measuring = _measuring(rows, portfolio)
+    each = _walk_cells(
+        cells, bars, portfolio, costs, lambda series: (measuring(series), series[RETURN].copy()), workers
+    )
+    returns = pd.DataFrame(np.stack([own for _, own in each], axis=1), index=bars.index)
+    return _sweep(rows, [found for found, _ in each]), returns
 
 
 def sweep_returns(
@@ -66,6 +76,27 @@ def sweep_returns(
 
     each = _walk_cells(cells, bars, portfolio, costs, lambda series: series[RETURN].copy(), workers)
     return pd.DataFrame(np.stack(each, axis=1), index=bars.index)
+
+
+def _measuring(rows: Sequence[slice], portfolio: PortfolioParams) -> Callable[[Array], Array]:
+    """Return the function that takes the statistics of each window from a walk."""
+    from workbench.backtest.kernel.statistics import MEASURED, measure
+
+    bounds = np.array([(window.start, window.stop) for window in rows], dtype=np.int64)
+
+    def statistics(series: Array) -> Array:
+        found = np.empty((len(rows), len(MEASURED)))
+        measure(series, bounds, portfolio.cash, found)
+        return found
+
+    return statistics
+
+
+def _sweep(rows: tuple[slice, ...], each: Sequence[Array]) -> Sweep:
+    from workbench.backtest.kernel.statistics import MEASURED
+
+    found = np.stack(each, axis=1)
+    return Sweep(rows, {name: found[:, :, number] for number, name in enumerate(MEASURED)})
 
 
 def _walk_cells(
