@@ -53,7 +53,7 @@ def make_bars(close: np.ndarray, symbols: list[str] | None = None, start: str = 
     return Bars(**{name: frame(value) for name, value in values.items()}, **rest)  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bars_of() -> Callable[..., Bars]:
     """The maker of bars from closes."""
     return make_bars

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.backtest.robustness.card import Robustness
 from workbench.errors import NoData
 
 
@@ -48,6 +49,7 @@ class WalkForward:
     cell held over the whole out-of-sample period), ``chosen`` (how many folds chose it).
     ``in_sample`` and ``out_of_sample`` hold the same statistics by name; in sample is the mean over the training
     windows of the cell chosen there. ``intervals`` has (low, high) of 95 % for some of the out-of-sample ones.
+    ``robustness`` is the card, where one was made: ``replace(result, robustness=robustness(...))``.
     """
 
     strategy: str
@@ -63,6 +65,7 @@ class WalkForward:
     intervals: Mapping[str, tuple[float, float]]
     params: Mapping[str, Any]
     select_by: str
+    robustness: Robustness | None = None
 
     def save(self, folder: Path) -> None:
         """Write the result as Parquet and JSON, for the steps that compare and report."""
@@ -97,6 +100,8 @@ class WalkForward:
         for name, frame in frames.items():
             frame.to_parquet(folder / f"{name}.parquet")
         (folder / "result.json").write_text(json.dumps({**facts, "cash": self.simulation.cash}, indent=1))
+        if self.robustness is not None:
+            self.robustness.save(folder / "robustness.json")
 
     @classmethod
     def load(cls, folder: Path) -> WalkForward:
@@ -117,5 +122,7 @@ class WalkForward:
         frames["folds"]["params"] = [json.loads(text) for text in frames["folds"]["params"]]
         frames["cell_returns"].columns = pd.RangeIndex(len(frames["cell_returns"].columns))
         facts["intervals"] = {name: (low, high) for name, (low, high) in facts["intervals"].items()}
+        card = folder / "robustness.json"
+        facts["robustness"] = Robustness.load(card) if card.is_file() else None
         known: dict[str, Any] = {**frames, **facts}
         return cls(simulation=simulation, benchmark=curves["benchmark"], **known)

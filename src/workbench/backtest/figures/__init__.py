@@ -17,6 +17,7 @@ from workbench.backtest.figures.grid import heat_map, varied
 from workbench.backtest.figures.growth import curve, drawdown, equity, worst_drawdowns
 from workbench.backtest.figures.image import Picture, png, svg
 from workbench.backtest.figures.months import monthly, monthly_returns
+from workbench.backtest.figures.robustness import robustness
 from workbench.backtest.figures.style import SERIES, STYLE, shades
 from workbench.backtest.figures.trading import costs, exposure, monthly_turnover
 from workbench.backtest.figures.windows import folds, rolling_sharpe
@@ -31,6 +32,7 @@ FIGURES: Mapping[str, Callable[[WalkForward], Figure]] = {
     "monthly": monthly,
     "exposure": exposure,
     "costs": costs,
+    "robustness": robustness,
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "monthly_returns",
     "monthly_turnover",
     "png",
+    "robustness",
     "rolling_sharpe",
     "shades",
     "svg",
