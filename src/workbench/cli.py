@@ -175,6 +175,35 @@ def runs() -> None:
 
 
 @app.command()
+def trials(set_: Set = None) -> None:
+    """Show what was tried for each question, and check that nothing was taken out of the ledger."""
+    from textwrap import shorten
+
+    from workbench.backtest.trials import Ledger, Question
+    from workbench.registry.counting import kept_heads
+    from workbench.registry.runs import Tracking
+
+    paths, settings = _settings(set_)
+    ledger = Ledger(paths.trials)
+    heads = kept_heads(Tracking(settings, paths))
+    chain = ledger.verify(heads)
+    if not chain.batches:
+        print("nothing was tried yet: make backtest")
+        return
+    rows = []
+    for q in ledger.questions().to_dict("records"):
+        bets = ledger.effective(Question(q["text"], q["market"])).trials
+        numbers = [f"{number:,}" for number in (q["trials"], q["failed"], bets)]
+        rows.append([shorten(q["text"], 60, placeholder=" …"), q["market"], q["strategies"], *numbers, q["last"][:10]])
+    columns = ["question", "market", "strategies", "trials", "failed", "different bets", "last"]
+    _table(f"Trials · {paths.short(paths.trials)}", columns, rows, numbers_from=3)
+    print(
+        f"whole: {chain.trials:,} trials in {chain.batches:,} batches, head {chain.head[:12]}; "
+        f"{len(heads)} runs keep a head of it"
+    )
+
+
+@app.command()
 def lake(set_: Set = None) -> None:
     """Show the tables of the lake: versions, rows, dates, quarantine."""
     paths, settings = _settings(set_)
@@ -208,6 +237,8 @@ def _run(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:
+    from workbench.backtest.text import chance
+
     outputs = result.step("compare").outputs
     rows = []
     for place, row in enumerate(outputs["ranking"], start=1):
@@ -217,7 +248,7 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
             f"{low:.2f} … {high:.2f}",
             f"{row['in_sample']:.2f}",
             f"{row['trials']}",
-            *("–" if row[name] is None else f"{row[name]:.0%}" for name in ("dsr", "pbo")),
+            *(chance(row[name], 0) for name in ("dsr", "pbo")),
             f"{row['cagr']:+.1%}",
             f"{row['volatility']:.1%}",
             f"{row['max_drawdown']:.1%}",

@@ -11,6 +11,7 @@ import pytest
 from workbench.backtest import tearsheet
 from workbench.backtest.overfit import DEFINITIONS, Overfitting, evidence, pbo
 from workbench.backtest.ranking import ranking, shown
+from workbench.backtest.text import chance
 from workbench.backtest.trials import Ledger, Question, record, record_failure, record_walk_forward
 from workbench.params import Settings
 
@@ -150,3 +151,11 @@ def test_the_tear_sheet_shows_the_evidence_or_why_there_is_none(ledger, walk_for
     assert '<td class="n own">1.59</td>' in html  # 0.1 × √252
     assert re.search(r">–</td><td class=.*>the grid has one cell only", html)
     assert "Skill, or the search for it?" not in tearsheet.render(lonely, Settings(), {})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.875, "87.5 %"), (0.9996, ">99.9 %"), (1.0, ">99.9 %"), (0.0, "<0.1 %"), (0.001, "0.1 %"), (None, "–")],
+)
+def test_a_probability_is_never_rounded_to_certainty(value, text):
+    assert chance(value) == text

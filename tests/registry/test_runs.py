@@ -25,6 +25,7 @@ from workbench.backtest.trials import Ledger, Question
 from workbench.errors import CannotWrite, DataRefused, InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, TrackingParams
 from workbench.registry import store as store_module
+from workbench.registry.counting import kept_heads
 from workbench.registry.runs import Tracking
 from workbench.runs import RunResult, StepResult
 
@@ -181,6 +182,9 @@ def test_a_run_counts_its_cells_and_keeps_its_place_in_the_ledger(new_ledger, wa
     tracking.client().delete_run(first)
     assert ledger.count(question) == 18
     assert ledger.verify(heads).batches == 3
+    kept = kept_heads(tracking)
+    assert len(kept) == 3
+    assert heads.items() <= kept.items()
 
 
 def test_a_run_with_one_cell_says_why_it_has_no_probability_of_overfitting(new_ledger, walk_forward_made):

@@ -20,7 +20,7 @@ from workbench.backtest import figures, stats
 from workbench.backtest.overfit import DEFINITIONS, Overfitting
 from workbench.backtest.page import page
 from workbench.backtest.result import WalkForward
-from workbench.backtest.text import MISSING, listed, multiple, number, percent, whole
+from workbench.backtest.text import MISSING, chance, listed, multiple, number, percent, whole
 from workbench.params import Settings
 from workbench.types import SAMPLE
 
@@ -172,10 +172,10 @@ def _luck(found: Overfitting) -> list[tuple[str, str, str]]:
         "trials": ("Trials of this question", whole(found.trials)),
         "effective_trials": ("Different bets among them", whole(found.effective_trials)),
         "expected_max": ("Sharpe ratio a year of the luckiest", number(yearly)),
-        "psr": ("Probabilistic Sharpe ratio", percent(found.psr)),
-        "dsr": ("Deflated Sharpe ratio", percent(found.dsr)),
+        "psr": ("Probabilistic Sharpe ratio", chance(found.psr)),
+        "dsr": ("Deflated Sharpe ratio", chance(found.dsr)),
         "min_track_record": ("Minimum track record (sessions)", whole(found.min_track_record)),
-        "pbo": ("Probability of backtest overfitting", percent(found.pbo)),
+        "pbo": ("Probability of backtest overfitting", chance(found.pbo)),
         "spa_p": ("Superiority over cash, p-value", number(found.spa_p, 3)),
     }
     meanings = {**DEFINITIONS, "expected_max": "what the best of so many different but worthless bets shows"}

@@ -27,6 +27,16 @@ def percent(value: float | None, digits: int = 1) -> str:
     return text if text == MISSING else f"{text} %"
 
 
+def chance(value: float | None, digits: int = 1) -> str:
+    """Return a probability in per cent that is never rounded to certainty: >99.9 %, <0.1 %."""
+    if value is None or math.isnan(value):
+        return MISSING
+    step = 10.0 ** -(digits + 2)
+    if value > 1.0 - step:
+        return f">{percent(1.0 - step, digits)}"
+    return f"<{percent(step, digits)}" if value < step else percent(value, digits)
+
+
 def whole(value: float | None) -> str:
     """Return a count."""
     return number(value, 0)

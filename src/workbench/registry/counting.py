@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from workbench.backtest.trials import Ledger, Question, Receipt, record_failure,
 from workbench.errors import WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, load_strategy_params
 from workbench.registry import record
+from workbench.registry.connection import Connection, load_mlflow
 from workbench.registry.store import masked
 from workbench.types import SAMPLE
 
@@ -71,6 +73,26 @@ def count_failure(paths: Paths, settings: Settings, strategy: str, error: str, r
         text = f"{strategy}: its question could not be read"
     question = Question(text, settings.market)
     record_failure(ledger, question, strategy, masked(error)[:1000], made_by=_shaped_by(settings), run_id=run_id)
+
+
+def kept_heads(connection: Connection) -> dict[str, str]:
+    """Return, by run, the head of the ledger that each run kept, deleted runs included.
+
+    A server has the runs of other machines too, which have ledgers of their own: those are left out.
+    """
+    client, experiment = connection.client(), connection.experiment_id()
+    everything, token = load_mlflow().entities.ViewType.ALL, None
+    heads: dict[str, str] = {}
+    with connection.doing("read the runs"):
+        while True:
+            page = client.search_runs([experiment], run_view_type=everything, max_results=500, page_token=token)
+            for run in page:
+                host = run.data.tags.get("process", "").partition(":")[0]
+                if "trials.head" in run.data.tags and (connection.database or host == socket.gethostname()):
+                    heads[str(run.info.run_id)] = run.data.tags["trials.head"]
+            token = page.token
+            if not token:
+                return heads
 
 
 @contextlib.contextmanager

@@ -1,0 +1,47 @@
+"""The trial ledger as a user meets it: counted by the backtest, shown and checked by a command."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from workbench.backtest.trials import Ledger
+
+pytestmark = pytest.mark.e2e
+
+
+def test_every_cell_of_the_backtest_is_in_the_ledger(backtested):
+    clone, done = backtested
+    table = Ledger(clone.root / "data" / "state" / "trials.db").trials()
+    walked = table.loc[table["source"] == "walk_forward"]
+    # params/strategies: grids of 3 × 3, 4 × 3 and 3 × 3
+    assert walked.groupby("strategy").size().to_dict() == {"mean_reversion": 9, "sma_cross": 9, "xs_momentum": 12}
+    assert set(walked["status"]) == {"done"}
+    assert all(name in done.stdout for name in ("trials", "DSR", "PBO"))
+
+
+def test_the_command_shows_the_questions_and_that_the_ledger_is_whole(backtested):
+    clone, _ = backtested
+    shown = clone.run("trials")
+    assert shown.returncode == 0, shown.stderr
+    assert "Does holding what trades above its slow average pay" in shown.stdout
+    assert "whole: " in shown.stdout
+    assert "runs keep a head of it" in shown.stdout
+
+
+def test_a_trial_taken_out_is_one_line_and_an_exit_code(backtested, tmp_path):
+    clone, _ = backtested
+    file = clone.root / "data" / "state" / "trials.db"
+    shutil.copy(file, tmp_path / "kept.db")
+    try:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("DROP TRIGGER trials_DELETE")
+            connection.execute("DELETE FROM trials WHERE rowid = (SELECT min(rowid) FROM trials WHERE batch = 1)")
+        shown = clone.run("trials")
+    finally:
+        shutil.copy(tmp_path / "kept.db", file)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("error: trials.db: batch 1 of ")
+    assert "does not match its digest" in shown.stderr
+    assert shown.stderr.count("\n") == 1
