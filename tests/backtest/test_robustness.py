@@ -1,12 +1,13 @@
 """The robustness card: each row by hand, the words by their rules, and regimes that know nothing of tomorrow."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.backtest import stats
+from workbench.backtest import stats, tearsheet
 from workbench.backtest.engine import simulate
 from workbench.backtest.result import WalkForward
 from workbench.backtest.robustness.card import Robustness, Variant
@@ -15,6 +16,8 @@ from workbench.backtest.robustness.stress import robustness
 from workbench.backtest.walkforward import walk_forward
 from workbench.errors import InputRefused
 from workbench.params import CostParams, Settings, SizingParams, StrategyParams, Universe, WalkForwardParams
+from workbench.registry import record
+from workbench.registry.checkout import Checkout
 from workbench.strategies import catalog
 
 PARAMS = StrategyParams(
@@ -293,3 +296,31 @@ def test_each_row_has_a_word_and_a_name_to_record_it_by():
     assert metrics["robust.weakest_kept"] == pytest.approx(-0.1)
     assert (metrics["robust.good_years"], metrics["robust.all_years"]) == (2.0, 3.0)
     assert "robust.years.2020.kept" not in metrics
+
+
+# --- where it is shown ---------------------------------------------------------------------------------------------
+
+
+def test_the_tear_sheet_shows_the_card_after_the_summary(walk_forward_made):
+    card = replace(made(*SOUND), missing={"2019": "31 sessions, fewer than 63"})
+    html = tearsheet.render(replace(walk_forward_made, robustness=card), Settings(), {})
+    assert html.index("Drawdown out of sample") < html.index("Does it hold up?") < html.index("<h2>Statistics</h2>")
+    assert card.verdict in html
+    assert re.search(r"<td[^>]*>3× costs</td><td[^>]*>0\.71</td><td[^>]*>71 %</td>", html)
+    assert re.search(r"<td[^>]*>2019</td>.*31 sessions, fewer than 63", html)
+    assert "Does it hold up?" not in tearsheet.render(walk_forward_made, Settings(), {})
+
+
+def test_a_run_keeps_the_card_as_numbers_words_and_a_picture(walk_forward_made, tmp_path):
+    card = made(*SOUND)
+    wf = replace(walk_forward_made, robustness=card)
+    code = Checkout("2c54e0e")
+    record.write_artifacts(tmp_path, wf, Settings(), None, code, {})
+    assert (tmp_path / "robustness.png").read_bytes().startswith(b"\x89PNG")
+    assert WalkForward.load(tmp_path / "result").robustness == card
+    numbers, odd = record.statistics(wf)
+    assert numbers["robust.delay.traded_one_bar_later.kept"] == pytest.approx(0.8)
+    assert odd == []
+    assert record.tags(wf, code, {}, {}, [])["robust.verdict"] == card.verdict
+    assert card.verdict in record.note(wf)
+    assert "robust.verdict" not in record.tags(walk_forward_made, code, {}, {}, [])

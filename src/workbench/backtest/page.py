@@ -117,6 +117,14 @@ details summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
 {{ picture("equity", "Equity out of sample beside the benchmark") }}
 {{ picture("drawdown", "Drawdown out of sample") }}
 
+{% if stresses %}<h2>Does it hold up?</h2>
+<p>{{ wf.robustness.verdict }}</p>
+{{ picture("robustness", "Sharpe ratio that each change leaves") }}
+<details><summary>The robustness card as a table</summary>
+{{ table(["", "Sharpe", "kept", "growth a year", "drawdown", "", "what was changed"],
+  stresses, (1, 2, 3, 4), (1,), (6,)) }}
+</details>
+{% endif %}
 <h2>Statistics</h2>
 {{ table(["", "in sample", "out of sample", "95 % interval", "definition"], statistics, (1, 2, 3), (2,), (4,)) }}
 <p class="note">In sample: the mean over the training windows of the cell chosen there. Intervals: stationary bootstrap

@@ -20,6 +20,7 @@ from workbench.backtest import figures, stats
 from workbench.backtest.overfit import DEFINITIONS, Overfitting
 from workbench.backtest.page import page
 from workbench.backtest.result import WalkForward
+from workbench.backtest.robustness.card import Robustness
 from workbench.backtest.text import MISSING, chance, listed, multiple, number, percent, whole
 from workbench.params import Settings
 from workbench.types import SAMPLE
@@ -110,7 +111,7 @@ def render(
     drawn = dict(pictures or {})
     svgs = {
         name: Markup(figures.svg(drawn[name] if name in drawn else figures.FIGURES[name](wf)))  # noqa: S704 (ours)
-        for name in PICTURES
+        for name in (*PICTURES, *(["robustness"] if wf.robustness else []))
     }
     return page(
         wf=wf,
@@ -122,6 +123,7 @@ def render(
         tiles=_tiles(wf),
         pictures=svgs,
         statistics=_statistics(wf),
+        stresses=_stresses(wf.robustness) if wf.robustness else (),
         luck=_luck(overfitting) if overfitting else (),
         months=_months(wf),
         folds=_folds(wf),
@@ -163,6 +165,23 @@ def _statistics(wf: WalkForward) -> list[tuple[str, str, str, str, str]]:
         outside = shown.form(wf.out_of_sample[name]) if name in wf.out_of_sample else ""
         rows.append((shown.title, inside, outside, _interval(wf, name, shown.form), definition))
     return rows
+
+
+def _stresses(card: Robustness) -> list[Sequence[str]]:
+    """Return the rows of the robustness card, and after them why others are missing."""
+    rows: list[Sequence[str]] = [
+        (
+            v.name,
+            number(v.sharpe),
+            percent(v.kept, 0),
+            percent(v.cagr),
+            percent(v.max_drawdown),
+            v.verdict if v is not card.base else "",
+            v.changed,
+        )
+        for v in (card.base, *card.variants)
+    ]
+    return rows + [(name, *[MISSING] * 5, why) for name, why in card.missing.items()]
 
 
 def _luck(found: Overfitting) -> list[tuple[str, str, str]]:

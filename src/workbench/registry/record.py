@@ -75,7 +75,8 @@ def write_artifacts(
     """Write into ``folder`` what the run keeps, and return the tear sheet among it."""
     from workbench.backtest import figures, tearsheet
 
-    pictures: dict[str, Figure] = {name: figures.FIGURES[name](wf) for name in PICTURES}
+    names = (*PICTURES, *(["robustness"] if wf.robustness else []))
+    pictures: dict[str, Figure] = {name: figures.FIGURES[name](wf) for name in names}
     for name, picture in pictures.items():
         figures.png(picture, folder / f"{name}.png")
     sheet = folder / "tearsheet.html"
@@ -135,6 +136,7 @@ def statistics(wf: WalkForward) -> tuple[dict[str, float], list[str]]:
     for name, (low, high) in wf.intervals.items():
         found |= {f"oos_{name}_low": float(low), f"oos_{name}_high": float(high)}
     found |= {f"is_{name}": float(value) for name, value in wf.in_sample.items()}
+    found |= wf.robustness.metrics() if wf.robustness else {}
     odd = [f"{name}={value}" for name, value in found.items() if not np.isfinite(value)]
     return {name: value for name, value in found.items() if np.isfinite(value)}, odd
 
@@ -192,6 +194,7 @@ def tags(
         "mlflow.source.git.commit": code.commit,
         "mlflow.loggedArtifacts": json.dumps([{"path": f"tables/{name}.json", "type": "table"} for name in TABLES]),
         "mlflow.note.content": note(wf),
+        "robust.verdict": wf.robustness.verdict if wf.robustness else "",
         "not_finite": ", ".join(odd),
         **{f"data.{name}": table_text(table) for name, table in tables.items()},
         **{f"lock.{name}": text for name, text in locks.items()},
@@ -205,8 +208,9 @@ def note(wf: WalkForward) -> str:
 
     stamp = f"**SAMPLE MARKET.** {tearsheet.MADE_DATA}\n\n" if wf.market == SAMPLE else ""
     pictures = ", ".join(f"`{name}.png`" for name in PICTURES)
+    holds = f"{wf.robustness.verdict}\n\n" if wf.robustness else ""
     return (
-        f"{stamp}**{tearsheet.headline(wf)}** {tearsheet.verdict(wf)}\n\n*{wf.question}*\n\n"
+        f"{stamp}**{tearsheet.headline(wf)}** {tearsheet.verdict(wf)}\n\n{holds}*{wf.question}*\n\n"
         f"Under *Artifacts*: `tearsheet.html` (everything on one page), {pictures}, "
         f"tables ({', '.join(TABLES)}), the result as Parquet."
     )
