@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -226,14 +227,15 @@ def _run(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
     from workbench.data.log import states
     from workbench.pipeline import run_pipeline
 
-    def record(result: RunResult) -> None:
-        from workbench.registry.runs import Tracking
+    def recorder() -> Callable[[RunResult], object]:
+        from workbench.registry.runs import PIPELINES, Tracking
 
-        Tracking(settings, paths).record_pipeline(result)
+        tracking = Tracking(settings, paths)
+        tracking.experiment_id(PIPELINES)  # MLflow takes seconds to import and to make its tables
+        return tracking.record_pipeline
 
-    return run_pipeline(
-        name, settings, paths, table_versions=partial(states, paths.lake / settings.market), fresh=fresh, record=record
-    )
+    versions = partial(states, paths.lake / settings.market)
+    return run_pipeline(name, settings, paths, table_versions=versions, fresh=fresh, recorder=recorder)
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:

@@ -17,6 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workbench.background import in_background
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
 from workbench.kernels import WarmParents, lineage
@@ -47,6 +49,8 @@ from workbench.step import HANDOVER, MANIFEST, OUTPUTS, SETTINGS, read_json, wri
 
 __all__ = ["RunFailed", "RunResult", "StepResult", "Versions", "run_history", "run_pipeline"]
 
+Record = Callable[[RunResult], object]
+
 STOP = "stop"
 LOOK_SECONDS, STOP_SECONDS = 0.05, 15.0
 PASSWORD = re.compile(r"://[^/@\s\"]+:[^/@\s\"]+@")
@@ -61,13 +65,14 @@ def run_pipeline(
     progress: bool = True,
     fresh: bool = False,
     only: Iterable[str] | None = None,
-    record: Callable[[RunResult], None] | None = None,
+    recorder: Callable[[], Record] | None = None,
     parallel: int | None = None,
 ) -> RunResult:
     """Run a pipeline and return what became of it; raise RunFailed when a step failed, after the others are done.
 
     ``table_versions`` says which versions tables have now; a version must change whenever the content does. ``only``
-    keeps some steps and what they need. ``record`` is called after a run in which something was executed.
+    keeps some steps and what they need. ``recorder`` is opened beside the steps of a
+    run in which something has to be executed, and what it returns is called with the result.
     """
     pipeline = read_pipeline(name, paths)
     tasks = plan(pipeline, settings, paths, only)
@@ -78,10 +83,11 @@ def run_pipeline(
     with only_one(paths, name) as run_id, terminated_as_interrupted():
         run = _Run(run_id, pipeline, tasks, paths, index, fresh)
         run.begin(settings)
+        record: Future[Record] | None = None
         try:
             known = run.reusable()
             if len(known) < len(tasks):
-                run.execute(known, show, parallel or os.cpu_count() or 1)
+                record = run.execute(known, show, parallel or os.cpu_count() or 1, recorder)
             elif progress:
                 show = Lines()  # nothing will move
         except BaseException as error:
@@ -91,7 +97,7 @@ def run_pipeline(
         show.show(run.states)
         show.end(f"{run_id}: {result.status} in {result.seconds:.1f} s ({result.summary})")
         if record is not None and any(step.attempts for step in result.steps):
-            record(result)
+            record.result()(result)
     failed = [step for step in result.steps if step.status == "failed"]
     if failed:
         kept = f"; executed copy: {paths.short(failed[0].notebook)}" if failed[0].notebook.exists() else ""
@@ -178,8 +184,13 @@ class _Run:
         machine = {"pid": os.getpid(), "host": platform.node()}
         write_json(self.folder / MANIFEST, {**facts, **times, **machine, "steps": self.states})
 
-    def execute(self, known: Mapping[str, StepResult], show: Progress, parallel: int) -> None:
-        """Run the graph in the background while this thread watches; whatever happens here ends every kernel."""
+    def execute(
+        self, known: Mapping[str, StepResult], show: Progress, parallel: int, recorder: Callable[[], Record] | None
+    ) -> Future[Record] | None:
+        """Run the graph in the background while this thread watches; whatever happens here ends every kernel.
+
+        The recorder opens beside it. The warm parents are other processes: what it imports starts no thread in them.
+        """
         address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
         wanted = {task.spec.warm for task in self.tasks if task.id not in known} - {""}
         groups = {name for group in wanted for name in lineage(self.pipeline.warm, group)}
@@ -201,6 +212,7 @@ class _Run:
                 parents.start()
             import workbench.execution  # noqa: F401  (here: beside the parents' imports, and before there are threads)
 
+            record = in_background(recorder) if recorder else None
             thread.start()
             while not over.wait(LOOK_SECONDS):
                 if self.look():
@@ -208,6 +220,7 @@ class _Run:
                 show.show(self.states)
             if trouble:
                 raise trouble[0]
+            return record
         except BaseException:
             with suppress(OSError):
                 self.stop.touch()

@@ -48,7 +48,7 @@ def backtest(project):
 
 def test_a_run_hands_outputs_on_fans_out_and_keeps_everything(backtest):
     seen = []
-    result = backtest.run(record=seen.append)
+    result = backtest.run(recorder=lambda: seen.append)
     assert seen == [result]
     assert backtest.statuses(result) == dict.fromkeys(["ingest", "validate", "walk-u", "walk-v", "compare"], "done")
     assert result.step("compare").outputs == {"all": ["u", "v"]}
@@ -202,7 +202,7 @@ def test_what_is_reused_comes_with_its_outputs_and_the_folder_it_wrote_to(finish
     monkeypatch.setattr("workbench.plan.PACKAGE", project.paths.root / "package")
     (first,) = run_history(project.paths)
     for _ in range(2):  # what is reused twice still comes from the run that made it
-        again = project.run(record=seen.append)
+        again = project.run(recorder=lambda: seen.append)
         assert (again.status, again.summary) == ("done", "5 reused")
         assert {step.reused_from for step in again.steps} == {first.run_id}
         assert again.step("compare").outputs == {"all": ["u", "v"]}
@@ -252,7 +252,7 @@ def test_a_failed_step_keeps_its_copy_stops_its_dependents_and_lets_others_finis
         }
     )
     seen = []
-    error = project.fails(record=seen.append)
+    error = project.fails(recorder=lambda: seen.append)
     result = error.result
     assert project.statuses(result) == {
         "bad": "failed",
@@ -492,6 +492,18 @@ def test_a_table_that_cannot_be_read_is_said_and_the_run_is_over(project):
     with pytest.raises(LakeDamaged, match="half of the log"):
         project.run(table_versions=read)  # found out before anything runs
     assert [run.status for run in run_history(project.paths)] == ["failed"]
+
+
+def test_a_recorder_that_cannot_be_opened_is_said_when_the_steps_are_done(project):
+    def recorder():
+        raise CannotWrite("mlruns/mlflow.db: read-only")
+
+    project.step("a", "1")
+    project.pipeline({"a": {"notebook": "a"}})
+    with pytest.raises(CannotWrite, match="read-only"):
+        project.run(recorder=recorder)
+    assert [run.status for run in run_history(project.paths)] == ["done"]
+    assert project.run(recorder=recorder).step("a").status == "reused"  # nothing to record: it is not opened
 
 
 REAL = Settings(market="real")

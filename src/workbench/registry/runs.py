@@ -16,10 +16,8 @@ import json
 import os
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,11 +27,12 @@ import numpy as np
 import pandas as pd
 
 import workbench
+from workbench.background import in_background
 from workbench.backtest.result import WalkForward
 from workbench.errors import NoData
 from workbench.params import StrategyParams
 from workbench.registry import record
-from workbench.registry.checkout import Checkout, checkout
+from workbench.registry.checkout import checkout
 from workbench.registry.connection import Connection
 from workbench.registry.counting import count_failure, counted_on_error
 from workbench.registry.recording import Recording, failed_on_error, metrics
@@ -85,7 +84,7 @@ class Tracking(Connection):
     @contextlib.contextmanager
     def walk_forward(self, strategy: str, *, run_id: str = "") -> Iterator[Recording]:
         """Open a strategy's run; it ends FINISHED, FAILED with the error, or KILLED. ``run_id`` is the pipeline's."""
-        started, code = time.time(), _in_background(lambda: checkout(self.paths.root))
+        started, code = time.time(), in_background(lambda: checkout(self.paths.root))
         client, experiment = self.client(), self.experiment_id()
         self._end_abandoned(client, experiment)
         tags = {
@@ -309,20 +308,6 @@ class Tracking(Connection):
                     count_failure(self.paths, self.settings, strategy, error, run.info.run_id)
                     client.set_tag(run.info.run_id, "error", error)
                     client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _in_background(work: Callable[[], Checkout]) -> Future[Checkout]:
-    """Start a piece of work beside what follows: git answers while the strategy is computed."""
-    future: Future[Checkout] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True, name="git").start()
-    return future
 
 
 def _minute() -> str:
