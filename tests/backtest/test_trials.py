@@ -59,6 +59,13 @@ def opened(ledger: Ledger, guarded: bool = True):
 # --- what counts ------------------------------------------------------------------------------------------------------
 
 
+def test_a_file_whose_first_batch_is_not_there_yet_counts_nothing(ledger):
+    ledger.file.parent.mkdir()
+    ledger.file.touch()
+    assert ledger.count() == ledger.verify().trials == 0
+    assert record_three(ledger).trials == 3
+
+
 def test_nothing_recorded_counts_nothing(ledger):
     assert ledger.count() == ledger.count(QUESTION) == 0
     assert ledger.effective(QUESTION).trials == 0
@@ -159,12 +166,13 @@ def test_a_gap_in_the_dates_is_a_week_of_nothing(ledger):
 
 def test_missing_returns_are_left_out_and_a_cell_that_never_traded_has_no_sharpe(ledger):
     returns = returns_of()
-    returns.iloc[:10, 1] = np.nan
+    returns.iloc[:9, 1] = np.nan
+    returns.iloc[9, 1] = np.inf
     returns[2] = 0.0
     record_three(ledger, returns=returns)
     table = ledger.trials().set_index("params")
     assert table.loc['{"fast": 1}', "n"] == 490
-    clean = returns[1].dropna()
+    clean = returns[1].iloc[10:]
     assert table.loc['{"fast": 1}', "sharpe"] == pytest.approx(clean.mean() / clean.std())
     assert table["sharpe"].isna().tolist() == (table.index == '{"fast": 2}').tolist()
     assert (ledger.count(QUESTION), ledger.effective(QUESTION).measured) == (3, 2)
@@ -210,30 +218,39 @@ for batch in range(int(sys.argv[3])):
 """
 
 
-def writer(ledger: Ledger, name: str, batches: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(ledger.file), name, str(batches)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def writer(ledger):
+    """Starts processes that append batches of 40; none outlives the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(name: str, batches: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", WRITER, str(ledger.file), name, str(batches)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def test_two_writers_and_a_reader_at_the_same_time_lose_nothing(ledger):
-    processes = [writer(ledger, name, 12) for name in ("one", "two")]
+def test_two_writers_and_a_reader_at_the_same_time_lose_nothing(ledger, writer):
+    processes = [writer(name, 12) for name in ("one", "two")]
     seen = [0]
     while any(process.poll() is None for process in processes):
         chain = ledger.verify()
         assert chain.trials == 40 * chain.batches
         seen.append(ledger.count())
-    for process in processes:
-        process.communicate()
-        assert process.returncode == 0
+    assert [process.wait() for process in processes] == [0, 0]
     assert seen == sorted(seen)
     assert ledger.verify().batches == 24
     assert ledger.count(QUESTION) == 2 * 12 * 40
     assert ledger.trials().groupby("run_id").size().to_dict() == {"one": 480, "two": 480}
 
 
-def test_a_writer_killed_in_the_middle_leaves_whole_batches(ledger):
+def test_a_writer_killed_in_the_middle_leaves_whole_batches(ledger, writer):
     for name, seconds in (("first", 0.02), ("second", 0.07), ("third", 0.15)):
-        process = writer(ledger, name, 100_000)
+        process = writer(name, 100_000)
         assert process.stdout is not None
         process.stdout.readline()
         before = ledger.count()
@@ -241,7 +258,7 @@ def test_a_writer_killed_in_the_middle_leaves_whole_batches(ledger):
             time.sleep(0.005)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
         chain = ledger.verify()
         assert chain.trials == ledger.count() == 40 * chain.batches
     record_three(ledger)

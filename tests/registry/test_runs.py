@@ -212,6 +212,18 @@ def test_a_failed_run_counts_one(new_ledger, error):
     assert row["error"].startswith(type(error).__name__)
 
 
+def test_a_run_whose_process_died_is_counted_by_the_next(new_ledger):
+    tracking, ledger = new_ledger
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    tags = {"strategy": "sma_cross", "process": f"{socket.gethostname()}:{dead.stdout.strip()}"}
+    left = tracking.client().create_run(tracking.experiment_id(), tags=tags).info.run_id
+    for _ in range(2):
+        with tracking.walk_forward("sma_cross"):
+            pass
+    (row,) = ledger.trials().to_dict("records")
+    assert (row["run_id"], row["error"]) == (left, "the process ended without a word")
+
+
 def test_a_run_that_fails_after_its_cells_were_counted_is_not_counted_twice(new_ledger, walk_forward_made):
     tracking, ledger = new_ledger
 

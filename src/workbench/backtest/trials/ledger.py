@@ -99,9 +99,7 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def append(
-        self, question: Question, rows: Sequence[Row], *, source: str, run_id: str = "", evaluated: int | None = None
-    ) -> Receipt:
+    def append(self, question: Question, rows: Sequence[Row], *, source: str, run_id: str = "") -> Receipt:
         """Append a batch and return its receipt; a trial that is known already is not added again."""
         fresh = {row.key: row for row in rows}
         with self._writing() as connection:
@@ -120,14 +118,14 @@ class Ledger:
                 question.market,
                 source,
                 run_id,
-                len(rows) if evaluated is None else evaluated,
+                len(rows),
                 len(added),
             )
             head = _head(previous, batch, map(_values, added))
             connection.execute(_insert("batches", f"{_BATCH}, head"), (*batch, head))
             connection.executemany(_insert("trials", f"{_TRIAL}, batch"), ((*_values(row), number) for row in added))
             total = _count(connection, question.id)
-        return Receipt(number, head, question.id, int(batch[7]), len(added), total)
+        return Receipt(number, head, question.id, len(rows), len(added), total)
 
     def count(self, question: Question | None = None) -> int:
         """Return how many trials a question has, or all of them: failed ones count."""
@@ -147,10 +145,8 @@ class Ledger:
             if connection is None:
                 return effective((), 0)
             (measured,) = connection.execute(f"SELECT count(*) {where}", (question.id,)).fetchone()
-            found = connection.execute(
-                f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?",
-                (question.id, MOST_CLUSTERED),
-            ).fetchall()
+            query = f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?"
+            found = connection.execute(query, (question.id, MOST_CLUSTERED)).fetchall()
         return effective([Weekly(week, np.frombuffer(blob, "<f4"), sharpe) for week, blob, sharpe in found], measured)
 
     def questions(self) -> pd.DataFrame:
@@ -219,7 +215,9 @@ class Ledger:
             return
         with self._explained(), contextlib.closing(self._open("rw")) as connection:
             connection.execute("BEGIN")
-            yield connection
+            # The file is there a moment before the first batch is.
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
+            yield connection if made else None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

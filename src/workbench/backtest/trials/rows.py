@@ -112,7 +112,7 @@ Measured = tuple[float | None, int, float | None, float | None, int | None, byte
 def _measure(returns: pd.DataFrame) -> list[Measured]:
     """Return Sharpe ratio per period, n, skew, kurtosis, first week and weekly sums of each column.
 
-    What never traded has no Sharpe ratio and no weeks: there is nothing to compare.
+    What is not finite is left out. What never traded has no Sharpe ratio and no weeks: there is nothing to compare.
     """
     if returns.empty:
         return [(None, 0, None, None, None, None)] * returns.shape[1]
@@ -122,16 +122,17 @@ def _measure(returns: pd.DataFrame) -> list[Measured]:
     found: list[Measured] = []
     for first in range(0, returns.shape[1], AT_ONCE):
         values = returns.iloc[:, first : first + AT_ONCE].to_numpy(dtype=float)
+        there = np.isfinite(values)
+        filled = np.where(there, values, 0.0)
         sums = np.zeros((int(weeks[-1] - weeks[0]) + 1, values.shape[1]), dtype="<f4")
-        sums[weeks[starts] - weeks[0]] = np.add.reduceat(np.nan_to_num(values), starts)
-        n = (~np.isnan(values)).sum(axis=0)
+        sums[weeks[starts] - weeks[0]] = np.add.reduceat(filled, starts)
+        n = there.sum(axis=0)
         many = np.maximum(n, 1)
-        mean = np.nansum(values, axis=0) / many
-        less = np.where(np.isnan(values), 0.0, values - mean)
+        mean = filled.sum(axis=0) / many
+        less = np.where(there, filled - mean, 0.0)
         square = less * less
         second, third, fourth = square.sum(axis=0) / many, _dot(square, less) / many, _dot(square, square) / many
-        scale = np.nanmax(np.abs(np.nan_to_num(values)), axis=0)
-        risky = (n >= 3) & (np.sqrt(second) > 1e-14 * scale)
+        risky = (n >= 3) & (np.sqrt(second) > 1e-14 * np.abs(filled).max(axis=0))
         for column in range(values.shape[1]):
             if not risky[column]:
                 found.append((None, int(n[column]), None, None, None, None))
