@@ -85,6 +85,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
     column, target = np.empty(symbols, dtype=np.int64), np.empty(symbols)
     worth_asked, asked, filled = np.empty(symbols), np.empty(symbols), np.empty(symbols)
     fee, slip = np.empty(symbols), np.empty(symbols)
+    places, spare = np.empty(symbols, dtype=np.int64), np.empty(symbols, dtype=np.int64)
     nothing = np.zeros(symbols)
     # Without minimums, tiers and impact an order costs a share of its value, whatever its size.
     plain = tariff.schedule == PROPORTIONAL and tariff.impact == 0.0
@@ -124,7 +125,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                     lot = 1.0 / market.shares_ratio[t, c]
                     size = np.sign(size) * (np.floor(abs(size) / lot) * lot)
                 asked[n] = size
-            sequence = np.argsort(worth_asked[:orders], kind="mergesort")  # stable, as in vectorbt
+            sequence = _in_order(worth_asked, orders, places, spare)
             for n in range(orders):
                 filled[n] = asked[n]
             settled = False
@@ -172,6 +173,31 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
         series[BORROW, t] = borrowed
         series[RETURN, t] = value / value_before - 1.0 - borrowed
         value_before, short_before = value, short / value
+
+
+@compiled
+def _in_order(values: Array, count: int, places: Rows, spare: Rows) -> Rows:
+    """Return the places of the first ``count`` values from low to high, equal ones in the order they have.
+
+    Merges runs of twice the length each round.
+    """
+    for n in range(count):
+        places[n] = n
+    width = 1
+    while width < count:
+        for left in range(0, count, 2 * width):
+            middle, right = min(left + width, count), min(left + 2 * width, count)
+            i, j = left, middle
+            for n in range(left, right):
+                if i < middle and (j >= right or values[places[i]] <= values[places[j]]):
+                    spare[n] = places[i]
+                    i += 1
+                else:
+                    spare[n] = places[j]
+                    j += 1
+        places, spare = spare, places
+        width *= 2
+    return places[:count]
 
 
 @compiled

@@ -7,6 +7,8 @@ fall, the sums of its returns. A window adds up its holdings; only the two that 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,33 @@ Sums = tuple[float, float, float, float, float, float]
 MEASURED = ("total_return", "sharpe", "max_drawdown", "turnover", "cost_per_year")
 # Sums of a holding, and of each block of bars, so that a long holding is summed up in few steps.
 SUMS, BLOCK = 6, 16
+
+
+class Prices(NamedTuple):
+    """One symbol's bars, and what is known of them for all pairs of lines."""
+
+    price: Array  # where orders fill; NaN: nowhere
+    close: Array  # carried over gaps
+    gains: Array  # from close to close
+    blocks: Array  # sums of each block of bars
+    fills: Rows  # the first bar at or after each where an order fills
+
+
+class Holdings(NamedTuple):
+    """What one pair of lines held: bars of purchase and sale (after the last bar: still held), and sums over them."""
+
+    enter: Rows
+    leave: Rows
+    sums: Array
+
+
+class Rates(NamedTuple):
+    """What an order costs, in proportion to its value."""
+
+    bought: float  # paid for one of value
+    sold: float  # received for one of value
+    buying: float  # costs of a purchase as a share of its value
+    selling: float
 
 
 @compiled
@@ -44,7 +73,6 @@ def measure_crosses(
     own would.
     """
     bars = len(price)
-    # The bar at or after each where an order fills.
     fills = np.empty(bars + 1, dtype=np.int64)
     fills[bars] = bars
     for t in range(bars - 1, -1, -1):
@@ -55,63 +83,93 @@ def measure_crosses(
             gains[t] = close[t] / close[t - 1] - 1.0
     blocks = np.empty((bars // BLOCK, SUMS))
     _sum_blocks(close, gains, blocks)
+    prices = Prices(price, close, gains, blocks, fills)
+    rates = Rates(
+        (1.0 + half_spread) * (1.0 + rate),
+        (1.0 - half_spread) * (1.0 - rate),
+        half_spread + (1.0 + half_spread) * rate,
+        half_spread + (1.0 - half_spread) * rate,
+    )
     marks = np.empty((bars // 8 + 1) * 8, dtype=np.uint8)
     most = bars // 2 + 1
-    enter, leave, whole = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64), np.empty((most, SUMS))
-    bought, sold = (1.0 + half_spread) * (1.0 + rate), (1.0 - half_spread) * (1.0 - rate)
-    # Costs of a purchase and of a sale, as shares of the value before them.
-    buying, selling = half_spread + (1.0 + half_spread) * rate, half_spread + (1.0 - half_spread) * rate
-
+    held = Holdings(np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64), np.empty((most, SUMS)))
     for p in range(len(pairs)):
-        count = _find_holdings(lines[pairs[p, 0]], lines[pairs[p, 1]], fills, last_row, lag, marks, enter, leave)
+        upper, lower = lines[pairs[p, 0]], lines[pairs[p, 1]]
+        count = _find_holdings(upper, lower, fills, last_row, lag, marks, held.enter, held.leave)
         for n in range(count):
-            whole[n] = _sum_up(close, gains, blocks, enter[n], leave[n])
+            sums = _sum_up(close, gains, blocks, held.enter[n], held.leave[n])
+            for number in range(SUMS):
+                held.sums[n, number] = sums[number]
         for w in range(len(windows)):
             start, stop = windows[w, 0], windows[w, 1]
             earliest = fills[min(start + lag, bars)]
-            n = np.searchsorted(leave[:count], earliest, side="right")
-            wealth, high, fall, total, squares = 1.0, 1.0, 0.0, 0.0, 0.0
-            area, traded, spent, closed, at = 0.0, 0.0, 0.0, 0, start
-            while n < count and max(enter[n], earliest) < stop:
-                first, until = max(enter[n], earliest), min(leave[n], stop)
-                if first == enter[n] and until == leave[n]:
-                    lowest, highest, kept, sum_, sum_squares, closes = whole[n]
-                else:
-                    lowest, highest, kept, sum_, sum_squares, closes = _sum_up(close, gains, blocks, first, until)
-                area += wealth * (first - at)
-                shares = wealth / (price[first] * bought)
-                gained = close[first] / (price[first] * bought) - 1.0
-                total += gained + sum_
-                squares += gained * gained + sum_squares
-                area += shares * closes
-                fall = min(fall, shares * lowest / high - 1.0, kept - 1.0)
-                high = max(high, shares * highest)
-                traded += shares * price[first]
-                spent += shares * price[first] * buying
-                wealth = shares * close[until - 1]
-                if leave[n] < stop:
-                    gained = price[until] * sold / close[until - 1] - 1.0
-                    total += gained
-                    squares += gained * gained
-                    wealth = shares * price[until] * sold
-                    fall = min(fall, wealth / high - 1.0)
-                    high = max(high, wealth)
-                    traded += shares * price[until]
-                    spent += shares * price[until] * selling
-                    closed += 1
-                at = until
-                n += 1
-            area += wealth * (stop - at)
-            length = stop - start
-            mean = total / length
-            variance = max(squares - length * mean * mean, 0.0) / (length - 1) if length > 1 else np.nan
-            per_year = area / YEAR  # average equity times years
-            found[0, p, w] = wealth - 1.0
-            found[1, p, w] = mean / np.sqrt(variance) * np.sqrt(YEAR)
-            found[2, p, w] = fall
-            found[3, p, w] = traded / per_year
-            found[4, p, w] = spent / per_year
-            trades[p, w] = closed
+            measured = _measure_window(prices, held, count, rates, earliest, start, stop)
+            for number in range(len(MEASURED)):
+                found[number, p, w] = measured[number]
+            trades[p, w] = measured[len(MEASURED)]
+
+
+@compiled
+def _measure_window(
+    prices: Prices, held: Holdings, count: int, rates: Rates, earliest: int, start: int, stop: int
+) -> tuple[float, float, float, float, float, float]:
+    """Return what holdings bought at ``earliest`` or later came to from ``start`` to ``stop``: MEASURED, and trades."""
+    n = _first_after(held.leave, count, earliest)
+    wealth, high, fall, total, squares = 1.0, 1.0, 0.0, 0.0, 0.0
+    area, traded, spent, closed, at = 0.0, 0.0, 0.0, 0.0, start
+    while n < count and max(held.enter[n], earliest) < stop:
+        first, until = max(held.enter[n], earliest), min(held.leave[n], stop)
+        if first == held.enter[n] and until == held.leave[n]:
+            s = held.sums[n]
+            lowest, highest, kept, gained, gained_squares, closes = s[0], s[1], s[2], s[3], s[4], s[5]
+        else:
+            lowest, highest, kept, gained, gained_squares, closes = _sum_up(
+                prices.close, prices.gains, prices.blocks, first, until
+            )
+        price = prices.price[first]
+        shares = wealth / (price * rates.bought)
+        step = prices.close[first] / (price * rates.bought) - 1.0
+        total += step + gained
+        squares += step * step + gained_squares
+        area += wealth * (first - at) + shares * closes
+        fall = min(fall, shares * lowest / high - 1.0, kept - 1.0)
+        high = max(high, shares * highest)
+        traded += shares * price
+        spent += shares * price * rates.buying
+        wealth = shares * prices.close[until - 1]
+        if held.leave[n] < stop:
+            price = prices.price[until]
+            step = price * rates.sold / prices.close[until - 1] - 1.0
+            total += step
+            squares += step * step
+            wealth = shares * price * rates.sold
+            fall = min(fall, wealth / high - 1.0)
+            high = max(high, wealth)
+            traded += shares * price
+            spent += shares * price * rates.selling
+            closed += 1.0
+        at = until
+        n += 1
+    area += wealth * (stop - at)
+    bars = stop - start
+    mean = total / bars
+    variance = max(squares - bars * mean * mean, 0.0) / (bars - 1) if bars > 1 else np.nan
+    per_year = area / YEAR  # average equity times years
+    sharpe = mean / np.sqrt(variance) * np.sqrt(YEAR)
+    return wealth - 1.0, sharpe, fall, traded / per_year, spent / per_year, closed
+
+
+@compiled
+def _first_after(rows: Rows, count: int, row: int) -> int:
+    """Return the place of the first of sorted rows that is after a row."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if rows[middle] > row:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @compiled

@@ -20,31 +20,32 @@ def moving_averages(values: Array, lengths: Rows, lines: Array) -> None:
     """
     count = len(lengths)
     total, up, down = np.zeros(count), np.zeros(count), np.zeros(count)
-    known = np.zeros(count, dtype=np.int64)
-    same, last = np.zeros(count, dtype=np.int64), np.full(count, values[0])
+    last, same, missing = np.nan, 0, -1
     for t in range(len(values)):
         new = values[t]
+        known = new == new
+        if known:
+            same = same + 1 if new == last else 1
+            last = new
+        else:
+            missing = t
         for k in range(count):
             length = lengths[k]
             if t >= length:
                 old = values[t - length]
                 if old == old:
-                    known[k] -= 1
                     y = -old - down[k]
                     z = total[k] + y
                     down[k] = z - total[k] - y
                     total[k] = z
-            if new == new:
-                known[k] += 1
+            if known:
                 y = new - up[k]
                 z = total[k] + y
                 up[k] = z - total[k] - y
                 total[k] = z
-                same[k] = same[k] + 1 if new == last[k] else 1
-                last[k] = new
-            if known[k] < length:
+            if t - missing < length:
                 lines[k, t] = np.nan
-            elif same[k] >= length:
-                lines[k, t] = last[k]
+            elif same >= length:
+                lines[k, t] = last
             else:
                 lines[k, t] = total[k] / length
