@@ -11,7 +11,9 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -255,6 +257,21 @@ def test_nothing_is_recorded_that_cannot_be_counted(new_ledger, walk_forward_mad
         tracking.log_walk_forward(walk_forward_made)
     assert only_run(tracking).info.status == "FAILED"
     assert "oos_sharpe" not in only_run(tracking).data.metrics
+
+
+def test_runs_that_read_the_same_new_table_at_the_same_time_are_all_recorded(tracking, walk_forward_made):
+    tracking.experiment_id()
+    start = threading.Barrier(3)
+
+    def log(_: int) -> str:
+        with Tracking(tracking.settings, tracking.paths).walk_forward("sma_cross") as run:
+            start.wait(timeout=60)
+            run.log(walk_forward_made, tables={"prices_daily": {"version": 3, "digest": "new"}})
+        return run.run_id
+
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(log, range(3)))
+    assert [len(run_of(tracking, run).inputs.dataset_inputs) for run in runs] == [1, 1, 1]
 
 
 def test_uncommitted_changes_are_kept_with_the_run(tmp_path, walk_forward_made):

@@ -21,7 +21,7 @@ from workbench.registry import record
 from workbench.registry.checkout import Checkout
 from workbench.registry.connection import Connection
 from workbench.registry.counting import count_cells
-from workbench.registry.store import masked
+from workbench.registry.store import alone, masked
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Recording:
             with connection.doing(f"write to run {self.run_id}"):
                 self.client.log_artifacts(self.run_id, name)
                 if used:
-                    self.client.log_inputs(self.run_id, datasets=_inputs(used, connection))
+                    with alone(connection.database):  # MLflow makes the row of a table twice where two runs begin it
+                        self.client.log_inputs(self.run_id, datasets=_inputs(used, connection))
                 self._send(
                     numbers | counted.evidence.metrics(),
                     record.parameters(connection.settings, params, wf),
