@@ -14,7 +14,7 @@ ARROWS: dict[str, set[str]] = {
     "params": {"errors"},
     "sessions": {"errors"},
     "data": {"errors", "types", "params", "sessions"},
-    "features": {"errors", "types", "params", "data"},
+    "features": {"errors", "types", "params", "sessions", "data"},
     "strategies": {"errors", "types", "params", "features"},
     "backtest": {"errors", "types", "params", "sessions", "data", "features", "strategies"},
     "reports": {"errors", "types", "params", "backtest", "registry"},

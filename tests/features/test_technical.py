@@ -4,6 +4,8 @@ import pytest
 
 from workbench.errors import InputRefused
 from workbench.features import technical
+from workbench.features.engine import evaluate
+from workbench.features.indicators import classic_feature, talib_feature
 from workbench.features.protocol import Feature
 
 
@@ -62,9 +64,92 @@ def test_a_window_longer_than_the_data_is_refused(bars_of):
         technical.momentum(21).compute(bars_of([1.0, 1.0, 1.0, 1.0]))
 
 
-def test_a_panel_has_a_row_a_session_and_symbol(walk):
-    table = technical.panel(technical.basic(), walk)
+def test_all_columns_lie_in_one_table(walk):
+    table = evaluate(technical.basic(), walk).to_long()
     assert table.shape == (600 * 12, 7)
     assert table.loc[(walk.index[-1], "FIN02"), "momentum_21"] == pytest.approx(
-        walk.close["FIN02"].iloc[-1] / walk.close["FIN02"].iloc[-22] - 1
+        walk.close["FIN02"].iloc[-1] / walk.close["FIN02"].iloc[-22] - 1, rel=1e-6
     )
+
+
+NAMED = [
+    talib_feature("ADX", timeperiod=14),
+    talib_feature("MACD", output="macdhist"),
+    talib_feature("BBANDS", timeperiod=20),
+    talib_feature("MFI", timeperiod=14),
+    classic_feature("fisher", output="FISHERT_9_1", length=9, lookback=120),
+    classic_feature("rsi", length=14, lookback=400),
+]
+
+
+@pytest.mark.parametrize("feature", [*technical.basic(), *NAMED], ids=lambda f: f.name)
+def test_the_lookback_is_enough(feature, walk):
+    whole = feature.compute(walk).iloc[-1]
+    few = feature.compute(walk.between(walk.index[-feature.lookback])).iloc[-1]
+    np.testing.assert_allclose(few, whole, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("feature", NAMED, ids=lambda f: f.name)
+def test_an_indicator_by_name_looks_at_the_past_only(feature, walk):
+    whole = feature.compute(walk)
+    assert whole.iloc[-1].notna().all()
+    for day in (250, 401, 530):
+        pd.testing.assert_frame_equal(
+            whole.iloc[: day + 1], feature.compute(walk.until(walk.index[day])), check_freq=False
+        )
+
+
+def test_an_indicator_by_name_is_the_librarys_own(walk):
+    import pandas_ta_classic as ta
+    import talib
+
+    high, low, close = (getattr(walk, name)["TEC00"] for name in ("high", "low", "close"))
+    for feature, expected in [
+        (talib_feature("ADX", timeperiod=14), talib.ADX(high.to_numpy(), low.to_numpy(), close.to_numpy(), 14)),
+        (talib_feature("MACD", output="macdhist"), talib.MACD(close.to_numpy())[2]),
+        (talib_feature("BBANDS", output="lowerband", timeperiod=20), talib.BBANDS(close.to_numpy(), 20)[2]),
+        (classic_feature("adx", output="ADX_14", length=14), ta.adx(high, low, close, 14, talib=True)["ADX_14"]),
+        (classic_feature("ema", length=10), talib.EMA(close.to_numpy(), 10)),
+    ]:
+        np.testing.assert_array_equal(feature.compute(walk)["TEC00"], expected, err_msg=feature.name)
+
+
+def test_pinned_values(walk):
+    # As TA-Lib 0.8.2 and pandas-ta-classic 0.8.32 gave them: an upgrade that changes one is seen here.
+    expected = {
+        "momentum_21": 0.0412475045804,
+        "momentum_126": 0.353265270784,
+        "volatility_21": 0.240375492464,
+        "distance_50": 0.0461889100557,
+        "volume_surprise_21": 0,
+        "rsi_14": 61.5056611381,
+        "atr_14": 0.030547479634,
+        "talib_adx_14": 22.8879351909,
+        "talib_macd_macdhist": 0.178748448498,
+        "talib_bbands_upperband_20": 93.3753964563,
+        "talib_mfi_14": 64.4278914712,
+        "classic_fisher_FISHERT_9_1_9": 0.131009935596,
+        "classic_rsi_14": 61.5056611381,
+    }
+    found = {feature.name: float(feature.compute(walk)["TEC00"].iloc[-1]) for feature in [*technical.basic(), *NAMED]}
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: talib_feature("ADXX"), r"TA-Lib has no function 'ADXX'. Did you mean 'ADX"),
+        (lambda: talib_feature("RSI", period=14), "RSI: no setting 'period'. Did you mean 'timeperiod'"),
+        (lambda: talib_feature("MACD", output="hist"), "MACD: no output 'hist'"),
+        (lambda: talib_feature("OBV"), "OBV adds up all volume since the first bar"),
+        (lambda: classic_feature("rsii"), "pandas-ta-classic has no indicator 'rsii'. Did you mean 'rsi'"),
+    ],
+)
+def test_what_a_library_does_not_have_is_refused(make, says):
+    with pytest.raises(InputRefused, match=says):
+        make()
+
+
+def test_an_indicator_with_several_columns_wants_one_named(walk):
+    with pytest.raises(InputRefused, match="fisher: gives several columns"):
+        classic_feature("fisher", length=9).compute(walk)

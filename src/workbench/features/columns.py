@@ -53,6 +53,14 @@ class Columns:
         values = self.values[self._place(name)].T
         return pd.DataFrame(values, index=self.index, columns=list(self.symbols), copy=False)
 
+    def of(self, symbols: Sequence[str]) -> Columns:
+        """Return the columns of some symbols, in the order asked for."""
+        for symbol in symbols:
+            if symbol not in self.symbols:
+                raise InputRefused(f"features: no symbol '{symbol}'.{did_you_mean(symbol, self.symbols)}")
+        places = [self.symbols.index(symbol) for symbol in symbols]
+        return Columns(self.names, tuple(symbols), self.index, self.values[:, places])
+
     def rows(self, first: int, last: int | None = None) -> Columns:
         """Return the rows from number ``first`` up to, not including, ``last``."""
         return Columns(self.names, self.symbols, self.index[first:last], self.values[:, :, first:last])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil, log, log1p
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from workbench.errors import InputRefused
 from workbench.types import Bars
 
 Compute = Callable[[Bars, int], pd.DataFrame]
+# The last close is carried over a halt of at most so many sessions (Bars.last_close).
+HALT = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Technical:
 
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol."""
-        if self.window >= len(bars):
+        if self.window > len(bars):
             raise InputRefused(
                 f"{self.name}: window {self.window} is longer than the data ({len(bars)} bars); shorten it or read more"
             )
@@ -41,20 +44,18 @@ class Technical:
 def momentum(window: int) -> Technical:
     """Return the return over ``window`` sessions."""
     return Technical(
-        "momentum", window, ("close",), window + 1, lambda b, n: b.last_close().pct_change(n, fill_method=None)
+        "momentum", window, ("close",), window + 1 + HALT, lambda b, n: b.last_close().pct_change(n, fill_method=None)
     )
 
 
 def volatility(window: int) -> Technical:
     """Return the annual standard deviation of daily returns."""
-    return Technical("volatility", window, ("close",), window + 1, _volatility)
+    return Technical("volatility", window, ("close",), window + 1 + HALT, _volatility)
 
 
 def distance(window: int) -> Technical:
     """Return the close over its simple average, minus one."""
-    return Technical(
-        "distance", window, ("close",), window, lambda b, n: b.last_close() / b.last_close().rolling(n).mean() - 1
-    )
+    return Technical("distance", window, ("close",), window + HALT, _distance)
 
 
 def volume_surprise(window: int) -> Technical:
@@ -64,12 +65,12 @@ def volume_surprise(window: int) -> Technical:
 
 def rsi(window: int) -> Technical:
     """Return Wilder's relative strength index, 0 to 100 (TA-Lib)."""
-    return Technical("rsi", window, ("close",), window + 1, _rsi)
+    return Technical("rsi", window, ("close",), 1 + settled(window), _rsi)
 
 
 def atr(window: int) -> Technical:
     """Return Wilder's average true range as a share of the close (TA-Lib)."""
-    return Technical("atr", window, ("high", "low", "close"), window + 1, _atr)
+    return Technical("atr", window, ("high", "low", "close"), 1 + settled(window), _atr)
 
 
 def basic() -> tuple[Technical, ...]:
@@ -77,28 +78,19 @@ def basic() -> tuple[Technical, ...]:
     return (momentum(21), momentum(126), volatility(21), distance(50), volume_surprise(21), rsi(14), atr(14))
 
 
-def panel(features: tuple[Technical, ...], bars: Bars) -> pd.DataFrame:
-    """Return all features in long form: a row per session and symbol, a column a feature."""
-    columns = {feature.name: feature.compute(bars).stack(future_stack=True) for feature in features}
-    table = pd.DataFrame(columns)
-    table.index.names = ["session", "symbol"]
-    return table
-
-
-def information(table: pd.DataFrame, bars: Bars, horizon_sessions: int) -> pd.DataFrame:
-    """Return each session's rank correlation of every feature with the return over the next sessions.
-
-    The return looks ahead, so this judges features; it is never an input of anything. The trade is at the next open.
-    """
-    bought = bars.open.shift(-1)
-    ahead = (bars.close.shift(-horizon_sessions) / bought - 1.0).rank(axis=1)
-    found = {name: column.unstack("symbol").rank(axis=1).corrwith(ahead, axis=1) for name, column in table.items()}
-    return pd.DataFrame(found, index=bars.index)
+def settled(window: int) -> int:
+    """Return after how many bars Wilder's smoothing has forgotten all but 1e-9 of what came before its window."""
+    return window + ceil(log(1e9) / -log1p(-1.0 / window)) if window > 1 else window
 
 
 def _volatility(bars: Bars, window: int) -> pd.DataFrame:
     daily: pd.DataFrame = bars.last_close().pct_change(fill_method=None).rolling(window).std()
     return daily * float(np.sqrt(252))
+
+
+def _distance(bars: Bars, window: int) -> pd.DataFrame:
+    close = bars.last_close()
+    return close / close.rolling(window).mean() - 1.0
 
 
 def _volume_surprise(bars: Bars, window: int) -> pd.DataFrame:
@@ -110,7 +102,7 @@ def _volume_surprise(bars: Bars, window: int) -> pd.DataFrame:
 def _rsi(bars: Bars, window: int) -> pd.DataFrame:
     import talib
 
-    return _each_column(bars, lambda rows: talib.RSI(rows["close"].to_numpy(), window))
+    return each_symbol(bars, ("close",), lambda rows: talib.RSI(rows["close"].to_numpy(), window))
 
 
 def _atr(bars: Bars, window: int) -> pd.DataFrame:
@@ -121,14 +113,14 @@ def _atr(bars: Bars, window: int) -> pd.DataFrame:
         found: np.ndarray = talib.ATR(high, low, close, window) / close
         return found
 
-    return _each_column(bars, share)
+    return each_symbol(bars, ("high", "low", "close"), share)
 
 
-def _each_column(bars: Bars, function: Callable[[pd.DataFrame], np.ndarray]) -> pd.DataFrame:
+def each_symbol(bars: Bars, inputs: Sequence[str], function: Callable[[pd.DataFrame], np.ndarray]) -> pd.DataFrame:
     """Apply a TA-Lib function symbol by symbol on the bars that exist: it cannot step over a gap."""
     columns = {}
     for symbol in bars.symbols:
-        rows = pd.DataFrame({name: getattr(bars, name)[symbol] for name in ("high", "low", "close")}).dropna()
+        rows = pd.DataFrame({name: getattr(bars, name)[symbol] for name in inputs}).dropna()
         values = function(rows) if len(rows) > 1 else np.full(len(rows), np.nan)
         columns[symbol] = pd.Series(values, index=rows.index)
     return pd.DataFrame(columns, index=bars.index, columns=list(bars.symbols))
