@@ -43,6 +43,7 @@ class SampleParams(Section):
     intraday_sessions: int = Field(60, ge=0, le=250)
     momentum: float = Field(1.0, ge=0.0, le=5.0)
     reversion: float = Field(1.0, ge=0.0, le=5.0)
+    events: float = Field(1.0, ge=0.0, le=5.0)
 
 
 class DataParams(Section):
@@ -119,6 +120,16 @@ class TrackingParams(Section):
     experiment: str = "backtest"
 
 
+class SearchParams(Section):
+    """How a grid is searched."""
+
+    workers: int | None = Field(None, ge=1, le=1024)
+    confirm_cells: int = Field(20_000, ge=1)
+    best: int = Field(5, ge=0, le=50)
+    kept_returns: int = Field(300, ge=2, le=2000)
+    trials_at_once: int = Field(8, ge=1, le=1000)
+
+
 class Settings(BaseSettings):
     """Every setting of one run, frozen; build it with ``load_settings``."""
 
@@ -139,6 +150,7 @@ class Settings(BaseSettings):
     portfolio: PortfolioParams = PortfolioParams()
     costs: CostParams = CostParams()
     tracking: TrackingParams = TrackingParams()
+    search: SearchParams = SearchParams()
 
     @classmethod
     def settings_customise_sources(

@@ -94,8 +94,13 @@ class Table:
 
 def watched() -> Progress:
     """Return a table for a person at a terminal, lines for a log."""
+    return Table() if is_watched() else Lines()
+
+
+def is_watched() -> bool:
+    """Return whether what is written goes to a person at a terminal."""
     in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
-    return Table() if sys.stderr.isatty() and not in_ci and os.environ.get("TERM") != "dumb" else Lines()
+    return sys.stderr.isatty() and not in_ci and os.environ.get("TERM") != "dumb"
 
 
 def _note(facts: Mapping[str, Any]) -> str:

@@ -159,25 +159,35 @@ class Index:
 @contextmanager
 def only_one(paths: Paths, pipeline: str) -> Iterator[str]:
     """Hold the lock for one run and give it its id; the lock goes with the process, however that ends."""
-    lock = paths.state / "pipeline.lock"
+    run_id = new_run_id(pipeline)
+    with held(paths.state / "pipeline.lock", paths, f"pipeline '{pipeline}'", run_id):
+        yield run_id
+
+
+def new_run_id(name: str) -> str:
+    """Return the id of a run that begins now: ``20250131-090000-backtest-1f3a``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def held(lock: Path, paths: Paths, what: str, run_id: str) -> Iterator[None]:
+    """Hold a lock while a run works, or raise with who holds it; it goes with the process, however that ends."""
     with writing(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("a+")
     with file:
         if not _locked(file.fileno()):
-            other = {"pipeline": "?", "pid": "?", "since": "?", **_holder(lock)}
+            other = {"what": "another run", "pid": "?", "since": "?", **_holder(lock)}
             raise AlreadyRunning(
-                f"pipeline '{other['pipeline']}' is already running, pid {other['pid']} since {other['since']} "
+                f"{other['what']} is already running, pid {other['pid']} since {other['since']} "
                 f"({paths.short(lock)}); wait for it, or stop it: kill {other['pid']}"
             )
-        now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%d-%H%M%S}-{pipeline}-{secrets.token_hex(2)}"
-        holder = {"pid": os.getpid(), "since": f"{now:%Y-%m-%d %H:%M:%S} UTC", "pipeline": pipeline, "run_id": run_id}
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         with writing(lock):
             file.truncate(0)
-            file.write(json.dumps(holder))
+            file.write(json.dumps({"pid": os.getpid(), "since": since, "what": what, "run_id": run_id}))
             file.flush()
-        yield run_id
+        yield
 
 
 def _locked(descriptor: int) -> bool:

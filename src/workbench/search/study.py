@@ -1,0 +1,202 @@
+"""The search by Optuna: cells are asked for in rounds, judged window by window, and dropped when they fall behind.
+
+1. a round of trials is asked for together (``search.trials_at_once``)
+2. they are measured on the first quarter of the training windows, then on half, then on all, on bars that end there
+3. after each stage the pruner sees the scores of its windows, in order; what is dropped costs no more
+
+Workers only measure; what is asked and dropped is decided here, in the order of the trials. So a seed gives the same
+trials with any number of workers, and a search that was interrupted asks the same again and finds the answers kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workbench.errors import InputRefused, StrategyRefused, did_you_mean
+from workbench.search.archive import Archive, cell_text
+from workbench.search.crew import Batch
+from workbench.search.grid import Grid, is_number
+from workbench.search.problem import Problem
+from workbench.search.table import DONE, FAILED, PRUNED
+from workbench.strategies import catalog
+
+SAMPLERS = ("tpe", "random")
+STAGES = (0.25, 0.5, 1.0)
+# Trials at random before the sampler learns, and whole ones before the pruner drops any.
+STARTUP_TRIALS = 10
+# A trial that the strategy refuses is not counted; so many for one that is not, and the grid is at fault.
+REFUSALS = 50
+
+Measure = Callable[[Sequence[Batch]], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: its cell, how many training windows it was judged on, and what became of it."""
+
+    cell: dict[str, Any]
+    folds: int
+    status: str
+    score: float  # mean of the training windows it was judged on
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return the trial as a row of a table."""
+        return {
+            "trial": number,
+            "cell": cell_text(self.cell),
+            "folds": self.folds,
+            "status": self.status,
+            "score": self.score,
+        }
+
+
+def search_trials(
+    problem: Problem,
+    grid: Grid,
+    fixed: Mapping[str, Any],
+    archive: Archive,
+    measure: Measure,
+    *,
+    trials: int,
+    sampler: str = "tpe",
+    seed: int = 0,
+    at_once: int = 8,
+    done: Callable[[int], None] = lambda count: None,
+) -> list[Trial]:
+    """Return all trials in order; ``measure`` puts batches into the archive, ``done`` hears of finished trials."""
+    import optuna
+
+    if sampler not in SAMPLERS:
+        raise InputRefused(f"--sampler {sampler}: no such sampler.{did_you_mean(sampler, SAMPLERS)}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = distributions(grid)
+    study = optuna.create_study(
+        direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
+    )
+    found: list[Trial] = []
+    longest = problem.folds[0].train.start
+    refused = 0
+    while len(found) < trials:
+        # Its own seed for each round: what was asked before is known again without the sampler's inner state.
+        study.sampler = _sampler(sampler, seed * 1_000_003 + len(found))
+        asked: list[tuple[Any, dict[str, Any]]] = []
+        while len(asked) < min(at_once, trials - len(found)):
+            trial = study.ask(space)
+            cell = {**fixed, **trial.params}
+            try:
+                if catalog.build(problem.strategy, problem.symbols, problem.sizing, cell).lookback > longest:
+                    raise StrategyRefused(f"{problem.strategy}: its lookback is longer than at the ends of the grid")
+            except StrategyRefused as error:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                refused += 1
+                if refused > REFUSALS * (1 + len(found) + len(asked)):
+                    raise InputRefused(
+                        f"{refused} trials in a row make no sense, the last: {error}; narrow --grid"
+                    ) from error
+                continue
+            asked.append((trial, cell))
+        found += _judge(study, asked, problem, archive, measure, done)
+    return found
+
+
+def distributions(grid: Grid) -> dict[str, Any]:
+    """Return what Optuna draws from: whole numbers and fractions between the ends of an axis, else its values.
+
+    Where the values of an axis are evenly spaced, their step is kept.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for name, values in grid.items():
+        ordered = sorted(values) if all(is_number(value) for value in values) else []
+        steps = {round(after - before, 12) for before, after in zip(ordered, ordered[1:], strict=False)}
+        even = len(ordered) > 2 and len(steps) == 1
+        if len(values) == 1 or not ordered:
+            found[name] = CategoricalDistribution(values)
+        elif all(isinstance(value, int) for value in ordered):
+            found[name] = IntDistribution(ordered[0], ordered[-1], step=int(steps.pop()) if even else 1)
+        else:
+            found[name] = FloatDistribution(ordered[0], ordered[-1], step=steps.pop() if even else None)
+    return found
+
+
+def stages(folds: int) -> tuple[int, ...]:
+    """Return the numbers of training windows after which a trial is judged: 3, 5 and 10 of 10."""
+    return tuple(dict.fromkeys(math.ceil(share * folds) for share in STAGES))
+
+
+def distinct_cells(trials: Sequence[Trial]) -> list[Trial]:
+    """Return each cell once, as far as it was judged at most."""
+    furthest: dict[str, Trial] = {}
+    for trial in trials:
+        known = furthest.get(cell_text(trial.cell))
+        if known is None or trial.folds > known.folds:
+            furthest[cell_text(trial.cell)] = trial
+    return list(furthest.values())
+
+
+def trial_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return a row a trial, in the order in which they were asked for."""
+    return pd.DataFrame([trial.row(number) for number, trial in enumerate(trials)])
+
+
+def _sampler(name: str, seed: int) -> Any:
+    import optuna
+
+    seed %= 2**32
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
+
+
+def _judge(
+    study: Any,
+    asked: Sequence[tuple[Any, dict[str, Any]]],
+    problem: Problem,
+    archive: Archive,
+    measure: Measure,
+    done: Callable[[int], None],
+) -> list[Trial]:
+    """Take a round through the stages and tell the study what became of each trial."""
+    import optuna
+
+    became: dict[int, Trial] = {}
+    last = len(problem.folds)
+    reported = 0
+    for folds in stages(last):
+        before = len(became)
+        open_ = [(trial, cell) for trial, cell in asked if trial.number not in became]
+        missing = {cell_text(cell): cell for _, cell in open_ if (cell_text(cell), folds) not in archive}
+        if missing:
+            measure([Batch((cell,), folds) for cell in missing.values()])
+        for trial, cell in open_:
+            error = archive.error(cell, folds)
+            scores = _scores(archive, cell, folds)
+            if error:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                became[trial.number] = Trial(cell, folds, FAILED, float("nan"))
+                continue
+            for fold in range(reported, folds):
+                trial.report(float(np.mean(scores[: fold + 1])), fold)
+            mean = float(np.mean(scores))
+            if folds == last:
+                study.tell(trial, mean)
+                became[trial.number] = Trial(cell, folds, DONE, mean)
+            elif trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                became[trial.number] = Trial(cell, folds, PRUNED, mean)
+        reported = folds
+        done(len(became) - before)
+    return [became[trial.number] for trial, _ in asked]
+
+
+def _scores(archive: Archive, cell: Mapping[str, Any], folds: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    numbers = archive.numbers([cell], [folds]).iloc[0]
+    values = np.array([numbers[f"train_{fold + 1:02d}"] for fold in range(folds)], dtype=float)
+    return np.where(np.isfinite(values), values, 0.0)
