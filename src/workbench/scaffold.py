@@ -21,7 +21,7 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.params import SizingParams
-from workbench.strategies.sizing import size, sizing_lookback
+from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
 
@@ -42,7 +42,7 @@ class $cls:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return self.window + self.hold + sizing_lookback(self.sizing)
+        return self.window + self.hold + HALT_BARS + sizing_lookback(self.sizing)
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> new high -> held for a while -> equal shares -> sized."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.params import SizingParams
-from workbench.strategies.sizing import YEAR, size, sizing_lookback
+from workbench.strategies.sizing import HALT_BARS, YEAR, size, sizing_lookback
 from workbench.types import Bars
 
 
@@ -41,7 +41,7 @@ class MeanReversion:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return max(self.window + self.hold + 6, 22) + sizing_lookback(self.sizing)
+        return max(self.window + self.hold + 1, 22) + HALT_BARS + sizing_lookback(self.sizing)
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> return -> rank in sector -> extremes faded -> averaged over hold -> regime -> sized."""

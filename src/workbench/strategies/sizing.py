@@ -17,6 +17,8 @@ from workbench.types import Bars
 YEAR = 252
 # The scale moves on a grid of 10 % steps, so that a small change in volatility trades nothing.
 SCALE_STEP = float(np.log(1.1))
+# A close is carried over a halt of at most so many bars (Bars.last_close): a lookback must reach before it.
+HALT_BARS = 5
 # Weights are rounded to a millionth of equity, so that rounding noise trades nothing.
 DECIMALS = 6
 
@@ -64,5 +66,5 @@ def _scale(weights: Array, close: pd.DataFrame, sizing: SizingParams, target: fl
 
 
 def _shrink(total: Array, cap: float) -> Array:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.minimum(1.0, np.where(total > 0.0, cap / total, 1.0))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.params import SizingParams
-from workbench.strategies.sizing import size, sizing_lookback
+from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
 
@@ -33,7 +33,7 @@ class SmaCross:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return self.slow + sizing_lookback(self.sizing)
+        return self.slow + HALT_BARS + sizing_lookback(self.sizing)
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> averages -> long or flat -> equal shares -> sized."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.params import SizingParams
-from workbench.strategies.sizing import size, sizing_lookback
+from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
 
@@ -35,8 +35,8 @@ class XsMomentum:
 
     @property
     def lookback(self) -> int:
-        """How many bars decide the last weights: the formation, up to a month since the renewal, the sizing."""
-        return self.formation + 24 + sizing_lookback(self.sizing)
+        """How many bars decide the last weights: the formation, a month since the renewal, a halt, the sizing."""
+        return self.formation + 24 + HALT_BARS + sizing_lookback(self.sizing)
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> past return -> rank in sector -> long and short -> held for the month -> sized."""
