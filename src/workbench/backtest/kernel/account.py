@@ -14,15 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.backtest.kernel.commission import PROPORTIONAL, order_commission
 from workbench.backtest.kernel.compiled import compiled
+from workbench.backtest.kernel.tariff import Tariff
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
-
-# Series of a walk, a row each.
-RETURN, TRADED, COMMISSION, SPREAD, IMPACT, BORROW, CLOSED = range(7)
-SERIES = 7
 
 # vectorbt's tolerances: amounts nearer than this are the same, smaller orders are not sent.
 RELATIVE, ABSOLUTE, SMALLEST_ORDER = 1e-9, 1e-12, 1e-8
@@ -52,14 +48,16 @@ class Account(NamedTuple):
     whole_shares: bool
 
 
-class Tariff(NamedTuple):
-    """What orders and short positions cost; rates as shares of the value."""
+class Series(NamedTuple):
+    """What came of a walk, a number a bar: the net return, currency traded and spent, round trips closed."""
 
-    schedule: int
-    rate: float
-    half_spread: float
-    impact: float
-    borrow_per_session: float
+    returns: Array
+    traded: Array
+    commission: Array
+    spread: Array
+    impact: Array
+    borrow: Array  # as a share of the equity before
+    closed: Array
 
 
 @compiled
@@ -75,8 +73,8 @@ def less(a: float, b: float) -> float:
 
 
 @compiled
-def walk(weights: Array, market: Market, account: Account, tariff: Tariff, series: Array) -> None:
-    """Trade weights through all bars and fill ``series`` (SERIES × bars) with what came of it."""
+def walk(weights: Array, market: Market, account: Account, tariff: Tariff, series: Series) -> None:
+    """Trade weights through all bars and add what came of it to ``series``, zeros before."""
     bars, symbols = weights.shape
     # What the next order may spend, less what is too little to matter; and what the books say to the last cent.
     lag, cash, booked = account.lag_bars, account.cash, account.cash
@@ -88,8 +86,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
     places, spare = np.empty(symbols, dtype=np.int64), np.empty(symbols, dtype=np.int64)
     nothing = np.zeros(symbols)
     # Without minimums, tiers and impact an order costs a share of its value, whatever its size.
-    plain = tariff.schedule == PROPORTIONAL and tariff.impact == 0.0
-    series[:] = 0.0
+    plain = not tariff.per_order and tariff.impact == 0.0
     value_before, short_before = cash, 0.0
     month, month_shares = -1, 0.0
 
@@ -97,7 +94,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
         # 1. wishes and equity
         now = weights[t - lag] if t >= lag else nothing
         before = weights[t - lag - 1] if t > lag else nothing
-        orders, value = 0, cash
+        orders, value = np.int64(0), cash
         for c in range(symbols):
             if now[c] != before[c] or (account.every_bar and now[c] != 0.0):
                 pending[c] = True
@@ -150,15 +147,15 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 worth = abs(size) * market.price[t, c]
                 paid = worth * (1.0 + slip[n] if size > 0.0 else 1.0 - slip[n])
                 month_shares += abs(size) * market.shares_ratio[t, c]
-                series[TRADED, t] += worth
+                series.traded[t] += worth
                 charged = paid * tariff.rate + fee[n]
                 booked += -paid - charged if size > 0.0 else paid - charged
-                series[COMMISSION, t] += charged
-                series[SPREAD, t] += worth * tariff.half_spread
-                series[IMPACT, t] += worth * (slip[n] - tariff.half_spread)
+                series.commission[t] += charged
+                series.spread[t] += worth * tariff.half_spread
+                series.impact[t] += worth * (slip[n] - tariff.half_spread)
                 after = less(held[c], -size)
                 if held[c] != 0.0 and held[c] * after <= 0.0:
-                    series[CLOSED, t] += 1.0
+                    series.closed[t] += 1.0
                 held[c] = after
 
         # 4. the close
@@ -170,8 +167,8 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 if worth < 0.0:
                     short -= worth
         borrowed = short_before * tariff.borrow_per_session
-        series[BORROW, t] = borrowed
-        series[RETURN, t] = value / value_before - 1.0 - borrowed
+        series.borrow[t] = borrowed
+        series.returns[t] = value / value_before - 1.0 - borrowed
         value_before, short_before = value, short / value
 
 
@@ -222,12 +219,30 @@ def _charge(
                 lost = tariff.impact * market.daily_volatility[t, c] * np.sqrt(participation)
         slip[n] = tariff.half_spread + lost
         fee[n] = 0.0
-        if tariff.schedule != PROPORTIONAL and size > 0.0:
+        if tariff.per_order and size > 0.0:
             shares = size * market.shares_ratio[t, c]
             sold = filled[n] < 0.0
             paid = size * market.price[t, c] * (1.0 - slip[n] if sold else 1.0 + slip[n])
-            fee[n] = order_commission(tariff.schedule, shares, paid, sold, month_shares)
+            fee[n] = _commission(tariff, shares, paid, sold, month_shares)
             month_shares += shares
+
+
+@compiled
+def _commission(tariff: Tariff, shares: float, value: float, sold: bool, month_shares: float) -> float:
+    """Return the commission of one order after ``month_shares`` shares in the same month."""
+    amount, left, at = 0.0, shares, month_shares
+    for tier in range(len(tariff.tier_rates)):
+        room = tariff.tier_bounds[tier + 1] - at
+        if room > 0.0:
+            taken = min(left, room)
+            amount += taken * tariff.tier_rates[tier]
+            left -= taken
+            at += taken
+    # Where the largest share of the value is below the minimum, IB charges that share.
+    charged = min(max(amount, tariff.minimum), tariff.maximum_share * value) + shares * tariff.passed_on_per_share
+    if sold:
+        charged += value * tariff.sec_per_value + min(shares * tariff.finra_per_share, tariff.finra_maximum)
+    return charged
 
 
 @compiled

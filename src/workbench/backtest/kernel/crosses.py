@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workbench.backtest import costs as cost_model
 from workbench.backtest.kernel.sweep import Sweep, window_rows
+from workbench.backtest.stats import YEAR
 from workbench.backtest.tape import fill_prices
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams
@@ -111,6 +112,7 @@ def _sweep(
             int(last_row[symbol]),
             portfolio.lag_bars,
             bounds,
+            YEAR,
             rate,
             half,
             found[symbol],

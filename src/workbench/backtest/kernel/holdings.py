@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.backtest.kernel.compiled import compiled
-from workbench.backtest.stats import YEAR
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -23,7 +22,7 @@ Sums = tuple[float, float, float, float, float, float]
 # What ``measure_crosses`` fills in, in this order; trades stand apart as whole numbers.
 MEASURED = ("total_return", "sharpe", "max_drawdown", "turnover", "cost_per_year")
 # Sums of a holding, and of each block of bars, so that a long holding is summed up in few steps.
-SUMS, BLOCK = 6, 16
+SUMS, BLOCK = 6, 8
 
 
 class Prices(NamedTuple):
@@ -62,6 +61,7 @@ def measure_crosses(
     last_row: int,
     lag: int,
     windows: Rows,
+    periods: int,
     rate: float,
     half_spread: float,
     found: Array,
@@ -100,10 +100,16 @@ def measure_crosses(
             sums = _sum_up(close, gains, blocks, held.enter[n], held.leave[n])
             for number in range(SUMS):
                 held.sums[n, number] = sums[number]
+        n = 0
         for w in range(len(windows)):
             start, stop = windows[w, 0], windows[w, 1]
             earliest = fills[min(start + lag, bars)]
-            measured = _measure_window(prices, held, count, rates, earliest, start, stop)
+            # The first holding that is not over before the window can buy; windows mostly follow one another.
+            while n > 0 and held.leave[n - 1] > earliest:
+                n -= 1
+            while n < count and held.leave[n] <= earliest:
+                n += 1
+            measured = _measure_window(prices, held, n, count, rates, earliest, start, stop, periods)
             for number in range(len(MEASURED)):
                 found[number, p, w] = measured[number]
             trades[p, w] = measured[len(MEASURED)]
@@ -111,10 +117,9 @@ def measure_crosses(
 
 @compiled
 def _measure_window(
-    prices: Prices, held: Holdings, count: int, rates: Rates, earliest: int, start: int, stop: int
+    prices: Prices, held: Holdings, n: int, count: int, rates: Rates, earliest: int, start: int, stop: int, periods: int
 ) -> tuple[float, float, float, float, float, float]:
-    """Return what holdings bought at ``earliest`` or later came to from ``start`` to ``stop``: MEASURED, and trades."""
-    n = _first_after(held.leave, count, earliest)
+    """Return MEASURED and trades of the n-th holding and those after it, bought at ``earliest`` or later."""
     wealth, high, fall, total, squares = 1.0, 1.0, 0.0, 0.0, 0.0
     area, traded, spent, closed, at = 0.0, 0.0, 0.0, 0.0, start
     while n < count and max(held.enter[n], earliest) < stop:
@@ -154,22 +159,9 @@ def _measure_window(
     bars = stop - start
     mean = total / bars
     variance = max(squares - bars * mean * mean, 0.0) / (bars - 1) if bars > 1 else np.nan
-    per_year = area / YEAR  # average equity times years
-    sharpe = mean / np.sqrt(variance) * np.sqrt(YEAR)
+    per_year = area / periods  # average equity times years
+    sharpe = mean / np.sqrt(variance) * np.sqrt(periods)
     return wealth - 1.0, sharpe, fall, traded / per_year, spent / per_year, closed
-
-
-@compiled
-def _first_after(rows: Rows, count: int, row: int) -> int:
-    """Return the place of the first of sorted rows that is after a row."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) // 2
-        if rows[middle] > row:
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 @compiled

@@ -10,18 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workbench.backtest import costs as cost_model
 from workbench.backtest.kernel.sweep import Sweep, window_rows
+from workbench.backtest.kernel.tariff import tariff_of
+from workbench.backtest.stats import YEAR
 from workbench.backtest.tape import align, read_tape
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams
 from workbench.types import Bars
+
+if TYPE_CHECKING:
+    from workbench.backtest.kernel.account import Series
 
 Array = NDArray[np.float64]
 Found = TypeVar("Found")
@@ -53,12 +57,10 @@ def sweep_cells(
     workers: int | None = None,
 ) -> tuple[Sweep, pd.DataFrame]:
     """Return what ``sweep_weights`` and ``sweep_returns`` do, from one walk of each cell."""
-    from workbench.backtest.kernel.account import RETURN
-
     rows = window_rows(windows, len(bars))
     measuring = _measuring(rows, portfolio)
     each = _walk_cells(
-        cells, bars, portfolio, costs, lambda series: (measuring(series), series[RETURN].copy()), workers
+        cells, bars, portfolio, costs, lambda series: (measuring(series), series.returns.copy()), workers
     )
     returns = pd.DataFrame(np.stack([own for _, own in each], axis=1), index=bars.index)
     return _sweep(rows, [found for found, _ in each]), returns
@@ -72,21 +74,19 @@ def sweep_returns(
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Return the net returns of each cell, one column each, without keeping their portfolios."""
-    from workbench.backtest.kernel.account import RETURN
-
-    each = _walk_cells(cells, bars, portfolio, costs, lambda series: series[RETURN].copy(), workers)
+    each = _walk_cells(cells, bars, portfolio, costs, lambda series: series.returns.copy(), workers)
     return pd.DataFrame(np.stack(each, axis=1), index=bars.index)
 
 
-def _measuring(rows: Sequence[slice], portfolio: PortfolioParams) -> Callable[[Array], Array]:
+def _measuring(rows: Sequence[slice], portfolio: PortfolioParams) -> Callable[[Series], Array]:
     """Return the function that takes the statistics of each window from a walk."""
     from workbench.backtest.kernel.statistics import MEASURED, measure
 
     bounds = np.array([(window.start, window.stop) for window in rows], dtype=np.int64)
 
-    def statistics(series: Array) -> Array:
+    def statistics(series: Series) -> Array:
         found = np.empty((len(rows), len(MEASURED)))
-        measure(series, bounds, portfolio.cash, found)
+        measure(series, bounds, portfolio.cash, YEAR, found)
         return found
 
     return statistics
@@ -104,12 +104,11 @@ def _walk_cells(
     bars: Bars,
     portfolio: PortfolioParams,
     costs: CostParams,
-    keep: Callable[[Array], Found],
+    keep: Callable[[Series], Found],
     workers: int | None,
 ) -> list[Found]:
     """Return what ``keep`` takes from the series of each cell, in order, walking some cells at a time."""
-    from workbench.backtest.kernel.account import SERIES, Account, Market, Tariff, walk
-    from workbench.backtest.kernel.commission import schedule_number
+    from workbench.backtest.kernel.account import Account, Market, Series, walk
 
     tape = read_tape(bars, portfolio)
     market = Market(
@@ -122,19 +121,13 @@ def _walk_cells(
         months=tape.months.astype(np.int64),
     )
     account = Account(portfolio.cash, portfolio.lag_bars, portfolio.rebalance == "every_bar", portfolio.whole_shares)
-    tariff = Tariff(
-        schedule=schedule_number(costs),
-        rate=cost_model.proportional_rate(costs),
-        half_spread=cost_model.half_spread(costs),
-        impact=costs.impact,
-        borrow_per_session=float(cost_model.borrow_per_session(costs, np.ones(1))[0]),
-    )
+    tariff = tariff_of(costs)
 
     def walk_one(weights: pd.DataFrame) -> Found:
         values = _fresh(weights.to_numpy(dtype=float))
         if not (np.abs(values.sum(axis=1)) <= 1.0 + 1e-6).all():
             align(weights, bars)  # says which weight of which day
-        series = np.empty((SERIES, len(values)))
+        series = Series(*np.zeros((len(Series._fields), len(values))))
         walk(values, market, account, tariff, series)
         return keep(series)
 
