@@ -50,7 +50,7 @@ def examine_join(
     else:
         decision = _at_session(frame[session], dataset, decided, Calendar(exchange))
     present = known.notna()  # a left join leaves rows for which nothing was found
-    late = frame.loc[present & (known > decision), [*key]].assign(known=known, decision=decision)
+    late = frame[[*key]].assign(known=known, decision=decision)[present & (known > decision)]
     facts = late.groupby([*key, "known"], sort=False, dropna=False)["decision"].agg(["min", "count"]).reset_index()
     findings = tuple(_finding(dataset, key, fact) for _, fact in facts.head(NAMED).iterrows())
     dates = pd.DatetimeIndex(decision.dropna().unique()).sort_values()
@@ -78,7 +78,11 @@ def _finding(dataset: str, key: Sequence[str], fact: pd.Series[Any]) -> Finding:
     name = " ".join([dataset, *(_text(fact[column]) for column in key)])
     known, decision, count = fact["known"], fact["min"], fact["count"]
     after = known - decision
-    late = f"{after.days} days" if after.days else f"{after.total_seconds() / 3600:.1f} hours"
+    late = (
+        f"{after.days} day{'s' if after.days > 1 else ''}"
+        if after.days
+        else f"{after.total_seconds() / 3600:.1f} hours"
+    )
     more = f" (and {count - 1} more)" if count > 1 else ""
     text = (
         f"{name}: known from {_stamp(known)}, {late} after the decision at {_stamp(decision)} that it was joined to"
@@ -109,11 +113,8 @@ def _at_session(values: pd.Series, dataset: str, decided: str, calendar: Calenda
         raise DataRefused(
             f"{dataset}: {strange[0].date()} is no session of {calendar.exchange}; name decided_at=… instead"
         )
-    at = (
-        calendar.closing_times(found)
-        if decided == "close"
-        else pd.DatetimeIndex([calendar.opens(d.date()) for d in found])
-    )
+    opens = pd.DatetimeIndex([calendar.opens(day.date()) for day in found]) if decided == "open" else None
+    at = calendar.closing_times(found) if opens is None else opens
     return days.dt.normalize().map(dict(zip(found, at, strict=True))).astype("datetime64[ns, UTC]")
 
 
