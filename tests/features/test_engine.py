@@ -13,6 +13,7 @@ from workbench.errors import InputRefused, NoData
 from workbench.features import technical
 from workbench.features.alpha158 import alpha158
 from workbench.features.crosssection import neutral, ranked
+from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
 from workbench.features.engine import Engine, evaluate
 from workbench.features.timeframe import weekly
@@ -153,7 +154,7 @@ def test_a_split_that_changes_all_prices_recomputes_them(lake, tmp_path):
 def test_a_damaged_file_counts_as_absent(lake, tmp_path):
     engine = Engine(lake, tmp_path / "features")
     whole = engine.evaluate([technical.momentum(5)]).columns
-    files = sorted((tmp_path / "features").rglob("*.npy"))
+    files = sorted((tmp_path / "features").rglob("*Q*.npy"))
     content = bytearray(files[0].read_bytes())
     content[-100] ^= 1
     files[0].write_bytes(content)
@@ -169,8 +170,24 @@ def test_one_file_a_quarter_stays(lake, tmp_path):
     for rows in range(ROWS, ROWS + 4):
         lake.publish("prices_daily", market(rows))
         engine.evaluate([technical.momentum(5)])
-    labels = [file.name.split("-")[0] for file in (tmp_path / "features").rglob("*.npy")]
+    labels = [file.name.split("-")[0] for file in (tmp_path / "features").rglob("*Q*.npy")]
     assert len(labels) == len(set(labels)) == SESSIONS[: ROWS + 3].to_period("Q").nunique()
+
+
+def test_kept_bars_are_the_lakes_own_and_follow_its_versions(lake, tmp_path):
+    folder = tmp_path / "bars"
+    for asked in ({}, {"symbols": ["SYM4", "SYM1"]}, {"start": "2022-01-03"}, {"as_of": "2022-03-01T22:00:00Z"}):
+        for _ in range(2):
+            found, expected = kept_bars(lake, folder, **asked), lake.bars(**asked)
+            assert (found.symbols, found.sectors, found.market) == (expected.symbols, expected.sectors, "sample")
+            for name in ("open", "high", "low", "close", "volume", "traded_close"):
+                pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), check_freq=False)
+    lake.publish("prices_daily", market(ROWS + 1))
+    assert len(kept_bars(lake, folder)) == ROWS + 1
+    assert len(kept_bars(lake, folder, versions={"prices_daily": 0})) == ROWS
+    for file in folder.glob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-8])
+    assert len(kept_bars(lake, folder)) == ROWS + 1
 
 
 @pytest.mark.parametrize("feature", LIBRARY[1:], ids=lambda feature: feature.name)

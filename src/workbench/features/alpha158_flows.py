@@ -26,7 +26,8 @@ from workbench.features.windows import LONGEST, compiled, crosses, filled, joins
 
 @compiled
 def moves(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
-    if wanted(where, CNTP, CNTN, CNTD):
+    many = wanted(where, CNTP, CNTN, CNTD)
+    if many > 0:
         present, spare, rises, falls = near[1], near[2], near[3], near[4]
         filled(c, present, spare)
         rises[0], falls[0] = 0.0, 0.0
@@ -34,10 +35,10 @@ def moves(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
             rises[i] = 1.0 if c[i] > c[i - 1] else 0.0
             falls[i] = 1.0 if c[i] < c[i - 1] else 0.0
         count, ups, downs = far[0], far[1], far[2]
-        sums(present, count)
-        sums(rises, ups)
-        sums(falls, downs)
-        for w in range(5):
+        sums(present, count, many)
+        sums(rises, ups, many)
+        sums(falls, downs, many)
+        for w in range(many):
             n, up, down, alive = count[w, LONGEST:], ups[w, LONGEST:], downs[w, LONGEST:], live[LONGEST:]
             if where[CNTP + w] >= 0:
                 row = row_of(to, where[CNTP + w])
@@ -57,7 +58,8 @@ def moves(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
 @compiled
 def gains(x, live, near, far, where, to, kind):  # type: ignore[no-untyped-def]
     """Gains, losses and their difference as shares of all changes of x: three kinds of columns from ``kind`` on."""
-    if not wanted(where, kind, kind + 5, kind + 10):
+    many = wanted(where, kind, kind + 5, kind + 10)
+    if many == 0:
         return
     present, gain, change = near[1], near[2], near[3]
     present[0], gain[0], change[0] = 0.0, 0.0, 0.0
@@ -68,10 +70,10 @@ def gains(x, live, near, far, where, to, kind):  # type: ignore[no-untyped-def]
         gain[i] = max(step, 0.0) if there else 0.0
         change[i] = abs(step) if there else 0.0
     count, gains, changes = far[0], far[1], far[2]
-    sums(present, count)
-    sums(gain, gains)
-    sums(change, changes)
-    for w in range(5):
+    sums(present, count, many)
+    sums(gain, gains, many)
+    sums(change, changes, many)
+    for w in range(many):
         n, up, all_, alive = count[w, LONGEST:], gains[w, LONGEST:], changes[w, LONGEST:], live[LONGEST:]
         if where[kind + w] >= 0:
             row = row_of(to, where[kind + w])
@@ -89,9 +91,10 @@ def gains(x, live, near, far, where, to, kind):  # type: ignore[no-untyped-def]
 
 @compiled
 def volumes(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
-    if wanted(where, VMA, VSTD):
-        count, mean, spread = moments(v, near, far)
-        for w in range(5):
+    many = wanted(where, VMA, VSTD)
+    if many > 0:
+        count, mean, spread = moments(v, near, far, many)
+        for w in range(many):
             n, m, m2 = count[w, LONGEST:], mean[w, LONGEST:], spread[w, LONGEST:]
             if where[VMA + w] >= 0:
                 row = row_of(to, where[VMA + w])
@@ -101,13 +104,14 @@ def volumes(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
                 row = row_of(to, where[VSTD + w])
                 for i in range(row.size):
                     row[i] = np.sqrt(m2[i] / (n[i] - 1.0)) / (v[i + LONGEST] + TINY) * live[i + LONGEST]
-    if wanted(where, WVMA):
+    many = wanted(where, WVMA)
+    if many > 0:
         moved = near[4]
         moved[0] = np.nan
         for i in range(1, c.size):
             moved[i] = abs(c[i] / c[i - 1] - 1.0) * v[i]
-        count, mean, spread = moments(moved, near, far)
-        for w in range(5):
+        count, mean, spread = moments(moved, near, far, many)
+        for w in range(many):
             if where[WVMA + w] >= 0:
                 row = row_of(to, where[WVMA + w])
                 n, m, m2 = count[w, LONGEST:], mean[w, LONGEST:], spread[w, LONGEST:]
@@ -120,19 +124,21 @@ def volumes(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
 @compiled
 def pairs(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
     x, y = near[4], near[5]
-    if wanted(where, CORR):
+    many = wanted(where, CORR)
+    if many > 0:
         for i in range(c.size):
             x[i], y[i] = c[i], np.log(v[i] + 1.0)
-        correlations(x, y, live, near, far, where, to, CORR)
-    if wanted(where, CORD):
+        correlations(x, y, live, near, far, where, to, CORR, many)
+    many = wanted(where, CORD)
+    if many > 0:
         x[0], y[0] = np.nan, np.nan
         for i in range(1, c.size):
             x[i], y[i] = c[i] / c[i - 1], np.log(v[i] / v[i - 1] + 1.0)
-        correlations(x, y, live, near, far, where, to, CORD)
+        correlations(x, y, live, near, far, where, to, CORD, many)
 
 
 @compiled
-def correlations(x, y, live, near, far, where, to, kind):  # type: ignore[no-untyped-def]
+def correlations(x, y, live, near, far, where, to, kind, many):  # type: ignore[no-untyped-def]
     present, spare, carried_x, carried_y, zeros = near[1], near[2], near[6], near[7], near[3]
     count, join, total, mean_x, mean_y = far[0], far[1], far[2], far[3], far[4]
     xx, yy, xy = far[5], far[6], far[7]
@@ -140,20 +146,20 @@ def correlations(x, y, live, near, far, where, to, kind):  # type: ignore[no-unt
     filled(y, spare, carried_y)
     for i in range(x.size):
         present[i] *= spare[i]
-    sums(present, count)
-    joins(count, join)
+    sums(present, count, many)
+    joins(count, join, many)
     for i in range(x.size):
         zeros[i] = carried_x[i] * present[i]
-    sums(zeros, total)
-    means(count, total, mean_x)
+    sums(zeros, total, many)
+    means(count, total, mean_x, many)
     for i in range(x.size):
         zeros[i] = carried_y[i] * present[i]
-    sums(zeros, total)
-    means(count, total, mean_y)
-    crosses(carried_x, carried_x, present, count, join, mean_x, mean_x, xx)
-    crosses(carried_y, carried_y, present, count, join, mean_y, mean_y, yy)
-    crosses(carried_x, carried_y, present, count, join, mean_x, mean_y, xy)
-    for w in range(5):
+    sums(zeros, total, many)
+    means(count, total, mean_y, many)
+    crosses(carried_x, carried_x, present, count, join, mean_x, mean_x, xx, many)
+    crosses(carried_y, carried_y, present, count, join, mean_y, mean_y, yy, many)
+    crosses(carried_x, carried_y, present, count, join, mean_x, mean_y, xy, many)
+    for w in range(many):
         if where[kind + w] >= 0:
             row = row_of(to, where[kind + w])
             n, sx, sy, sxy = count[w, LONGEST:], xx[w, LONGEST:], yy[w, LONGEST:], xy[w, LONGEST:]

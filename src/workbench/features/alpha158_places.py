@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.features.windows import compiled, crosses, filled, joins, means, sums
+from workbench.features.windows import WINDOWS, compiled, crosses, filled, joins, means, sums
 
 TINY = 1e-12
 # Below this variance (a standard deviation of 2e-5) Qlib calls a correlation or an R² undefined.
@@ -20,24 +20,26 @@ def row_of(to, place):  # type: ignore[no-untyped-def]
 
 @compiled
 def wanted(where, *kinds):  # type: ignore[no-untyped-def]
-    found = False
+    """Return how many windows, from the shortest on, the columns asked for of these kinds need; 0 for none."""
+    many = 0
     for kind in kinds:
-        for w in range(5):
-            found |= where[kind + w] >= 0
-    return found
+        for w in range(len(WINDOWS)):
+            if where[kind + w] >= 0:
+                many = max(many, w + 1)
+    return many
 
 
 @compiled
-def moments(x, near, far):  # type: ignore[no-untyped-def]
+def moments(x, near, far, many):  # type: ignore[no-untyped-def]
     """Return count, mean and spread of x over the windows; uses near[1:4] and far[:5], leaving what joins parts."""
     present, carried, zeros = near[1], near[2], near[3]
     count, join, total, mean, spread = far[0], far[1], far[2], far[3], far[4]
     filled(x, present, carried)
     for i in range(x.size):
         zeros[i] = carried[i] * present[i]
-    sums(present, count)
-    joins(count, join)
-    sums(zeros, total)
-    means(count, total, mean)
-    crosses(carried, carried, present, count, join, mean, mean, spread)
+    sums(present, count, many)
+    joins(count, join, many)
+    sums(zeros, total, many)
+    means(count, total, mean, many)
+    crosses(carried, carried, present, count, join, mean, mean, spread, many)
     return count, mean, spread

@@ -35,6 +35,7 @@ from workbench.features.windows import (
     compiled,
     filled,
     highest,
+    maxima,
     means,
     spans,
     sums,
@@ -83,22 +84,23 @@ def shapes(o, h, lo, c, vw, live, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def closes(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
-    for w in range(5):
+    for w in range(len(WINDOWS)):
         if where[ROC + w] >= 0:
             row, then = row_of(to, where[ROC + w]), c[LONGEST - WINDOWS[w] :]
             for i in range(row.size):
                 row[i] = then[i] / c[i + LONGEST]
-    if not wanted(where, MA, STD, BETA, RSQR, RESI):
+    many = wanted(where, MA, STD, BETA, RSQR, RESI)
+    if many == 0:
         return
     present, carried = near[1], near[2]
     join, age_sum, age, age_spread, trend = far[1], far[5], far[6], far[7], far[8]
-    count, mean, spread = moments(c, near, far)
+    count, mean, spread = moments(c, near, far, many)
     if wanted(where, BETA, RSQR, RESI):
-        age_sums(present, age_sum)
-        means(count, age_sum, age)
-        age_spreads(present, count, join, age, age_spread)
-        trends(carried, present, count, join, age, mean, trend)
-    for w in range(5):
+        age_sums(present, age_sum, many)
+        means(count, age_sum, age, many)
+        age_spreads(present, count, join, age, age_spread, many)
+        trends(carried, present, count, join, age, mean, trend, many)
+    for w in range(many):
         n, m, m2 = count[w, LONGEST:], mean[w, LONGEST:], spread[w, LONGEST:]
         a, aa, at = age[w, LONGEST:], age_spread[w, LONGEST:], trend[w, LONGEST:]
         now = c[LONGEST:]
@@ -128,7 +130,8 @@ def closes(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def extremes(h, lo, c, live, near, far, where, to):  # type: ignore[no-untyped-def]
-    if not wanted(where, MAX, MIN, RSV, IMAX, IMIN, IMXD):
+    many = wanted(where, MAX, MIN, RSV, IMAX, IMIN, IMXD)
+    if many == 0:
         return
     up, down, present_up, present_down, spare = near[1], near[2], near[3], near[4], near[5]
     filled(h, present_up, spare)
@@ -137,11 +140,15 @@ def extremes(h, lo, c, live, near, far, where, to):  # type: ignore[no-untyped-d
         up[i] = h[i] if present_up[i] > 0.0 else -np.inf
         down[i] = -lo[i] if present_down[i] > 0.0 else -np.inf
     top, top_age, bottom, bottom_age, top_span, bottom_span = far[0], far[1], far[2], far[3], far[4], far[5]
-    highest(up, top, top_age)
-    highest(down, bottom, bottom_age)
-    spans(present_up, top_span)
-    spans(present_down, bottom_span)
-    for w in range(5):
+    if wanted(where, IMAX, IMIN, IMXD) > 0:
+        highest(up, top, top_age, many)
+        highest(down, bottom, bottom_age, many)
+    else:
+        maxima(up, top, many)
+        maxima(down, bottom, many)
+    spans(present_up, top_span, many)
+    spans(present_down, bottom_span, many)
+    for w in range(many):
         high, low, now = top[w, LONGEST:], bottom[w, LONGEST:], c[LONGEST:]
         since_high, since_low = top_age[w, LONGEST:], bottom_age[w, LONGEST:]
         high_span, low_span = top_span[w, LONGEST:], bottom_span[w, LONGEST:]
@@ -182,7 +189,7 @@ def order(c, live, near, far, lanes, where, to):  # type: ignore[no-untyped-def]
     if wanted(where, QTLU, QTLD):
         low, high, now = far[0], far[1], c[LONGEST:]
         quantiles(c, LONGEST, 0.2, 0.8, lanes, low, high)
-        for w in range(5):
+        for w in range(len(WINDOWS)):
             if where[QTLU + w] >= 0:
                 row, level = row_of(to, where[QTLU + w]), high[w, LONGEST:]
                 for i in range(row.size):
@@ -191,13 +198,14 @@ def order(c, live, near, far, lanes, where, to):  # type: ignore[no-untyped-def]
                 row, level = row_of(to, where[QTLD + w]), low[w, LONGEST:]
                 for i in range(row.size):
                     row[i] = level[i] / now[i]
-    if not wanted(where, RANK):
+    many = wanted(where, RANK)
+    if many == 0:
         return
     present, spare, count, rank = near[1], near[2], far[0], far[1]
     filled(c, present, spare)
-    sums(present, count)
-    ranks(c, rank)
-    for w in range(5):
+    sums(present, count, many)
+    ranks(c, rank, many)
+    for w in range(many):
         if where[RANK + w] >= 0:
             row, n, place = row_of(to, where[RANK + w]), count[w, LONGEST:], rank[w, LONGEST:]
             for i in range(row.size):

@@ -23,6 +23,7 @@ import pandas as pd
 from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features.columns import Columns, joined
+from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
 from workbench.features.protocol import Family, Feature
 from workbench.features.store import SECTORS, Block, Shelf, blocks
@@ -31,7 +32,7 @@ from workbench.types import FIELDS, Bars
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The columns, and what they cost: rows read from the lake, and rows computed anew for each feature or family.
+    """The columns, and what they cost: rows of bars read, and rows computed anew for each feature or family.
 
     ``rows_computed`` does not count the rows before, which a window looks back on.
     """
@@ -64,7 +65,8 @@ class Engine:
         """
         parts = _checked(features)
         since = None if start is None else _since(start, max(part.lookback for part in parts))
-        bars = self.lake.bars(symbols, since, end, as_of, versions)
+        place = self.folder / self.lake.market
+        bars = kept_bars(self.lake, place / "bars", symbols, since, end, as_of, versions)
         shown = 0 if start is None else int(bars.index.searchsorted(pd.Timestamp(start).normalize()))
         if shown == len(bars):
             raise NoData(f"features: no bar from {start} on; the newest is of {bars.index[-1].date()}")
@@ -72,7 +74,7 @@ class Engine:
         base = pieces[0].first
         done, computed = [], {}
         for part in parts:
-            shelf = Shelf(self.folder / self.lake.market / feature_digest(part)[:32], part.inputs, part.lookback)
+            shelf = Shelf(place / feature_digest(part)[:32], part.inputs, part.lookback)
             found, count = _kept_or_computed(part, bars, pieces, shelf)
             done.append(found.rows(shown - base))
             computed[part.name if isinstance(part, Feature) else type(part).__name__] = count

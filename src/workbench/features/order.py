@@ -55,12 +55,12 @@ LANES = 5 + 10 + 20 + 30
 
 
 @compiled
-def ranks(values, out):  # type: ignore[no-untyped-def]
+def ranks(values, out, many):  # type: ignore[no-untyped-def]
     """Set the rank of the newest value among those present, the lowest 1, equals their mean rank; nan is missing."""
     size = values.size
     below = np.ones(size)
     w = 0
-    for k in range(1, LONGEST):
+    for k in range(1, WINDOWS[many - 1]):
         newest, earlier, to = values[k:], values[: size - k], below[k:]
         for i in range(size - k):
             to[i] += 0.5 * ((1.0 if earlier[i] < newest[i] else 0.0) + (1.0 if earlier[i] <= newest[i] else 0.0))

@@ -56,7 +56,7 @@ class Shelf:
             if not block.first < last <= block.last or bars.index[last - 1] != pd.Timestamp(day):
                 continue
             symbols, found = self._decided_by(block.first, last, bars)
-            values = _read(file, check) if inputs == found else None
+            values = read_checked(file, check) if inputs == found else None
             if values is not None and values.shape == (len(out), len(symbols), last - block.first):
                 out[:, symbols, : last - block.first] = values
                 return last
@@ -72,7 +72,7 @@ class Shelf:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             shorter = list(self._beginnings(block, bars))
-            write_atomically(self.folder / f"{stem}-{_check(kept)}.npy", buffer.getvalue())
+            write_atomically(self.folder / f"{stem}-{check_of(kept)}.npy", buffer.getvalue())
             for file in shorter:
                 file.unlink(missing_ok=True)
 
@@ -99,14 +99,15 @@ class Shelf:
         return symbols, digest.hexdigest()[:32]
 
 
-def _read(file: Path, check: str) -> Array | None:
+def read_checked(file: Path, check: str) -> Array | None:
+    """Return a file's numbers, mapped, not copied, or None where it is absent or damaged."""
     try:
-        values: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+        values: Array = np.load(file, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError):
         return None
-    return values if _check(values) == check else None
+    return values if check_of(values) == check else None
 
 
-def _check(values: Array) -> str:
+def check_of(values: Array) -> str:
     """Return the sum of the content's words: as fast as memory, and no file that was cut or zeroed has the same."""
     return f"{int(np.ascontiguousarray(values).view(np.uint32).sum(dtype=np.uint64)):016x}"

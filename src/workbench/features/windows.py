@@ -5,8 +5,8 @@ value costs a few operations and no more for a longer window. Nothing is carried
 the numbers in its window and on nothing else, to the last bit. So nothing drifts, and a row computed alone equals the
 same row computed in a long history.
 
-Arrays are rows of one symbol, the oldest first; ``out[w, i]`` is the window ``w`` that ends in row i. A part that
-reaches before the first row counts as missing.
+Arrays are rows of one symbol, the oldest first; ``out[w, i]`` is the window ``w`` that ends in row i, for the shortest
+``many`` windows. A part that reaches before the first row counts as missing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def filled(values, present, carried):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sums(values, out):  # type: ignore[no-untyped-def]
+def sums(values, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the sums; missing values must be 0."""
     size = values.size
     base = out[0]
@@ -47,7 +47,7 @@ def sums(values, out):  # type: ignore[no-untyped-def]
         later, earlier = base[k:], values[: size - k]
         for i in range(size - k):
             later[i] += earlier[i]
-    for w in range(1, 5):
+    for w in range(1, many):
         _, new, old, to = _parts(out, w)
         for i in range(to.size):
             to[i] = new[i] + old[i]
@@ -65,19 +65,19 @@ def _parts(out, w):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def means(counts, totals, out):  # type: ignore[no-untyped-def]
+def means(counts, totals, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the means, 0 where nothing is present."""
-    for w in range(5):
+    for w in range(many):
         n, total, to = counts[w], totals[w], out[w]
         for i in range(to.size):
             to[i] = total[i] / n[i] if n[i] > 0.0 else 0.0
 
 
 @compiled
-def joins(counts, out):  # type: ignore[no-untyped-def]
+def joins(counts, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to n m / (n + m) for the counts of the two parts, 0 where one is empty: it joins their spreads."""
     out[0, :] = 0.0
-    for w in range(1, 5):
+    for w in range(1, many):
         width = _WIDTH[w]
         out[w, :width] = 0.0
         new, old, to = counts[_NEWER[w], width:], counts[_OLDER[w]], out[w, width:]
@@ -87,14 +87,14 @@ def joins(counts, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def crosses(x, y, present, counts, join, x_means, y_means, out):  # type: ignore[no-untyped-def]
+def crosses(x, y, present, counts, join, x_means, y_means, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the sums of (x - mean x)(y - mean y) over the rows present; x and y are carried over gaps.
 
     Parts are joined as Chan, Golub and LeVeque (1983) do. A first part is taken around its newest value:
     nothing cancels, and it is exactly zero where x or y does not change. The spread of x is the cross of x with itself.
     """
     _first_crosses(x, y, present, counts[0], out[0])
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         factor, new_x, old_x = join[w, width:], x_means[_NEWER[w], width:], x_means[_OLDER[w]]
         new_y, old_y = y_means[_NEWER[w], width:], y_means[_OLDER[w]]
@@ -122,15 +122,15 @@ def _first_crosses(x, y, present, count, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def age_sums(present, out):  # type: ignore[no-untyped-def]
+def age_sums(present, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the sums of the ages of the rows present; the newest row's age is 0."""
     counts = np.empty(out.shape)
-    sums(present, counts)
+    sums(present, counts, many)
     out[0, :4] = 0.0
     p1, p2, p3, p4, first = present[3:-1], present[2:-2], present[1:-3], present[:-4], out[0, 4:]
     for i in range(first.size):
         first[i] = p1[i] + 2.0 * p2[i] + 3.0 * p3[i] + 4.0 * p4[i]
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         many = counts[_OLDER[w]]
         for i in range(to.size):
@@ -138,7 +138,7 @@ def age_sums(present, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def age_spreads(present, counts, join, age_means, out):  # type: ignore[no-untyped-def]
+def age_spreads(present, counts, join, age_means, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the sums of (age - mean age)² over the rows present."""
     out[0, :4] = 0.0
     p1, p2, p3, p4 = present[3:-1], present[2:-2], present[1:-3], present[:-4]
@@ -147,7 +147,7 @@ def age_spreads(present, counts, join, age_means, out):  # type: ignore[no-untyp
         total = p1[i] + 2.0 * p2[i] + 3.0 * p3[i] + 4.0 * p4[i]
         squares = p1[i] + 4.0 * p2[i] + 9.0 * p3[i] + 16.0 * p4[i]
         first[i] = squares - (total * total / n[i] if n[i] > 0.0 else 0.0)
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         factor, new_age, old_age = join[w, width:], age_means[_NEWER[w], width:], age_means[_OLDER[w]]
         for i in range(to.size):
@@ -156,7 +156,7 @@ def age_spreads(present, counts, join, age_means, out):  # type: ignore[no-untyp
 
 
 @compiled
-def trends(y, present, counts, join, age_means, y_means, out):  # type: ignore[no-untyped-def]
+def trends(y, present, counts, join, age_means, y_means, out, many):  # type: ignore[no-untyped-def]
     """Set ``out`` to the sums of (age - mean age)(y - mean y) over the rows present: below zero where y rises."""
     out[0, :4] = 0.0
     y0, y1, y2, y3, y4 = y[4:], y[3:-1], y[2:-2], y[1:-3], y[:-4]
@@ -167,7 +167,7 @@ def trends(y, present, counts, join, age_means, y_means, out):  # type: ignore[n
         b3, b4 = p3[i] * (y3[i] - y0[i]), p4[i] * (y4[i] - y0[i])
         apart = (p1[i] + 2.0 * p2[i] + 3.0 * p3[i] + 4.0 * p4[i]) * (b1 + b2 + b3 + b4)
         first[i] = b1 + 2.0 * b2 + 3.0 * b3 + 4.0 * b4 - (apart / n[i] if n[i] > 0.0 else 0.0)
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         factor, new_age, old_age = join[w, width:], age_means[_NEWER[w], width:], age_means[_OLDER[w]]
         new_y, old_y = y_means[_NEWER[w], width:], y_means[_OLDER[w]]
@@ -177,7 +177,22 @@ def trends(y, present, counts, join, age_means, y_means, out):  # type: ignore[n
 
 
 @compiled
-def highest(values, out, out_ages):  # type: ignore[no-untyped-def]
+def maxima(values, out, many):  # type: ignore[no-untyped-def]
+    """Set the highest values; missing values must be -inf."""
+    size = values.size
+    out[0, :] = values
+    for k in range(1, _FIRST):
+        best, earlier = out[0, k:], values[: size - k]
+        for i in range(size - k):
+            best[i] = earlier[i] if earlier[i] > best[i] else best[i]
+    for w in range(1, many):
+        _, new, old, to = _parts(out, w)
+        for i in range(to.size):
+            to[i] = old[i] if old[i] > new[i] else new[i]
+
+
+@compiled
+def highest(values, out, out_ages, many):  # type: ignore[no-untyped-def]
     """Set the highest values and how many rows ago they were, the oldest of equals; missing values must be -inf."""
     size = values.size
     out[0, :], out_ages[0, :] = values, 0.0
@@ -187,7 +202,7 @@ def highest(values, out, out_ages):  # type: ignore[no-untyped-def]
             higher = earlier[i] >= best[i]
             age[i] = float(k) if higher else age[i]
             best[i] = earlier[i] if higher else best[i]
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         _, new_age, old_age, to_age = _parts(out_ages, w)
         for i in range(to.size):
@@ -197,7 +212,7 @@ def highest(values, out, out_ages):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spans(present, out):  # type: ignore[no-untyped-def]
+def spans(present, out, many):  # type: ignore[no-untyped-def]
     """Set how many rows a window has from its first row present on; 0 where none is."""
     size = present.size
     out[0, :] = present
@@ -205,7 +220,7 @@ def spans(present, out):  # type: ignore[no-untyped-def]
         to, earlier = out[0, k:], present[: size - k]
         for i in range(size - k):
             to[i] = float(k + 1) if earlier[i] > 0.0 else to[i]
-    for w in range(1, 5):
+    for w in range(1, many):
         width, new, old, to = _parts(out, w)
         for i in range(to.size):
             to[i] = old[i] + width if old[i] > 0.0 else new[i]
