@@ -249,6 +249,21 @@ def test_broken_macro_rows_and_listings_are_kept_out(lake: Lake) -> None:
     assert lake.read("symbols")["symbol"].to_list() == ["S00"]
 
 
+def test_broken_events_are_kept_out(lake: Lake) -> None:
+    at = datetime(2024, 3, 5, 12, 30, tzinfo=UTC)
+    sound = {"symbol": "S00", "ts": at, "kind": "earnings", "surprise": 1.2, "known_at": at}
+    stage(lake, [
+        sound,
+        sound | {"symbol": "S01", "surprise": None},  # not every kind has one
+        sound | {"symbol": "S02", "surprise": float("inf")},
+        sound | {"symbol": "S03", "known_at": at - timedelta(seconds=1)},
+        sound | {"symbol": "S04", "kind": None},
+    ], "events")  # fmt: skip
+    report = validate(lake)[0]
+    assert report.quarantined == {"not_finite": 1, "known_too_early": 1, "missing_value": 1}
+    assert lake.read("events")["symbol"].to_list() == ["S00", "S01"]
+
+
 def test_a_five_minute_bar_must_lie_in_its_session_and_be_known_when_it_ends(lake: Lake) -> None:
     def minute(hour: int, minutes: int, lag: int = 5, day: int = 5) -> dict[str, object]:
         start = datetime(2024, 3, day, hour, minutes, tzinfo=UTC)

@@ -15,7 +15,7 @@ from workbench.data.sample.market import actions, macro, prices_5min, prices_dai
 from workbench.params import SampleParams
 
 PARAMS = SampleParams()
-DATASET_NAMES = ("symbols", "prices_daily", "prices_5min", "actions", "macro")
+DATASET_NAMES = ("symbols", "prices_daily", "prices_5min", "actions", "macro", "events")
 # Written from the exchange's published calendar: full sessions are 78 five-minute bars, 13:00 closes leave 42.
 HALF_DAYS = (date(2024, 11, 29), date(2024, 12, 24))
 
@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_rows_in_another_process(market: SampleMark
         [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True, timeout=120
     )
     here = [hashlib.sha256(getattr(market, name).write_csv().encode()).hexdigest() for name in DATASET_NAMES]
-    assert len(set(here)) == 5
+    assert len(set(here)) == 6
     assert run.stdout.split() == here
 
 

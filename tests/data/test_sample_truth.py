@@ -261,8 +261,11 @@ def test_the_answer_sheet_names_each_effect_its_place_and_its_size() -> None:
     assert sheet["momentum"].size == pytest.approx(0.44)
     assert sheet["reversion"].sectors == ("Health", "Energy")
     assert sheet["reversion"].switch == "sample.reversion"
+    assert (sheet["events"].sectors, sheet["events"].switch) == (("Consumer",), "sample.events")
+    # 0.08 a session over the root of 1 + 0.45² + 10 × 0.08² = 1.2665, ten sessions long.
+    assert sheet["events"].size == pytest.approx(10 * 0.08 / 1.2665**0.5)
     assert sheet["none"].sectors == ("Consumer", "Utilities")
-    assert {effect.size for effect in truth(SampleParams(momentum=0.0, reversion=0.0))} == {0.0}
+    assert {effect.size for effect in truth(SampleParams(momentum=0.0, reversion=0.0, events=0.0))} == {0.0}
 
 
 def test_momentum_pays_where_it_is_planted() -> None:

@@ -78,6 +78,14 @@ DATASETS: dict[str, Dataset] = {
             key=("series", "period"),
             time="period",
         ),
+        # What happened to a symbol and when it was published; surprise is in the kind's own unit, where it has one.
+        Dataset(
+            "events",
+            {"symbol": pl.String, "ts": UTC_TIME, "kind": pl.String, "surprise": pl.Float64},
+            key=("symbol", "ts", "kind"),
+            time="ts",
+            nullable=frozenset({"surprise"}),
+        ),
     )
 }
 

@@ -40,7 +40,7 @@ def with_session(contract: Dataset, rows: pl.DataFrame, calendar: Calendar) -> p
 
 
 def with_period_lag(contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``known_lag_seconds``: from the start of the period to known_at."""
+    """Add ``known_lag_seconds``: from the start of the period, or the moment of the event, to known_at."""
     start = pl.col(contract.time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return rows.with_columns(known_lag_seconds=_seconds(pl.col("known_at") - start))
 

@@ -276,7 +276,7 @@ class _Audit:
 
     def _with_evidence(self, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         rows = evidence.with_known_ahead(rows, self.now)
-        if contract.name == "macro":
+        if contract.name in ("macro", "events"):
             return evidence.with_period_lag(contract, rows)
         if contract.name == "actions":
             rows = evidence.with_session(contract, rows, self.calendar)

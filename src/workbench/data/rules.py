@@ -129,6 +129,13 @@ def _macro(_: Bounds) -> tuple[Rule, ...]:
     )
 
 
+def _events(_: Bounds) -> tuple[Rule, ...]:
+    return (
+        _between("not_finite", "surprise", "'surprise' is not finite", -1e15, 1e15),
+        _between("known_too_early", "known_lag_seconds", "known_at lies before it was published", low=0.0),
+    )
+
+
 def _symbols(_: Bounds) -> tuple[Rule, ...]:
     return (_not_below("delisted_before_listed", "delisted", "listed"),)
 
@@ -142,5 +149,6 @@ _OWN = {
     "prices_5min": _prices,
     "actions": _actions,
     "macro": _macro,
+    "events": _events,
     "symbols": _symbols,
 }

@@ -15,6 +15,7 @@ import polars as pl
 
 from workbench.data.datasets import UTC_TIME, dataset
 from workbench.data.sample.economy import macro_rows
+from workbench.data.sample.events import event_rows
 from workbench.data.sample.intraday import MINUTES, session_bars
 from workbench.data.sample.tape import NOTICE, Tape, tape
 from workbench.data.sample.truth import BENCHMARK_SECTOR, SECTORS
@@ -33,6 +34,7 @@ class SampleMarket:
     prices_5min: pl.DataFrame
     actions: pl.DataFrame
     macro: pl.DataFrame
+    events: pl.DataFrame
 
 
 def generate(params: SampleParams) -> SampleMarket:
@@ -125,12 +127,19 @@ def macro(params: SampleParams) -> pl.DataFrame:
     return macro_rows(params.seed, _tape(params), Calendar())
 
 
+@lru_cache(maxsize=2)
+def events(params: SampleParams) -> pl.DataFrame:
+    """Return each company's earnings, known when they are published."""
+    return event_rows(params, _tape(params))
+
+
 BUILDERS = {
     "symbols": symbols,
     "prices_daily": prices_daily,
     "prices_5min": prices_5min,
     "actions": actions,
     "macro": macro,
+    "events": events,
 }
 
 

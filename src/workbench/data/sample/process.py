@@ -57,6 +57,7 @@ class Process:
     regime: NDArray[np.int64]
     market: Array  # the common factor's return
     market_volatility: Array  # per session
+    own: Array  # each company's own shock, of variance one
 
 
 def process(params: SampleParams, who: Companies, sessions: int) -> Process:
@@ -79,6 +80,7 @@ def process(params: SampleParams, who: Companies, sessions: int) -> Process:
         regime=regime,
         market=market_gap + market_day,
         market_volatility=market_volatility,
+        own=(own_gap + own_day) / own_volatility,
     )
 
 

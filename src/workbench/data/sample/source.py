@@ -19,7 +19,7 @@ from workbench.sessions import Calendar
 from workbench.types import SAMPLE
 
 # Inside the market's range nothing to report is a true answer for these: no split that week, no release.
-_MAY_BE_EMPTY = {"symbols", "actions", "macro"}
+_MAY_BE_EMPTY = {"symbols", "actions", "macro", "events"}
 
 
 class SampleSource:

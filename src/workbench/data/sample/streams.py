@@ -28,6 +28,7 @@ STREAMS = (
     "intraday",
     "economy",
     "volatility_index",
+    "events",
 )
 
 

@@ -1,7 +1,7 @@
 """What is planted in the sample market, where, and how big: the answer sheet that research is checked against.
 
 >>> [effect.name for effect in truth(SampleParams())]
-['momentum', 'reversion', 'none']
+['momentum', 'reversion', 'events', 'none']
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ REVERSION_SECTORS = ("HLT", "ENR")
 REVERSION_WIDTH = 1.10  # standard deviation of the price deviation, in daily own volatilities, at size 1
 REVERSION_HALF_LIFE = 3  # sessions
 
+EVENT_SECTORS = ("CON",)
+EVENT_DRIFT_SESSIONS = 10  # after the first session that knew of the event
+# How much an event's surprise tells of the company's own shock: of that first session, and of each that follows.
+EVENT_REACTION, EVENT_DRIFT = 0.45, 0.08
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -46,6 +51,16 @@ class Planted:
     unit: str
     half_life_sessions: int
     says: str
+
+
+def event_correlations(size: float) -> tuple[float, float]:
+    """Return the correlation of a surprise with the first session's own shock, and with that of each drift session.
+
+    surprise = (size * (reaction * shock[0] + drift * (shock[1] + … + shock[10])) + noise) / its standard deviation
+    """
+    reaction, drift = size * EVENT_REACTION, size * EVENT_DRIFT
+    deviation = (1.0 + reaction**2 + EVENT_DRIFT_SESSIONS * drift**2) ** 0.5
+    return reaction / deviation, drift / deviation
 
 
 def truth(params: SampleParams) -> tuple[Planted, ...]:
@@ -70,7 +85,16 @@ def truth(params: SampleParams) -> tuple[Planted, ...]:
             REVERSION_HALF_LIFE,
             "Each price strays from its fair value and comes back within days, so last week's losers recover.",
         ),
-        Planted("none", "", _names(bare), 0.0, "", 0, "Nothing is planted here: whatever pays is luck."),
+        Planted(
+            "events",
+            "sample.events",
+            _names(EVENT_SECTORS),
+            EVENT_DRIFT_SESSIONS * event_correlations(params.events)[1],
+            f"drift over {EVENT_DRIFT_SESSIONS} sessions, in daily own volatilities, after a surprise of one",
+            EVENT_DRIFT_SESSIONS // 2,
+            "An earnings surprise foretells the company's own moves of the days after; elsewhere it is noise.",
+        ),
+        Planted("none", "", _names(bare), 0.0, "", 0, "Nothing is planted in these prices: whatever they pay is luck."),
     )
 
 
