@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from workbench.backtest import costs as cost_model
 from workbench.backtest import engine, walkforward
 from workbench.backtest.kernel.weights import sweep_cells, sweep_returns, sweep_weights
 from workbench.errors import DataRefused, InputRefused
@@ -158,6 +159,18 @@ def test_a_cell_worked_by_hand(bars_of):
     assert sweep["turnover"][0, 0] == pytest.approx(shares * 105 / equity.mean() / (4 / 252))
     assert sweep["commission"][1, 0] == pytest.approx(shares * 105 * 0.01 / equity[2:].mean() / (2 / 252))
     assert sweep["trades"].tolist() == [[0.0], [0.0]]
+
+
+def test_a_changed_commission_reaches_code_compiled_before(bars_of, monkeypatch):
+    bars = bars_of([100.0] * 4, open=[[100.0]] * 4)
+    costs = CostParams(schedule="ib_fixed", spread_bps=0, impact=0, borrow_bps_per_year=0)
+    account, weights = PortfolioParams(cash=100_000.0), weights_like(bars, [[0.5]] * 4)
+    before = sweep_returns([weights], bars, account, costs)
+    monkeypatch.setattr(cost_model, "FIXED_PER_SHARE", 0.05)
+    after = sweep_returns([weights], bars, account, costs)
+    # 500 shares at 0.005, then at 0.05
+    assert before[0].sum() == pytest.approx(-2.5 / 100_000)
+    assert after[0].sum() == pytest.approx(-25.0 / 100_000)
 
 
 def test_cells_are_made_and_dropped_one_after_another(walk):

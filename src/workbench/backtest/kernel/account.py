@@ -94,7 +94,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
         # 1. wishes and equity
         now = weights[t - lag] if t >= lag else nothing
         before = weights[t - lag - 1] if t > lag else nothing
-        orders, value = np.int64(0), cash
+        orders, value = 0, cash
         for c in range(symbols):
             if now[c] != before[c] or (account.every_bar and now[c] != 0.0):
                 pending[c] = True

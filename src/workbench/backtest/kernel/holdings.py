@@ -97,9 +97,10 @@ def measure_crosses(
         upper, lower = lines[pairs[p, 0]], lines[pairs[p, 1]]
         count = _find_holdings(upper, lower, fills, last_row, lag, marks, held.enter, held.leave)
         for n in range(count):
-            sums = _sum_up(close, gains, blocks, held.enter[n], held.leave[n])
-            for number in range(SUMS):
-                held.sums[n, number] = sums[number]
+            # One by one: an index into a tuple that is known only at run time is slow.
+            s = _sum_up(close, gains, blocks, held.enter[n], held.leave[n])
+            held.sums[n, 0], held.sums[n, 1], held.sums[n, 2] = s[0], s[1], s[2]
+            held.sums[n, 3], held.sums[n, 4], held.sums[n, 5] = s[3], s[4], s[5]
         n = 0
         for w in range(len(windows)):
             start, stop = windows[w, 0], windows[w, 1]
@@ -110,9 +111,8 @@ def measure_crosses(
             while n < count and held.leave[n] <= earliest:
                 n += 1
             measured = _measure_window(prices, held, n, count, rates, earliest, start, stop, periods)
-            for number in range(len(MEASURED)):
-                found[number, p, w] = measured[number]
-            trades[p, w] = measured[len(MEASURED)]
+            found[0, p, w], found[1, p, w], found[2, p, w] = measured[0], measured[1], measured[2]
+            found[3, p, w], found[4, p, w], trades[p, w] = measured[3], measured[4], measured[5]
 
 
 @compiled
