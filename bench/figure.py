@@ -49,7 +49,7 @@ def report(
         "unit": unit,
         "peer": peer,
         "peer_value": None if peer_value is None else _digits(peer_value),
-        "ratio": None if peer_value is None else round(value / peer_value, 3),
+        "ratio": round(value / peer_value, 3) if peer_value else None,
         "peak_rss_mb": round(own_rss_mb if peak_rss_mb is None else peak_rss_mb),
         "size": dict(size),
     }

@@ -55,6 +55,39 @@ def test_more_bets_on_the_same_question_deflate_the_same_result(ledger, walk_for
     assert ledger.count(Question(walk_forward_made.question, "real")) == 0
 
 
+def test_alike_cells_that_all_pay_are_a_coin_toss_among_themselves_and_no_overfit_among_all_that_was_tried(
+    ledger, walk_forward_made
+):
+    random, index = np.random.default_rng(5), walk_forward_made.cell_returns.index
+    paying = random.normal(0.0008, 0.008, (len(index), 1)) + random.normal(0.0, 0.001, (len(index), 9))
+    good = replace(walk_forward_made, cell_returns=pd.DataFrame(paying, index=index))
+    record_walk_forward(ledger, good)
+    alone = evidence(good, ledger)
+    assert alone.pbo > 0.2
+    assert alone.pbo_all > 0.2  # the same cells, by week
+    worthless = pd.DataFrame(random.normal(0.0, 0.008, (len(index), 30)), index=index)
+    question = Question(good.question, good.market)
+    record(ledger, question, "another", [{"cell": cell} for cell in range(30)], worthless, source="notebook")
+    found = evidence(good, ledger)
+    assert found.pbo == alone.pbo
+    assert found.pbo_all < 0.02
+
+
+def test_what_skill_and_costs_add_to_the_spread_of_the_bets_is_luck_only_to_the_stricter_number(
+    ledger, walk_forward_made
+):
+    record_walk_forward(ledger, walk_forward_made)
+    random, index = np.random.default_rng(6), walk_forward_made.cell_returns.index
+    question = Question(walk_forward_made.question, walk_forward_made.market)
+    costly = pd.DataFrame(random.normal(-0.001, 0.008, (len(index), 5)), index=index)
+    record(ledger, question, "another", [{"cell": cell} for cell in range(5)], costly, source="notebook")
+    found = evidence(walk_forward_made, ledger)
+    assert found.effective_trials == 6
+    # five bets that lose their costs make the sixth no luckier: what worthless bets show is 1 / (n - 1)
+    assert found.trial_variance == pytest.approx(1.0 / (found.n - 1), rel=0.1)
+    assert found.dsr_spread < found.dsr
+
+
 def test_one_cell_has_no_overfitting_of_a_grid_and_says_so(ledger, walk_forward_made):
     one = replace(
         walk_forward_made, cells=walk_forward_made.cells.head(1), cell_returns=walk_forward_made.cell_returns[[0]]
@@ -62,7 +95,11 @@ def test_one_cell_has_no_overfitting_of_a_grid_and_says_so(ledger, walk_forward_
     record_walk_forward(ledger, one)
     found = evidence(one, ledger)
     assert found.pbo is None
-    assert found.missing == {"pbo": "the grid has one cell only: there was nothing to choose"}
+    assert found.pbo_all is None
+    assert found.missing == {
+        "pbo": "the grid has one cell only: there was nothing to choose",
+        "pbo_all": "only one trial of this question has returns: there was nothing to choose",
+    }
     assert "overfit.pbo" not in found.metrics()
     assert found.dsr is not None
 

@@ -392,7 +392,7 @@ def test_where_no_families_show_all_trials_count_and_their_likeness_lowers_the_v
     assert found.trials == 40
     assert found.correlation == pytest.approx(0.67, abs=0.05)
     # the spread of Sharpe ratios around their common factor: (1 - 0.67) / 1500 = 0.00022, and not 1 / 1500
-    assert found.variance_over(1500) == pytest.approx(0.00022, rel=0.4)
+    assert found.luck_over(1500) == pytest.approx(0.00022, rel=0.4)
 
 
 def test_the_variance_is_that_of_the_families_by_hand(ledger):
@@ -410,7 +410,7 @@ def test_two_bets_that_happen_to_agree_do_not_abolish_luck(ledger):
     returns = returns - returns.mean()
     found = effective_of(ledger, returns)
     assert found.variance == pytest.approx(0.0, abs=1e-12)
-    assert found.variance_over(600) == pytest.approx(1 / 599, rel=0.1)
+    assert found.luck_over(600) == pytest.approx(1 / 599, rel=0.1)
 
 
 def test_the_same_returns_of_other_years_are_another_bet(ledger):
@@ -418,6 +418,16 @@ def test_the_same_returns_of_other_years_are_another_bet(ledger):
     record(ledger, QUESTION, "sma_cross", [{"year": 2018}], early, source="sweep")
     record(ledger, QUESTION, "sma_cross", [{"year": 2021}], late, source="sweep")
     assert ledger.effective(QUESTION).trials == 2
+
+
+def test_weekly_returns_stand_side_by_side_by_date(ledger):
+    assert ledger.weekly(QUESTION).shape == (0, 0)
+    early = pd.DataFrame({0: [0.01, 0.02, 0.04]}, index=pd.to_datetime(["2024-01-04", "2024-01-05", "2024-01-08"]))
+    late = pd.DataFrame({0: [0.03, -0.01, 0.02]}, index=pd.to_datetime(["2024-01-15", "2024-01-16", "2024-01-22"]))
+    record(ledger, QUESTION, "sma_cross", [{"year": 1}], early, source="sweep")
+    record(ledger, QUESTION, "sma_cross", [{"year": 2}], late, source="sweep")
+    found = {tuple(column) for column in ledger.weekly(QUESTION).T.astype(float).round(4).tolist()}
+    assert found == {(0.03, 0.04, 0.0, 0.0), (0.0, 0.0, 0.02, 0.02)}
 
 
 def test_one_more_quarter_of_data_is_the_same_bet(ledger):

@@ -194,7 +194,8 @@ def _luck(found: Overfitting) -> list[tuple[str, str, str]]:
         "psr": ("Probabilistic Sharpe ratio", chance(found.psr)),
         "dsr": ("Deflated Sharpe ratio", chance(found.dsr)),
         "min_track_record": ("Minimum track record (sessions)", whole(found.min_track_record)),
-        "pbo": ("Probability of backtest overfitting", chance(found.pbo)),
+        "pbo": ("Probability of backtest overfitting, grid", chance(found.pbo)),
+        "pbo_all": ("The same, of all that was tried", chance(found.pbo_all)),
         "spa_p": ("Superiority over cash, p-value", number(found.spa_p, 3)),
     }
     meanings = {**DEFINITIONS, "expected_max": "what the best of so many different but worthless bets shows"}

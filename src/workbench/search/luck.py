@@ -44,7 +44,7 @@ def weigh(returns: Array, kept: Array, ledger: Ledger, question: Question) -> Lu
     elif not found.trials:
         missing["dsr"] = "no trial with returns is in the ledger for this question"
     else:
-        dsr = deflated_sharpe(sharpe, n, skew, kurtosis, found.trials, found.variance_over(n))
+        dsr = deflated_sharpe(sharpe, n, skew, kurtosis, found.trials, found.luck_over(n))
     try:
         probability = pbo(kept.T).probability
     except InputRefused as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,14 +28,21 @@ DEFINITIONS: Mapping[str, str] = {
     "kurtosis": "their fourth standardised moment; 3 for a normal",
     "trials": "what was ever tried for this research question, failed runs included",
     "effective_trials": "of these, how many were different bets: clusters of correlated returns",
-    "trial_variance": "variance of those bets' Sharpe ratios per period, and at least that of worthless bets",
-    "expected_max": "the Sharpe ratio per period that the best of so many worthless trials shows",
+    "trial_variance": "variance of the Sharpe ratios per period of so many bets if none were worth anything",
+    "expected_max": "the Sharpe ratio per period that the best of so many worthless bets shows",
     "psr": "probability that the true Sharpe ratio is above zero, had this been the only trial",
     "dsr": "probability that the true Sharpe ratio is above zero, the search for it counted (deflated Sharpe ratio)",
+    "dsr_spread": "the same, were all differences between the bets' Sharpe ratios luck: it takes skill for luck too",
     "min_track_record": "returns it takes to be 95 % sure of a Sharpe ratio above zero, had this been the only trial",
     "pbo": "how often the cell of the grid that is best on half the periods is below the median on the other half",
+    "pbo_all": "the same among everything that was ever tried for the question: overfit is what only luck chose",
     "spa_p": "chance that the grid's best cell does as well where no cell beats cash (Hansen's SPA test)",
 }
+
+# What needs returns that move, what needs trials in the ledger, and everything that may be missing.
+MOMENTS = ("sharpe", "skew", "kurtosis", "psr", "dsr", "dsr_spread", "min_track_record")
+COUNTED = ("trial_variance", "expected_max", "dsr", "dsr_spread")
+MEASURED = tuple(name for name in DEFINITIONS if name not in ("n", "trials", "effective_trials"))
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ class Overfitting:
     expected_max: float | None
     psr: float | None
     dsr: float | None
+    dsr_spread: float | None
     min_track_record: float | None
     pbo: float | None
+    pbo_all: float | None
     spa_p: float | None
     missing: Mapping[str, str]
 
@@ -71,61 +80,63 @@ def evidence(result: WalkForward, ledger: Ledger) -> Overfitting:
 
     The trials are those of its research question up to now, whatever run and strategy they came from.
     """
-    missing: dict[str, str] = {}
-
-    def known(name: str, compute: Callable[[], float]) -> float | None:
-        try:
-            value = compute()
-        except InputRefused as error:
-            missing[name] = str(error)
-            return None
-        return value
-
     returns, question = result.simulation.returns, Question(result.question, result.market)
-    n = int(np.isfinite(returns).sum())
-    sharpe = stats.sharpe(returns, periods=1)
-    skew, kurtosis = stats.skew(returns), stats.kurtosis(returns)
-    measured = all(math.isfinite(value) for value in (sharpe, skew, kurtosis))
-    if not measured:
-        names = ("sharpe", "skew", "kurtosis", "psr", "dsr", "min_track_record")
-        missing |= dict.fromkeys(names, f"{result.strategy} took no risk in {n} returns: it has no Sharpe ratio")
-
-    trials, found = ledger.count(question), ledger.effective(question)
-    variance = expected_max = None
-    if found.trials:
-        variance = found.variance_over(n)
-        expected_max = math.sqrt(variance) * expected_max_sharpe(found.trials)
+    n, tried = int(np.isfinite(returns).sum()), ledger.effective(question)
+    sharpe, skew, kurtosis = stats.sharpe(returns, periods=1), stats.skew(returns), stats.kurtosis(returns)
+    numbers = _Numbers()
+    if all(math.isfinite(value) for value in (sharpe, skew, kurtosis)):
+        numbers.known |= {"sharpe": sharpe, "skew": skew, "kurtosis": kurtosis}
     else:
-        why = "no trial with returns is in the ledger for this question; record the walk-forward first"
-        missing |= {name: missing.get(name, why) for name in ("trial_variance", "expected_max", "dsr")}
-
-    psr = dsr = length = None
-    if measured:
-        psr = known("psr", lambda: probabilistic_sharpe(sharpe, n, skew, kurtosis))
-        if variance is not None:
-            dsr = known("dsr", lambda: deflated_sharpe(sharpe, n, skew, kurtosis, found.trials, variance))
-        length = known("min_track_record", lambda: min_track_record_length(sharpe, skew, kurtosis))
-        if length is not None and math.isinf(length):
-            length = None
-            missing["min_track_record"] = "the Sharpe ratio is not above zero: no track record is long enough"
+        numbers.lack(MOMENTS, f"{result.strategy} took no risk in {n} returns: it has no Sharpe ratio")
+    if tried.trials:
+        luck = tried.luck_over(n)
+        numbers.known |= {
+            "trial_variance": luck,
+            "expected_max": math.sqrt(luck) * expected_max_sharpe(tried.trials),
+        }
+    else:
+        numbers.lack(COUNTED, "no trial with returns is in the ledger for this question; record the walk-forward first")
     if result.cell_returns.shape[1] == 1:
-        probability = None
-        missing["pbo"] = "the grid has one cell only: there was nothing to choose"
-    else:
-        probability = known("pbo", lambda: pbo(result.cell_returns).probability)
+        numbers.lack(("pbo",), "the grid has one cell only: there was nothing to choose")
+    if tried.measured < 2:
+        numbers.lack(("pbo_all",), "only one trial of this question has returns: there was nothing to choose")
+
+    def deflated(variance: float) -> float:
+        return deflated_sharpe(sharpe, n, skew, kurtosis, tried.trials, variance)
+
+    numbers.find("psr", lambda: probabilistic_sharpe(sharpe, n, skew, kurtosis))
+    numbers.find("dsr", lambda: deflated(luck))
+    numbers.find("dsr_spread", lambda: deflated(max(luck, tried.variance)))
+    numbers.find("min_track_record", lambda: min_track_record_length(sharpe, skew, kurtosis))
+    if math.isinf(numbers.known.get("min_track_record", 0.0)):
+        del numbers.known["min_track_record"]
+        numbers.lack(("min_track_record",), "the Sharpe ratio is not above zero: no track record is long enough")
+    numbers.find("pbo", lambda: pbo(result.cell_returns).probability)
+    numbers.find("pbo_all", lambda: pbo(ledger.weekly(question)).probability)
+    numbers.find("spa_p", lambda: spa(result.cell_returns).p)
     return Overfitting(
-        sharpe=sharpe if measured else None,
         n=n,
-        skew=skew if measured else None,
-        kurtosis=kurtosis if measured else None,
-        trials=trials,
-        effective_trials=found.trials,
-        trial_variance=variance,
-        expected_max=expected_max,
-        psr=psr,
-        dsr=dsr,
-        min_track_record=length,
-        pbo=probability,
-        spa_p=known("spa_p", lambda: spa(result.cell_returns).p),
-        missing=missing,
+        trials=ledger.count(question),
+        effective_trials=tried.trials,
+        missing=numbers.missing,
+        **{name: numbers.known.get(name) for name in MEASURED},
     )
+
+
+class _Numbers:
+    """What could be computed by name, and why the rest could not."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, float] = {}
+        self.missing: dict[str, str] = {}
+
+    def lack(self, names: Iterable[str], why: str) -> None:
+        self.missing = {**dict.fromkeys(names, why), **self.missing}  # the first reason stands
+
+    def find(self, name: str, compute: Callable[[], float]) -> None:
+        if name in self.missing:
+            return
+        try:
+            self.known[name] = compute()
+        except InputRefused as error:
+            self.lack((name,), str(error))

@@ -8,7 +8,7 @@ above ``SAME`` are one bet, trials that correlate below ``UNLIKE`` never are, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +47,12 @@ class Effective:
     clustered: int
     sharpes: tuple[float, ...]
 
-    def variance_over(self, n: int) -> float:
-        """Return the variance, at least that of worthless bets over ``n`` returns, (1 - correlation) / (n - 1).
+    def luck_over(self, n: int) -> float:
+        """Return the variance of the Sharpe ratios of worthless bets over ``n`` returns, (1 - correlation) / (n - 1).
 
-        Few bets show their spread badly: two that happen to agree would say that luck does not exist.
+        ``variance`` is what these bets showed: skill, and costs that differ, are in it beside luck.
         """
-        return max(self.variance, (1.0 - self.correlation) / max(n - 1, 1))
+        return (1.0 - self.correlation) / max(n - 1, 1)
 
 
 def effective(trials: Sequence[Weekly], measured: int) -> Effective:
@@ -76,16 +76,25 @@ def effective(trials: Sequence[Weekly], measured: int) -> Effective:
     )
 
 
-def correlations(trials: Sequence[Weekly]) -> Floats:
-    """Return the correlation of each pair of weekly returns; weeks that only one of them has count as unrelated."""
+def aligned(trials: Sequence[Weekly]) -> Floats:
+    """Return the weekly returns, a row a week and a column a trial, from the first week of any to the last."""
+    if not trials:
+        return np.zeros((0, 0), dtype=np.float32)
     first = min(trial.week for trial in trials)
     last = max(trial.week + len(trial.returns) for trial in trials)
-    rows = np.zeros((len(trials), last - first), dtype=np.float32)
-    for row, trial in zip(rows, trials, strict=True):
-        less = trial.returns - trial.returns.mean()
-        norm = float(np.linalg.norm(less))
-        if norm > 0.0:
-            row[trial.week - first : trial.week - first + len(less)] = less / norm
+    found = np.zeros((last - first, len(trials)), dtype=np.float32)
+    for column, trial in zip(found.T, trials, strict=True):
+        column[trial.week - first : trial.week - first + len(trial.returns)] = trial.returns
+    return found
+
+
+def correlations(trials: Sequence[Weekly]) -> Floats:
+    """Return the correlation of each pair of weekly returns; weeks that only one of them has count as unrelated."""
+    less = [replace(trial, returns=trial.returns - trial.returns.mean()) for trial in trials]
+    norms = [float(np.linalg.norm(trial.returns)) for trial in less]
+    rows = aligned(
+        [replace(trial, returns=trial.returns / (norm or 1.0)) for trial, norm in zip(less, norms, strict=True)]
+    ).T
     found: Floats = rows @ rows.T
     np.fill_diagonal(found, 1.0)
     return found

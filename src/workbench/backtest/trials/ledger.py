@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from workbench.backtest.trials.clusters import Effective, Weekly, effective
+from workbench.backtest.trials.clusters import Effective, Weekly, aligned, effective
 from workbench.backtest.trials.question import Question
 from workbench.errors import CannotWrite, DataRefused
 
@@ -140,14 +141,28 @@ class Ledger:
 
     def effective(self, question: Question) -> Effective:
         """Return the effective number of a question's trials, by clusters of their weekly returns."""
+        found, measured = self._weekly(question)
+        return effective(found, measured)
+
+    def weekly(self, question: Question) -> NDArray[np.float32]:
+        """Return the weekly returns of a question's trials, a column each; weeks before or after a trial are 0.
+
+        Of more than ``MOST_CLUSTERED`` trials it is an even sample; trials without a Sharpe ratio have no returns.
+        """
+        found, _ = self._weekly(question)
+        return aligned(found)
+
+    def _weekly(self, question: Question) -> tuple[list[Weekly], int]:
         where = "FROM trials JOIN batches ON batch = number WHERE question = ? AND sharpe IS NOT NULL"
         with self._reading() as connection:
             if connection is None:
-                return effective((), 0)
+                return [], 0
             (measured,) = connection.execute(f"SELECT count(*) {where}", (question.id,)).fetchone()
-            query = f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?"
-            found = connection.execute(query, (question.id, MOST_CLUSTERED)).fetchall()
-        return effective([Weekly(week, np.frombuffer(blob, "<f4"), sharpe) for week, blob, sharpe in found], measured)
+            found = connection.execute(
+                f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?",
+                (question.id, MOST_CLUSTERED),
+            ).fetchall()
+        return [Weekly(week, np.frombuffer(blob, "<f4"), sharpe) for week, blob, sharpe in found], measured
 
     def questions(self) -> pd.DataFrame:
         """Return one row a question: its text, market, strategies, trials (all and failed) and evaluations."""
