@@ -19,6 +19,19 @@ ARROWS: dict[str, set[str]] = {
     "backtest": {"errors", "types", "params", "sessions", "data", "features", "strategies"},
     "reports": {"errors", "types", "params", "backtest", "registry"},
     "registry": {"errors", "background", "interrupt", "types", "params", "strategies", "backtest"},
+    "search": {
+        "errors",
+        "interrupt",
+        "types",
+        "params",
+        "data",
+        "strategies",
+        "backtest",
+        "registry",
+        "progress",
+        "runs",
+        "step",
+    },
     "pipeline": {
         "errors",
         "background",
@@ -47,7 +60,8 @@ ARROWS: dict[str, set[str]] = {
 # Heavy libraries and the only files that may import them.
 HEAVY = {
     "vectorbt": {"backtest/engine.py"},
-    "mlflow": {"registry/connection.py", "registry/recording.py"},
+    "mlflow": {"registry/connection.py", "registry/recording.py", "registry/sweeps.py"},
+    "optuna": {"search/study.py"},
     "great_expectations": {"data/quality.py"},
     "deltalake": {"data/lake.py", "data/table.py"},
 }

@@ -53,13 +53,18 @@ def count_cells(
 ) -> Counted:
     """Count every cell of a walk-forward, and return what that leaves of its result."""
     ledger = Ledger(paths.trials)
-    made_by = {
+    made = made_by(settings, params, tables)
+    receipt = record_walk_forward(ledger, wf, made_by=made, run_id=run_id)
+    return Counted(receipt, evidence(wf, ledger))
+
+
+def made_by(settings: Settings, params: StrategyParams | None, tables: record.Tables) -> dict[str, Any]:
+    """Return what shapes a trial besides its parameters: the same cell of a sweep and of a walk-forward counts once."""
+    return {
         **_shaped_by(settings),
         **(params.model_dump(mode="json", include={"universe", "sizing"}) if params else {}),
         "data": {name: record.table_text(table) for name, table in tables.items()},
     }
-    receipt = record_walk_forward(ledger, wf, made_by=made_by, run_id=run_id)
-    return Counted(receipt, evidence(wf, ledger))
 
 
 def count_failure(paths: Paths, settings: Settings, strategy: str, error: str, run_id: str) -> None:

@@ -80,7 +80,7 @@ class Workers:
     @property
     def workers(self) -> int:
         """How many batches are measured at a time now."""
-        return max(1, sum(self.client.nthreads().values()))
+        return max(1, sum(int(threads) for threads in self.client.nthreads().values()))
 
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Measured]]:
         """Send batches, a few ahead, and give each back when it is done."""
@@ -123,7 +123,7 @@ class Workers:
             alone = 0.0 if self.client.nthreads() else alone + LOOK_SECONDS
             if alone >= WORKERLESS_SECONDS:
                 raise WorkbenchError(
-                    f"{self.text}: no worker is left for {WORKERLESS_SECONDS:.0f} s; start some, what was finished is kept"
+                    f"{self.text}: no worker for {WORKERLESS_SECONDS:.0f} s; start some, what was finished is kept"
                 )
 
     def _result(self, future: Any) -> Measured:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ Places = NDArray[np.int64]
 
 # Neighbours that keep less of the peak's score than this leave it alone.
 LONELY = 2.0 / 3.0
-# Of a range that was sampled and not stepped through: what counts as one step.
+# Of a range that was sampled and not stepped through, what counts as one step; at least the grid's own smallest.
 STEP_OF_RANGE = 0.1
 APART = 1000.0
 ROWS_AT_ONCE = 100_000
@@ -57,17 +58,21 @@ class Terrain:
                 f"No cell earned anything in training: the best, {_named(peak)}, has a {name} of {number(peak.score)}."
             )
         own = f"The peak {_named(peak)} ({name} {number(peak.score)} in training)"
-        if peak.place == plateau.place:
+        if not peak.neighbours:
+            text = f"{own}: no neighbour of it was measured, so nothing says whether it stands alone."
+        elif peak.place == plateau.place:
             text = f"{own} is the top of the best plateau: {_neighbours(peak)}."
         elif peak.keeps < LONELY:
-            text = f"{own} stands alone: {_neighbours(peak)}; the plateau around {_named(plateau)} keeps {_share(plateau)}."
+            text = f"{own} stands alone: {_neighbours(peak)}; "
+            text += f"the plateau around {_named(plateau)} keeps {_share(plateau)}."
         else:
             text = (
                 f"{own} is not alone: {_neighbours(peak)}; the best plateau is around {_named(plateau)} "
                 f"({number(plateau.score)}), whose neighbours keep {_share(plateau)}."
             )
         if self.edges:
-            text += f" The plateau lies at the edge of the grid ({', '.join(self.edges)}): a wider grid may hold a better one."
+            text += f" The plateau lies at the edge of the grid ({', '.join(self.edges)}): "
+            text += "a wider grid may hold a better one."
         return text
 
 
@@ -78,7 +83,9 @@ def positions(cells: Sequence[Mapping[str, Any]], axes: Mapping[str, Sequence[An
         ordered = sorted({value for value in values if is_number(value)})
         others = list(dict.fromkeys(str(value) for value in values if not is_number(value)))
         rank = {value: float(place) for place, value in enumerate(ordered)}
-        low, width = (ordered[0], (ordered[-1] - ordered[0]) * STEP_OF_RANGE or 1.0) if ordered else (0.0, 1.0)
+        low = ordered[0] if ordered else 0.0
+        gaps = [after - before for before, after in pairwise(ordered)]
+        width = max([STEP_OF_RANGE * (ordered[-1] - low), min(gaps)]) if gaps else 1.0
         for row, cell in enumerate(cells):
             value = cell[name]
             if not is_number(value):
@@ -103,7 +110,7 @@ def neighbourhoods(places: Array) -> Places:
 
 
 def around(scores: Array, hoods: Places, *, own: bool = True) -> tuple[Array, Array, Places]:
-    """Return median, lowest and number of the known scores in each neighbourhood; ``own`` says whether a cell's counts."""
+    """Return median, lowest and number of the known scores in each neighbourhood, with a cell's own or without."""
     median, worst = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
     count = np.zeros(len(scores), dtype=np.int64)
     for first in range(0, len(scores), ROWS_AT_ONCE):
@@ -158,7 +165,5 @@ def _share(summit: Summit) -> str:
 
 
 def _neighbours(summit: Summit) -> str:
-    if not summit.neighbours:
-        return "no neighbour of it was measured"
     s = "" if summit.neighbours == 1 else "s"
     return f"its {summit.neighbours} neighbour{s} keep{'s' if not s else ''} {_share(summit)} of its score"

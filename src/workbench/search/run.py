@@ -1,4 +1,4 @@
-"""One search on disk: what was asked, in data/runs/<run_id>/, known again by a key of all that its numbers depend on."""
+"""One search on disk, in data/runs/<run_id>/, known again by a key of all that its numbers depend on."""
 
 from __future__ import annotations
 

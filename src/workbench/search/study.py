@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,7 @@ def search_trials(
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
                 refused += 1
                 if refused > REFUSALS * (1 + len(found) + len(asked)):
-                    raise InputRefused(
-                        f"{refused} trials in a row make no sense, the last: {error}; narrow --grid"
-                    ) from error
+                    raise InputRefused(f"{refused} trials make no sense, the last: {error}; narrow --grid") from error
                 continue
             asked.append((trial, cell))
         found += _judge(study, asked, problem, archive, measure, done)
@@ -115,7 +114,7 @@ def distributions(grid: Grid) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, values in grid.items():
         ordered = sorted(values) if all(is_number(value) for value in values) else []
-        steps = {round(after - before, 12) for before, after in zip(ordered, ordered[1:], strict=False)}
+        steps = {round(after - before, 12) for before, after in pairwise(ordered)}
         even = len(ordered) > 2 and len(steps) == 1
         if len(values) == 1 or not ordered:
             found[name] = CategoricalDistribution(values)

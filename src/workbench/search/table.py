@@ -96,7 +96,8 @@ def compare_rules(table: pd.DataFrame, hoods: Places) -> tuple[Rule, Rule]:
     training = [str(name) for name in table.columns if str(name).startswith("train_") and str(name)[6:].isdigit()]
     done = (table["status"] == DONE).to_numpy()
     windows, tested = _known(table[training], done), table[[name.replace("train", "test") for name in training]]
-    peaks, plateaus = [], []
+    peaks: list[float] = []
+    plateaus: list[float] = []
     for fold in range(len(training)):
         scores = windows[:, fold]
         medians = np.where(table["plateau"].notna(), around(scores, hoods)[0], np.nan)

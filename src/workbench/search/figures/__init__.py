@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from workbench.search.figures.company import company
 from workbench.search.figures.maps import heat_map
 from workbench.search.figures.parallel import parallel
-from workbench.search.sweep import Found
+from workbench.search.found import Found
 
 __all__ = ["company", "draw", "heat_map", "parallel"]
 

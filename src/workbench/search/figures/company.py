@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from workbench.backtest.figures.axis import score_axis
 from workbench.backtest.figures.canvas import axis_name, note, picture, zero_line
 from workbench.backtest.figures.style import STYLE
+from workbench.search.found import Found
 from workbench.search.plateau import assigned
-from workbench.search.sweep import Found
 from workbench.search.table import DONE
 
 
@@ -32,7 +34,7 @@ def company(found: Found) -> Figure:
         height = float(found.table["plateau"].iloc[summit.place])
         if not np.isfinite(height) or (name == "peak" and summit.place == terrain.plateau.place):
             continue
-        look = {"markersize": 12, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 5}
+        look: dict[str, Any] = {"markersize": 12, "markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 5}
         axes.plot([summit.score], [height], marker, markeredgecolor=colour, **look)
         text = f"{name}: {assigned(summit.params)}"
         note(axes, summit.score, height, text, STYLE["ink"], 8, gap=10 if name == "plateau" else -22)

@@ -15,9 +15,9 @@ from workbench.backtest.figures.axis import name_axis, score_axis
 from workbench.backtest.figures.canvas import axis_name, blank, end_labels, picture, place, strip, tile, write
 from workbench.backtest.figures.style import DIVERGING, STYLE, WIDTH, family, symmetric, text_on
 from workbench.backtest.text import number, short
+from workbench.search.found import Found
 from workbench.search.grid import is_number
 from workbench.search.plateau import Summit
-from workbench.search.sweep import Found
 from workbench.search.table import DONE
 
 # Numbers are written into the tiles of a map up to this many rows or columns.
@@ -58,7 +58,7 @@ def _maps(found: Found, panels: Mapping[str, tuple[pd.DataFrame, str]], across: 
     height = float(np.clip(0.30 * len(rows), 1.5, 3.4 if lines > 1 else 4.6))
     band = height + 0.95
     others = [name for name in found.varied if name not in (across, down)]
-    averaged = others if len(panels) < 3 else others[1:]
+    averaged = [name for name in others if not any(title.startswith(f"{name} ") for title in panels)]
     rest = f", mean over {', '.join(averaged)}" if averaged and not found.asked.trials else ""
     subtitle = f"{found.select_by.capitalize()} in training, mean of {found.folds} windows{rest};"
     subtitle += " ring: the peak, frame: the best plateau"
@@ -74,7 +74,7 @@ def _maps(found: Found, panels: Mapping[str, tuple[pd.DataFrame, str]], across: 
             _dots(axes, table, found, across, down, norm)
         else:
             _tiles(axes, table, column, (down, across), (rows, columns), norm)
-            _marks(axes, found, (down, across), (rows, columns), table)
+            _marks(axes, found, (down, across), (rows, columns), table, norm)
             _label(axes, columns, [] if at else rows)
         axes.set_xlabel(across, **axis_name())
         if not at:
@@ -117,16 +117,19 @@ def _marks(
     names: tuple[str, str],
     levels: tuple[Sequence[str], Sequence[str]],
     table: pd.DataFrame,
+    norm: TwoSlopeNorm,
 ) -> None:
     """Ring the peak and frame the plateau, where this panel shows them."""
-    for summit, colour in ((found.terrain.plateau, STYLE["mark"]), (found.terrain.peak, STYLE["ink"])):
+    for summit in (found.terrain.plateau, found.terrain.peak):
         if not _shown(summit, table):
             continue
         row, column = (list(some).index(short(summit.params[name])) for some, name in zip(levels, names, strict=True))
         if summit is found.terrain.plateau:
-            tile(axes, column, row, (0.04, 0.05), fill=False, edgecolor=colour, linewidth=2.2, zorder=5)
-        else:
-            axes.plot([column + 0.5], [row + 0.5], "o", markersize=17, markerfacecolor="none", markeredgecolor=colour)
+            tile(axes, column, row, (0.04, 0.05), fill=False, edgecolor=STYLE["mark"], linewidth=2.2, zorder=5)
+            continue
+        look: dict[str, Any] = {"markersize": 19, "markerfacecolor": "none", "markeredgewidth": 1.5, "zorder": 6}
+        colour = text_on(DIVERGING(norm(summit.score)))
+        axes.plot([column + 0.5], [row + 0.5], "o", markeredgecolor=colour, **look)
 
 
 def _shown(summit: Summit, table: pd.DataFrame) -> bool:
@@ -145,7 +148,10 @@ def _dots(axes: Axes, table: pd.DataFrame, found: Found, across: str, down: str,
     at = {name: _places(table[name], found.asked.grid[name]) for name in (across, down)}
     shade = DIVERGING(norm(table["train_score"].to_numpy(dtype=float)))
     axes.scatter(at[across], at[down], s=46, color=shade, edgecolors=STYLE["faint"], linewidths=0.5, zorder=3)
-    for summit, marker, colour in ((found.terrain.plateau, "s", STYLE["mark"]), (found.terrain.peak, "o", STYLE["ink"])):
+    for summit, marker, colour in (
+        (found.terrain.plateau, "s", STYLE["mark"]),
+        (found.terrain.peak, "o", STYLE["ink"]),
+    ):
         x, y = (_places(pd.Series([summit.params[name]]), found.asked.grid[name])[0] for name in (across, down))
         axes.plot([x], [y], marker, markersize=13, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.8)
     axes.margins(0.06)

@@ -13,8 +13,8 @@ from workbench.backtest.figures.axis import name_axis
 from workbench.backtest.figures.canvas import picture, strip, write
 from workbench.backtest.figures.style import DIVERGING, STYLE, symmetric
 from workbench.backtest.text import number, short
+from workbench.search.found import Found
 from workbench.search.grid import is_number
-from workbench.search.sweep import Found
 from workbench.search.table import DONE
 
 # More lines than this are no picture: an even sample is drawn, the plateau always.
@@ -33,22 +33,24 @@ def parallel(found: Found) -> Figure:
     spread = np.random.default_rng(0).uniform(-0.012, 0.012, lines.shape)  # equal values would hide each other
     spread[:, -1] = 0.0
     top = np.arange(min(TOP, len(lines)))
-    rest = np.unique(np.linspace(len(top), len(lines) - 1, MOST_LINES).astype(int)) if len(lines) > len(top) else []
-    subtitle = f"Each line is a cell, coloured by its {found.select_by.capitalize()} in training; thick: the {len(top)} best plateaus"
+    rest = np.unique(np.linspace(len(top), len(lines) - 1, MOST_LINES).astype(int))[: len(lines) - len(top)]
+    subtitle = f"Each line is a cell, coloured by its {found.select_by.capitalize()} in training; "
+    subtitle += f"thick: the {len(top)} best plateaus, the best in yellow"
     figure, axes = picture(f"{found.asked.strategy}: all parameters", subtitle, found.market, 4.4, 0.5)
     at = np.arange(len(names) + 1, dtype=float)
     norm = symmetric(scores)
-    for some, width, alpha, order in ((np.asarray(rest, dtype=int)[::-1], 0.8, 0.45, 2), (top[::-1], 2.0, 1.0, 4)):
+    for some, width, alpha, order in ((rest[::-1], 0.8, 0.45, 2), (top[::-1], 2.0, 1.0, 4)):
         shades = DIVERGING(norm(scores[some]))
         drawn = [np.column_stack([at, line]) for line in (lines + spread)[some]]
         axes.add_collection(LineCollection(drawn, colors=shades, linewidths=width, alpha=alpha, zorder=order))
     best = (lines + spread)[0]
     axes.plot(at, best, color=STYLE["mark"], linewidth=2.4, zorder=6, marker="s", markersize=5)
+    ground = {"facecolor": STYLE["paper"], "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
     for x, name in enumerate(names):
         axes.axvline(x, color=STYLE["faint"], linewidth=0.9, zorder=5)
         for value in _ticks(found.asked.grid[name]):
             y = _shares([value], [name], found)[0]
-            write(axes, x - 0.03, y, short(value), STYLE["soft"], 8, ha="right")
+            write(axes, x - 0.03, y, short(value), STYLE["ink"], 8, ha="right", bbox=ground, zorder=7)
     axes.axvline(len(names), color=STYLE["faint"], linewidth=0.9, zorder=5)
     for share in (0.0, 0.5, 1.0):
         write(axes, len(names) + 0.03, share, number(low + share * (high - low)), STYLE["soft"], 8, ha="left")

@@ -1,0 +1,60 @@
+"""What a finished search hands to the pictures, the page and MLflow: frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from workbench.search.luck import Luck
+from workbench.search.plateau import Terrain
+from workbench.search.run import Asked
+from workbench.search.table import Rule
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished search; ``table`` has the best plateau first, ``COLUMNS`` says what its columns mean."""
+
+    run_id: str
+    folder: Path
+    asked: Asked
+    market: str
+    select_by: str
+    tested: tuple[pd.Timestamp, pd.Timestamp]
+    table: pd.DataFrame
+    terrain: Terrain
+    rules: tuple[Rule, Rule]
+    luck: Luck
+    head: str  # of the ledger, after the last batch
+    seconds: float
+    measured: int  # cells that this call measured; the others were known
+    trials: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def cells(self) -> int:
+        """How many different cells were looked at."""
+        return len(self.table)
+
+    @property
+    def folds(self) -> int:
+        """How many training windows each was judged on."""
+        return len(self.rules[0].test_scores)
+
+    @property
+    def varied(self) -> list[str]:
+        """The parameters that have more than one value."""
+        return [name for name, values in self.asked.grid.items() if len(values) > 1]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """All parameters of the best plateau, the fixed ones too."""
+        return {**self.asked.fixed, **plain(self.terrain.plateau.params)}
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters without numpy's numbers."""
+    return {name: value.item() if hasattr(value, "item") else value for name, value in params.items()}

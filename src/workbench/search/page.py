@@ -1,0 +1,178 @@
+"""The page of a search: one file that opens offline, with the sentence, the pictures, the best cells and the doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from workbench.backtest.figures import STYLE, svg
+from workbench.backtest.page import DARK
+from workbench.backtest.tearsheet import MADE_DATA
+from workbench.backtest.text import multiple, number, percent, short, whole
+from workbench.search.found import Found
+from workbench.search.plateau import assigned
+from workbench.search.table import COLUMNS, DONE, FAILED, PRUNED
+from workbench.types import SAMPLE
+
+ROWS = 20
+SHOWN = ("plateau", "train_score", "train_worst", "neighbours", "train_turnover", "train_cost", "test_score")
+CAPTIONS: Mapping[str, str] = {
+    "heat_map": "The training score over the parameters",
+    "company": "Each cell's own training score against the median of its neighbourhood",
+    "parallel": "Every cell as a line through its parameters and its training score",
+}
+
+
+def render(found: Found, pictures: Mapping[str, Figure]) -> str:
+    """Return the page as HTML."""
+    statuses = found.table["status"].value_counts()
+    return _TEMPLATE.render(
+        light=_variables(STYLE),
+        dark=_variables(DARK),
+        found=found,
+        cells=whole(found.cells),
+        made_data=MADE_DATA if found.market == SAMPLE else "",
+        sentence=found.terrain.sentence,
+        verdict=verdict(found),
+        counts=", ".join(f"{int(statuses[name]):,} {name}" for name in (DONE, PRUNED, FAILED) if name in statuses),
+        tiles=_tiles(found),
+        pictures={name: Markup(svg(figure)) for name, figure in pictures.items()},  # noqa: S704 (our own drawing)
+        captions=CAPTIONS,
+        head=[*found.varied, *SHOWN],
+        rows=[_row(row, found) for _, row in found.table.head(ROWS).iterrows()],
+        definitions={name: COLUMNS[name] for name in SHOWN},
+        missing=found.luck.missing,
+        failed=_failed(found.table, found.varied),
+        grid={name: ", ".join(short(value) for value in values) for name, values in found.asked.grid.items()},
+        shape=found.asked.shape,
+    )
+
+
+def verdict(found: Found) -> str:
+    """Return what choosing anew in each window would have brought, by the peak and by the plateau."""
+    peak, plateau = found.rules
+    score = found.select_by.capitalize()
+    return (
+        f"Choosing anew in each of {found.folds} windows and trading the next, the peak had a mean {score} of "
+        f"{number(peak.mean)} and the best plateau {number(plateau.mean)}."
+    )
+
+
+def _tiles(found: Found) -> list[tuple[str, str, str]]:
+    score, luck, row = found.select_by.capitalize(), found.luck, found.table.iloc[found.terrain.plateau.place]
+    return [
+        ("Best plateau", assigned(found.terrain.plateau.params), f"{score} {number(row['train_score'])} in training"),
+        (f"{score}, held over all tests", number(float(row["test_score"])), "seen after the choice"),
+        ("Trials of this question", whole(luck.trials), f"{whole(luck.bets)} different bets"),
+        ("Deflated Sharpe ratio", percent(luck.dsr), f"probability of overfitting {percent(luck.pbo)}"),
+    ]
+
+
+def _row(row: pd.Series, found: Found) -> list[str]:
+    forms = {"train_turnover": multiple, "train_cost": lambda value: percent(value, 2), "neighbours": whole}
+    own = [short(row[name]) for name in found.varied]
+    return own + [forms.get(name, number)(float(row[name])) for name in SHOWN]
+
+
+def _failed(table: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:
+    some = table[table["status"] == FAILED].head(5).to_dict("records")
+    return [(assigned({name: row[name] for name in names}), str(row["error"])) for row in some]
+
+
+def _variables(colours: Mapping[str, str]) -> str:
+    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
+
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ found.asked.strategy }}: sweep{{ " (sample market)" if made_data }}</title>
+<style>
+:root { color-scheme: light dark; {{ light }} }
+@media (prefers-color-scheme: dark) { :root { {{ dark }} } }
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 28px 24px 64px; max-width: 980px; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", system-ui, sans-serif;
+  font-variant-numeric: tabular-nums }
+h1 { margin: 0; font-size: 28px }
+h2 { margin: 40px 0 8px; padding-top: 14px; border-top: 1px solid var(--grid); font-size: 18px }
+p { margin: 6px 0 }
+.soft { color: var(--soft) }
+.small { color: var(--soft); font-size: 12.5px }
+.banner { margin: 0 0 20px; padding: 9px 14px; border: 1px solid var(--stamp); border-radius: 6px; color: var(--stamp) }
+.verdict { margin: 20px 0; padding: 14px 18px; background: var(--band); border-left: 4px solid var(--own) }
+.verdict b { font-size: 16.5px }
+.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 20px 0; background: var(--grid);
+  border: 1px solid var(--grid); border-radius: 8px; overflow: hidden }
+.tiles div { background: var(--paper); padding: 12px 14px }
+.tiles span { display: block; color: var(--soft); font-size: 12.5px }
+.tiles b { display: block; font-size: 18px; line-height: 1.4; overflow-wrap: anywhere }
+figure { margin: 14px -18px; break-inside: avoid }
+svg { display: block; width: 100%; height: auto }
+.scroll { overflow-x: auto }
+table { width: 100%; border-collapse: collapse; font-size: 13.5px }
+th { color: var(--soft); font-weight: 500; text-align: right; vertical-align: bottom; padding: 5px 8px;
+  border-bottom: 1px solid var(--faint) }
+td { padding: 4px 8px; border-bottom: 1px solid var(--grid); text-align: right; overflow-wrap: anywhere }
+table.facts td { text-align: left }
+th.test, td.test { color: var(--soft); font-style: italic }
+tr:first-child td { font-weight: 600 }
+table.facts td { font-weight: 400 }
+@media (max-width: 640px) { .tiles { grid-template-columns: repeat(2, 1fr) } }
+</style>
+</head>
+<body>
+{% if made_data %}<div class="banner" role="note"><b>SAMPLE MARKET</b> {{ made_data }}</div>{% endif %}
+<h1>{{ found.asked.strategy }}</h1>
+<p class="soft">{{ found.asked.question }}</p>
+<p class="small">{{ "Trials" if found.asked.trials else "Sweep" }}: {{ cells }} cells ({{ counts }})
+ on {{ found.folds }} training windows, market {{ found.market }}, tests {{ found.tested[0].date() }} to
+ {{ found.tested[1].date() }}</p>
+<section class="verdict"><b>{{ sentence }}</b><p>{{ verdict }}</p></section>
+<section class="tiles">
+{% for name, value, more in tiles %}<div><span>{{ name }}</span><b>{{ value }}</b><span>{{ more }}</span></div>
+{% endfor %}</section>
+{% for name, picture in pictures.items() %}<figure role="img" aria-label="{{ captions[name] }}">{{ picture }}</figure>
+{% endfor %}
+<h2>The best {{ rows|length }} plateaus</h2>
+<div class="scroll"><table><thead><tr>{% for name in head %}<th class="{{ 'test' if name.startswith('test') }}">
+{{- name }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in rows %}<tr>{% for cell in row %}<td class="{{ 'test' if head[loop.index0].startswith('test') }}">
+{{- cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+<p class="small">Everything but the last column comes from training windows and may choose. <i>test_score</i> is seen
+after the choice: whoever chooses by it has no test left. Training windows of later folds cover earlier tests, so the
+honest result of the whole procedure is the walk-forward (make backtest), not this column.</p>
+<table class="facts"><tbody>{% for name, text in definitions.items() %}
+<tr><td>{{ name }}</td><td class="small">{{ text }}</td></tr>{% endfor %}</tbody></table>
+{% if missing %}<p class="small">{% for name, why in missing.items() %}{{ name }}: {{ why }}. {% endfor %}</p>
+{% endif %}
+{% if failed %}<h2>What failed</h2><table class="facts"><tbody>{% for name, why in failed %}
+<tr><td>{{ name }}</td><td class="small">{{ why }}</td></tr>{% endfor %}</tbody></table>{% endif %}
+<h2>Where this comes from</h2>
+<table class="facts"><tbody>
+<tr><td>run</td><td class="small">{{ found.run_id }}</td></tr>
+{% if found.asked.trials %}<tr><td>trials</td><td class="small">{{ found.asked.trials }} by
+{{ found.asked.sampler }}, seed
+{{ found.asked.seed }}, {{ found.asked.at_once }} at once</td></tr>{% endif %}
+{% for name, text in grid.items() %}<tr><td>grid {{ name }}</td><td class="small">{{ text }}</td></tr>
+{% endfor %}
+{% for name, value in found.asked.fixed.items() %}<tr><td>fixed {{ name }}</td><td class="small">{{ value }}</td></tr>
+{% endfor %}
+{% for name, value in shape.items() %}<tr><td>{{ name }}</td><td class="small">{{ value }}</td></tr>{% endfor %}
+<tr><td>trial ledger</td><td class="small">{{ found.head or "nothing new to count" }}</td></tr>
+</tbody></table>
+</body>
+</html>
+"""
+
+_TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+    _PAGE
+)
