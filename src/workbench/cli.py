@@ -127,6 +127,38 @@ def ui(port: int = 5000, browser: bool = True, set_: Set = None) -> None:
     serve(paths, settings, port=port, open_browser=browser)
 
 
+@app.command()
+def lookahead(
+    strategy: Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY]...")] = None,
+    feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this feature; repeat for more.")] = None,
+    json: Annotated[str, typer.Option("--json", metavar="FILE", help="Write the reports as JSON, too.")] = "",
+    set_: Set = None,
+) -> None:
+    """Check that no strategy and no feature reads ahead: all of them, or those named."""
+    from workbench.backtest.lookahead.survey import lines, survey, write_json
+
+    paths, settings = _settings(set_)
+    reports = []
+    for report in survey(settings, paths, strategy or (), feature or ()):
+        reports.append(report)
+        print(report.line, file=sys.stderr, flush=True)
+    if json:
+        write_json(reports, json)
+    found = lines(reports)
+    _table(
+        f"Look-ahead guard · {settings.market} market",
+        ["name", "checks", "cells", "dates tried", "verdict"],
+        [[each.name, each.checks, str(len(each.reports)), f"{each.tried:,}", each.verdict] for each in found],
+        numbers_from=2,
+    )
+    sentences = [f"{kind}: {text}" for each in found for kind, text in each.findings.items()]
+    for sentence in sentences:
+        print(f"✗ {sentence}")
+    if sentences:
+        raise WorkbenchError(f"{len(sentences)} to mend, see above; what each means: docs/lookahead.md")
+    print("Nothing reads ahead.")
+
+
 @app.command(name="new-strategy")
 def new_strategy(name: Annotated[str, typer.Argument()] = "") -> None:
     """Write a strategy, its parameters and its test."""

@@ -63,11 +63,12 @@ grid:                       # every combination is a trial, and every trial coun
   hold: [10, 20, 40]
 """)
 
-TEST = Template('''"""$name by hand. Look-ahead, caps and lookback are checked in test_strategies.py."""
+TEST = Template('''"""$name by hand, and by the look-ahead guard. Caps are checked in test_strategies.py."""
 
 import numpy as np
 import pytest
 
+from workbench.backtest import lookahead
 from workbench.errors import StrategyRefused
 from workbench.params import SizingParams
 from workbench.strategies.$name import $cls
@@ -82,6 +83,11 @@ def test_it_holds_what_makes_a_new_high_and_lets_go_after_a_while(bars_of):
     weights = $cls(("UP", "FLAT"), window=10, hold=5, sizing=UNSIZED).weights(bars)
     assert weights["UP"].iloc[19:26].tolist() == [0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.0]
     assert (weights["FLAT"] == 0).all()
+
+
+def test_it_reads_nothing_ahead_and_no_more_than_its_lookback(walk):
+    report = lookahead.examine($cls(walk.symbols, window=20, hold=5), walk)
+    assert report.clean, report
 
 
 def test_nonsense_is_refused():

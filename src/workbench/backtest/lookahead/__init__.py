@@ -8,7 +8,7 @@ from workbench.backtest.lookahead.examine import examine
 from workbench.backtest.lookahead.finding import LOOK_AHEAD, MEANING, Check, Finding, Report
 from workbench.backtest.lookahead.joins import examine_join
 from workbench.backtest.lookahead.replay import Depth
-from workbench.backtest.lookahead.survey import features, survey_feature, survey_strategy
+from workbench.backtest.lookahead.survey import survey_feature, survey_strategy
 
 __all__ = [
     "LOOK_AHEAD",
@@ -19,7 +19,6 @@ __all__ = [
     "Report",
     "examine",
     "examine_join",
-    "features",
     "survey_feature",
     "survey_strategy",
 ]

@@ -84,9 +84,19 @@ class Report:
         return ", ".join(dict.fromkeys(finding.kind for finding in self.findings)) or "clean"
 
     @property
+    def tried(self) -> int:
+        """On how many dates the past was held against another future, those of combs included."""
+        return sum(check.dates for check in self.checks if check.name in ("comb", "truncation", "as of"))
+
+    @property
     def runs(self) -> int:
         """How often the subject was run."""
         return sum(check.runs for check in self.checks)
+
+    @property
+    def line(self) -> str:
+        """The report on one line."""
+        return f"{'✓' if self.clean else '✗'} {self.title}: {self.verdict} · {self.tried} dates · {self.data}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able values, the verdict included."""
@@ -115,9 +125,14 @@ class Report:
         return "\n".join(lines)
 
     @property
+    def cell(self) -> str:
+        """The parameters on one line."""
+        return " ".join(f"{key}={value}" for key, value in self.params.items())
+
+    @property
     def title(self) -> str:
         """The name with its parameters."""
-        return " ".join([self.name, *(f"{key}={value}" for key, value in self.params.items())])
+        return f"{self.name} {self.cell}".strip()
 
     def _repr_html_(self) -> str:
         rows = "".join(

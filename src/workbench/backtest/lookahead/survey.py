@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,29 +16,54 @@ import numpy as np
 from workbench.backtest.lookahead.examine import examine
 from workbench.backtest.lookahead.finding import Report
 from workbench.backtest.lookahead.replay import Depth
-from workbench.errors import InputRefused, StrategyRefused, did_you_mean
+from workbench.data.lake import Lake
+from workbench.data.sample import SampleSource
+from workbench.data.source import Request
+from workbench.errors import CannotWrite, InputRefused, NoData, StrategyRefused, did_you_mean
 from workbench.features import technical
+from workbench.features.alpha158 import Alpha158, alpha158
 from workbench.features.protocol import Feature
 from workbench.params import Paths, Settings, StrategyParams, load_strategy_params, read_sizing
 from workbench.strategies import catalog
-from workbench.types import Bars
+from workbench.types import SAMPLE, Bars
 
-# A strategy's own parameters are tried on more dates than the corners of its grid.
-WHOLE, CORNER = Depth(), Depth(cuts=4, combs=1, windows=3)
+# A strategy's own parameters are tried on more dates than the corners of its grid, and on the lake as of a few.
+OWN, CORNER, AS_OF = Depth(), Depth(cuts=4, combs=1, windows=3), Depth(cuts=6)
 # Features are computed symbol by symbol or across them: a few symbols show either, with gaps among them.
 FEATURE_SYMBOLS = 8
+ALPHA158 = "alpha158"
+
+
+def survey(
+    settings: Settings, paths: Paths, strategies: Sequence[str] = (), features: Sequence[str] = (), *, seed: int = 7
+) -> Iterator[Report]:
+    """Yield a report after the other: of the strategies and features named, or of all there are."""
+    everything = not strategies and not features
+    for name in strategies:
+        catalog.strategy_class(name)
+    for name in features:
+        feature(name)
+    with opened_lake(settings, paths) as lake:
+        read = settings.data
+        bars = lake.bars(start=read.start, end=read.end, as_of=read.as_of)
+        for name in catalog.names() if everything else strategies:
+            yield from survey_strategy(name, bars, settings, paths, lake=lake, seed=seed)
+        for name in feature_names() if everything else features:
+            yield survey_feature(name, bars, seed=seed)
 
 
 def survey_strategy(
-    name: str, bars: Bars, settings: Settings, paths: Paths | None = None, *, corners: bool = True, seed: int = 7
+    name: str, bars: Bars, settings: Settings, paths: Paths | None = None, *, lake: Lake | None = None, seed: int = 7
 ) -> Iterator[Report]:
-    """Yield the report of a strategy at its own parameters, then at each corner of its grid."""
+    """Yield the reports of a strategy: at its own parameters, on the lake as of some dates, at its grid's corners."""
     params = load_strategy_params(name, paths)
     symbols = catalog.universe(params.universe, bars, settings.data.benchmark)
     sizing = read_sizing(settings.sizing, params.sizing, name)
     own = catalog.build(name, symbols, sizing, params.params)
-    yield examine(own, bars, portfolio=settings.portfolio, depth=WHOLE, seed=seed)
-    for cell in grid_corners(params) if corners else ():
+    yield examine(own, bars, portfolio=settings.portfolio, depth=OWN, seed=seed)
+    if lake is not None:
+        yield examine(own, lake, depth=AS_OF, seed=seed)
+    for cell in grid_corners(params):
         try:
             strategy = catalog.build(name, symbols, sizing, cell)
         except StrategyRefused:
@@ -42,25 +72,44 @@ def survey_strategy(
             yield examine(strategy, bars, portfolio=settings.portfolio, depth=CORNER, seed=seed)
 
 
-def survey_feature(feature: Feature, bars: Bars, *, seed: int = 7) -> Report:
+def survey_feature(name: str, bars: Bars, *, seed: int = 7) -> Report:
     """Return the report of a feature on some symbols, those with gaps first."""
-    return examine(feature, bars.select(eventful(bars, FEATURE_SYMBOLS)), seed=seed)
+    return examine(feature(name), bars.select(eventful(bars, FEATURE_SYMBOLS)), name=name, seed=seed)
 
 
-def features(names: Sequence[str] = ()) -> tuple[Feature, ...]:
-    """Return the workbench's features, or those named."""
-    known: dict[str, Feature] = {feature.name: feature for feature in technical.basic()}
-    for name in names:
-        if name not in known:
-            raise InputRefused(f"unknown feature '{name}'.{did_you_mean(name, known)}")
-    return tuple(known[name] for name in names) if names else tuple(known.values())
+def feature_names() -> tuple[str, ...]:
+    """Return the names of the workbench's features; the library Alpha158 is one."""
+    return (*(each.name for each in technical.basic()), ALPHA158)
+
+
+def feature(name: str) -> Feature | Alpha158:
+    """Return a feature by its name."""
+    if name not in feature_names():
+        raise InputRefused(f"unknown feature '{name}'.{did_you_mean(name, feature_names())}")
+    return alpha158() if name == ALPHA158 else next(each for each in technical.basic() if each.name == name)
+
+
+@contextmanager
+def opened_lake(settings: Settings, paths: Paths) -> Iterator[Lake]:
+    """Give the market's lake; where the sample market was not ingested yet, one made for the moment."""
+    lake = Lake(paths.lake, settings.market)
+    if lake.versions():
+        yield lake
+        return
+    if settings.market != SAMPLE:
+        raise NoData(f"the lake of the {settings.market} market is empty: ingest it, or try --set market=sample")
+    with tempfile.TemporaryDirectory() as folder:
+        made, source = Lake(Path(folder) / "lake", SAMPLE), SampleSource(settings.sample)
+        for name in ("symbols", "prices_daily", "actions"):
+            made.publish(name, source.fetch(Request(name)).rows)
+        yield made
 
 
 def grid_corners(params: StrategyParams) -> list[dict[str, Any]]:
     """Return the cells at the ends of every grid axis, on top of the fixed parameters."""
-    ends = [list(dict.fromkeys((values[0], values[-1]))) for values in params.grid.values()]
-    if not ends:
+    if not params.grid:
         return []
+    ends = [list(dict.fromkeys((values[0], values[-1]))) for values in params.grid.values()]
     return [{**params.params, **dict(zip(params.grid, point, strict=True))} for point in itertools.product(*ends)]
 
 
@@ -71,6 +120,62 @@ def eventful(bars: Bars, count: int) -> tuple[str, ...]:
     ratio = close / bars.traded_close.to_numpy(dtype=float)
     with np.errstate(invalid="ignore"):
         splits = (np.abs(ratio[1:] / ratio[:-1] - 1.0) > 0.2).sum(axis=0)
-    order = np.lexsort((np.arange(len(gaps)), -splits, -(gaps > 0).astype(int) * gaps))
-    kept = order[np.isfinite(close[:, order]).sum(axis=0) > len(close) // 3]
-    return tuple(bars.symbols[place] for place in sorted(kept[:count]))
+    order = np.lexsort((np.arange(len(gaps)), -splits, -gaps))
+    long_enough = [place for place in order if gaps[place] < 2 * len(close) / 3]
+    return tuple(str(bars.symbols[place]) for place in sorted(long_enough[:count]))
+
+
+@dataclass(frozen=True)
+class Line:
+    """All reports of one strategy or feature on one line."""
+
+    kind: str
+    name: str
+    reports: tuple[Report, ...]
+
+    @property
+    def checks(self) -> str:
+        """The checks that were made."""
+        return ", ".join(dict.fromkeys(check.name for report in self.reports for check in report.checks))
+
+    @property
+    def tried(self) -> int:
+        """On how many dates."""
+        return sum(report.tried for report in self.reports)
+
+    @property
+    def verdict(self) -> str:
+        """``clean``, or everything that was found."""
+        return ", ".join(self.findings) or "clean"
+
+    @property
+    def findings(self) -> dict[str, str]:
+        """The first sentence of each kind of finding, and at how many other parameters it was found too."""
+        found: dict[str, list[tuple[Report, str]]] = {}
+        for report in self.reports:
+            for finding in report.findings:
+                found.setdefault(finding.kind, []).append((report, finding.text))
+        said = {}
+        for kind, several in found.items():
+            (first, text), others = several[0], {report.title for report, _ in several[1:]} - {several[0][0].title}
+            at = f" ({first.cell})" if first.cell else ""
+            said[kind] = f"{text}{at}{f' and at {len(others)} other parameters' if others else ''}"
+        return said
+
+
+def lines(reports: Sequence[Report]) -> list[Line]:
+    """Return one line a strategy or feature, in the order of the reports."""
+    names = dict.fromkeys((report.kind, report.name) for report in reports)
+    return [
+        Line(kind, name, tuple(report for report in reports if (report.kind, report.name) == (kind, name)))
+        for kind, name in names
+    ]
+
+
+def write_json(reports: Sequence[Report], file: str) -> None:
+    """Write the reports as a JSON list."""
+    text = json.dumps([report.to_dict() for report in reports], indent=1, default=str)
+    try:
+        Path(file).write_text(text + "\n")
+    except OSError as error:
+        raise CannotWrite(f"{file}: {error.strerror}; name a file in a folder that exists") from error

@@ -1,0 +1,149 @@
+"""The command: every strategy and feature of the workbench, on a small market of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from workbench.backtest.lookahead import Report
+from workbench.backtest.lookahead.survey import eventful as eventful_symbols
+from workbench.backtest.lookahead.survey import feature_names, grid_corners, lines, opened_lake, survey
+from workbench.data.lake import Lake
+from workbench.data.sample import SampleSource
+from workbench.data.source import Request
+from workbench.errors import InputRefused, NoData, StrategyRefused
+from workbench.params import Paths, StrategyParams, load_settings
+from workbench.strategies import catalog
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> Paths:
+    """A root with the parameters of this checkout, a smaller market and no lake."""
+    root = tmp_path_factory.mktemp("root")
+    shutil.copytree(ROOT / "params", root / "params")
+    base = root / "params" / "base.yaml"
+    settings = yaml.safe_load(base.read_text())
+    settings["sample"] |= {"years": 3, "symbols_per_sector": 2, "intraday_sessions": 0}
+    base.write_text(yaml.safe_dump(settings))
+    return Paths(root)
+
+
+@pytest.fixture(scope="module")
+def reports(paths) -> list[Report]:
+    return list(survey(load_settings(paths), paths))
+
+
+def test_everything_there_is_is_examined_and_clean(reports):
+    found = lines(reports)
+    assert {line.name for line in found} == {*catalog.names(), *feature_names()}
+    for line in found:
+        assert line.verdict == "clean", line.findings
+        assert line.tried > 0
+    by_name = {line.name: line for line in found}
+    assert "as of" in by_name["sma_cross"].checks
+    assert "lookback" in by_name["alpha158"].checks
+
+
+def test_a_grid_is_examined_at_its_corners(reports):
+    cells = [(r.params["fast"], r.params["slow"]) for r in reports if r.name == "sma_cross"]
+    assert set(cells) == {(20, 100), (10, 100), (10, 200), (50, 100), (50, 200)}
+    assert grid_corners(
+        StrategyParams(question="Does anything pay?", params={"a": 1}, grid={"b": [1, 2, 3], "c": [4]})
+    ) == [
+        {"a": 1, "b": 1, "c": 4},
+        {"a": 1, "b": 3, "c": 4},
+    ]
+    assert grid_corners(StrategyParams(question="Does anything pay?")) == []
+
+
+def test_what_is_named_is_examined_and_nothing_else(paths):
+    found = list(survey(load_settings(paths), paths, ["sma_cross"], ["rsi_14"]))
+    assert {report.name for report in found} == {"sma_cross", "rsi_14"}
+    for wrong, error in ((["sma_crss"], StrategyRefused), (["sma_cross"], InputRefused)):
+        with pytest.raises(error, match="Did you mean"):
+            next(survey(load_settings(paths), paths, wrong, ["rsi_15"]))
+
+
+def test_the_lake_is_used_where_there_is_one(paths, tmp_path):
+    settings = load_settings(paths)
+    mine = Paths(tmp_path)
+    with opened_lake(settings, mine) as made:
+        assert made.root != mine.lake
+        assert len(made.bars(["TEC01"])) > 700
+    Lake(mine.lake, "sample").publish("symbols", SampleSource(settings.sample).fetch(Request("symbols")).rows)
+    with opened_lake(settings, mine) as found:
+        assert found.root == mine.lake
+    with (
+        pytest.raises(NoData, match="the lake of the real market is empty"),
+        opened_lake(settings.model_copy(update={"market": "real"}), mine),
+    ):
+        pass
+
+
+def test_symbols_with_gaps_and_splits_come_first(eventful):
+    assert set(eventful_symbols(eventful, 6)) >= {"TEC00", "TEC03", "FIN01", "FIN03", "HLT00", "HLT02"}
+    assert len(eventful_symbols(eventful, 100)) == 12
+    hardly = eventful.close.copy()
+    hardly.iloc[:500, 0] = np.nan
+    assert "TEC00" not in eventful_symbols(_with_close(eventful, hardly), 100)
+
+
+def _with_close(bars, close):
+    from dataclasses import replace
+
+    return replace(bars, close=close)
+
+
+def run(paths: Paths, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "WORKBENCH_ROOT": str(paths.root), "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "workbench.cli", "lookahead", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
+
+
+@pytest.mark.e2e
+def test_the_command_shows_a_table_and_writes_the_evidence(paths, tmp_path):
+    done = run(paths, "sma_cross", "--feature", "momentum_21", "--json", str(tmp_path / "guard.json"))
+    assert done.returncode == 0, done.stderr
+    assert "Nothing reads ahead." in done.stdout
+    assert "dates tried" in done.stdout
+    assert "✓ sma_cross fast=20 slow=100" in done.stderr
+    kept = json.loads((tmp_path / "guard.json").read_text())
+    assert [report["verdict"] for report in kept] == ["clean"] * len(kept)
+    assert {report["name"] for report in kept} == {"sma_cross", "momentum_21"}
+
+
+@pytest.mark.e2e
+def test_the_command_ends_with_one_and_a_sentence_where_something_reads_ahead(paths):
+    done = run(paths, "sma_cross", "--set", "portfolio.lag_bars=0", "--set", "portfolio.fill=close")
+    assert done.returncode == 1, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("✗ ")]
+    assert len(said) == 1
+    assert said[0].startswith("✗ same-bar fill: sma_cross: weight of ")
+    assert said[0].endswith("(fast=20 slow=100) and at 4 other parameters")
+    assert done.stderr.splitlines()[-1] == "error: 1 to mend, see above; what each means: docs/lookahead.md"
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["sma_crss"], "Did you mean 'sma_cross'?"),
+        (["--feature", "rsi_15"], "Did you mean 'rsi_14'?"),
+        (["sma_cross", "--set", "data.as_of=soon"], "data.as_of"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_runs(paths, words, says):
+    done = run(paths, *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
