@@ -1,5 +1,7 @@
 """The engine: what is kept is not computed again, what is new is, and both together equal everything at once."""
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -215,6 +217,34 @@ def test_a_digest_follows_parameters_code_and_what_is_inside():
     assert len({one, *map(feature_digest, others)}) == 6
     frame = pd.DataFrame([[1.0]], index=pd.DatetimeIndex(["2021-01-04"]), columns=["A"])
     assert feature_digest(alpha158(vwap=frame)) != feature_digest(alpha158(vwap=frame + 1.0))
+
+
+def test_a_feature_typed_into_a_notebook_is_its_code(tmp_path):
+    typed = """
+from dataclasses import dataclass
+from workbench.features.digest import feature_digest
+def half(x):
+    return x * {factor}
+@dataclass(frozen=True)
+class Mine:
+    name: str = "mine"
+    inputs: tuple = ("close",)
+    lookback: int = 1
+    def compute(self, bars):
+        return {body}
+print(feature_digest(Mine()))
+"""
+    told = []
+    for factor, body in [
+        (0.5, "half(bars.close)"),
+        (0.5, "half(bars.close)"),
+        (0.6, "half(bars.close)"),
+        (0.5, "bars.close"),
+    ]:
+        script = typed.format(factor=factor, body=body)
+        told.append(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    assert told[0] == told[1]
+    assert len(set(told)) == 3
 
 
 def test_a_feature_that_cannot_be_named_is_refused():

@@ -120,6 +120,11 @@ def test_five_minute_bars_of_the_sample_market_add_up_to_its_days(tmp_path):
     few = sessions(lake.bars(dataset="prices_5min", adjusted=False))
     days = lake.bars(list(few.symbols), start=few.index[0].date(), adjusted=False)
     assert len(few) == 3
+    found = Intraday().compute(lake.bars(dataset="prices_5min", adjusted=False))
+    assert found.values.shape == (5, 13, 3)
+    volatility = found.frame("realised_volatility").mean().mean()
+    assert 0.1 < volatility < 0.6  # the market's stocks have 18 to 58 % a year (docs/sample-market.md)
+    assert found.frame("morning_volume").stack().between(0, 1).all()
     for name in ("open", "high", "low", "close", "volume"):
         pd.testing.assert_frame_equal(getattr(few, name), getattr(days, name), check_freq=False)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ import pandas as pd
 from workbench.errors import InputRefused
 
 _ROOM = "workbench."
+# The module of what is typed into a notebook: its file, if any, is the kernel's.
+_TYPED = "__main__"
 _LIBRARIES = ("numpy", "pandas", "numba", "TA-Lib", "pandas-ta-classic")
 
 
@@ -47,16 +50,41 @@ def _described(value: Any, where: str, modules: set[str]) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         modules.add(type(value).__module__)
         own = {each.name: getattr(value, each.name) for each in fields(value)}
-        return f"{type(value).__module__}.{type(value).__qualname__} {_described(own, where, modules)}"
-    if callable(value) and hasattr(value, "__code__"):
+        code = _typed_in(type(value)) if type(value).__module__ == _TYPED else ""
+        return f"{type(value).__module__}.{type(value).__qualname__} {_described(own, where, modules)} {code}"
+    if isinstance(value, FunctionType):
         closed = [cell.cell_contents for cell in value.__closure__ or ()]
         modules.add(value.__module__)
-        code = value.__code__
-        return f"{value.__module__}.{value.__qualname__}:{code.co_firstlineno} {_described(closed, where, modules)}"
+        return f"{value.__module__}.{value.__qualname__} {_of_code(value, set())} {_described(closed, where, modules)}"
     raise InputRefused(
         f"feature {where}: a {type(value).__name__} among its parameters has no digest; "
         "use numbers, texts, frames, functions and frozen dataclasses of them"
     )
+
+
+def _typed_in(kind: type) -> str:
+    """Return the code of a class that has no file of its own: it was typed into a notebook."""
+    seen: set[int] = set()
+    methods = (getattr(each, "fget", each) for _, each in sorted(vars(kind).items()))
+    return " ".join(_of_code(each, seen) for each in methods if isinstance(each, FunctionType))
+
+
+def _of_code(function: FunctionType, seen: set[int]) -> str:
+    """Return a function's code as text, and that of what it calls where that was typed into a notebook too."""
+    if id(function) in seen:
+        return ""
+    seen.add(id(function))
+    found, waiting = [], [function.__code__]
+    while waiting:
+        code = waiting.pop()
+        inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+        plain = [repr(each) for each in code.co_consts if not isinstance(each, CodeType)]
+        found.append(f"{code.co_code.hex()} {code.co_names} {plain}")
+        waiting += inner
+        if function.__module__ == _TYPED:
+            called = (function.__globals__.get(name) for name in code.co_names)
+            found += [_of_code(each, seen) for each in called if isinstance(each, FunctionType)]
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 @cache
@@ -69,7 +97,7 @@ def _sources(modules: frozenset[str]) -> frozenset[str]:
         if name in found:
             continue
         file = _file(name)
-        if file is None:  # typed into a notebook: its own code object stands for it
+        if file is None or name == _TYPED:
             found[name] = ""
             continue
         source = file.read_bytes()

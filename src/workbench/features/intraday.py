@@ -49,11 +49,11 @@ class Intraday:
         place = np.arange(len(number)) - begins[number]
         length = np.diff(np.r_[begins, len(number)])[number]
         day = aggregated(bars, number)
-        before = bars.open.where((place == 0)[:, None], bars.close.groupby(number).ffill().shift(1))
+        before = _only(bars.open, place == 0).fillna(_only(bars.close.groupby(number).ffill().shift(1), place > 0))
         squares = ((bars.close / before).map(np.log) ** 2).groupby(number).sum(min_count=2)
-        morning = bars.close.where((place < self.edge_bars)[:, None]).groupby(number).last()
-        before_evening = bars.close.where((place < length - self.edge_bars)[:, None]).groupby(number).last()
-        early = bars.volume.where((place < self.edge_bars)[:, None]).groupby(number).sum(min_count=1)
+        morning = _only(bars.close, place < self.edge_bars).groupby(number).last()
+        before_evening = _only(bars.close, place < length - self.edge_bars).groupby(number).last()
+        early = _only(bars.volume, place < self.edge_bars).groupby(number).sum(min_count=1)
         vwap = _vwap(bars, number)
         columns: dict[str, pd.DataFrame] = {
             "realised_volatility": (squares * 252.0) ** 0.5,
@@ -64,6 +64,11 @@ class Intraday:
         }
         values = np.stack([columns[name].to_numpy(dtype=np.float32)[whole].T for name in self.names])
         return Columns(self.names, bars.symbols, days[whole], values)
+
+
+def _only(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Return the frame with every other row missing."""
+    return frame.where(np.broadcast_to(rows[:, None], frame.shape))
 
 
 def session_vwap(bars: Bars, exchange: str = "XNYS") -> pd.DataFrame:
