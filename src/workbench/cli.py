@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from workbench.errors import WorkbenchError
+from workbench.errors import InputRefused, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.params import Paths, Settings
     from workbench.pipeline import RunResult
+    from workbench.search.found import Found
+    from workbench.search.report import Left
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +27,7 @@ app = typer.Typer(
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeat for several.")]
+MADE = "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what has not changed.")]
 
 
@@ -51,6 +54,44 @@ def backtest(strategy: Strategies = None, set_: Set = None, fresh: Fresh = False
     paths, settings = _settings(set_, strategy)
     result = _run("backtest", settings, paths, fresh)
     _show_ranking(result, paths)
+
+
+@app.command()
+def sweep(
+    strategy: Annotated[str, typer.Argument()] = "",
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="NAME=FROM:TO:STEP", help="One axis; or NAME=[A,B,C]. Repeat.")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Let Optuna choose this many cells, instead of all.")] = 0,
+    sampler: Annotated[str, typer.Option(help="How Optuna chooses: tpe or random.")] = "tpe",
+    seed: Annotated[int | None, typer.Option(help="Another seed for --trials.")] = None,
+    resume: Annotated[str, typer.Option(metavar="RUN", help="Go on with this run, as it was asked for.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a very large sweep.")] = False,
+    set_: Set = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure every cell anew.")] = False,
+) -> None:
+    """Search a strategy's grid in parallel and tell the plateau from the peak."""
+    from workbench.params import settings_from
+    from workbench.search.command import asked_again, search
+    from workbench.search.run import recall
+    from workbench.search.sweep import Request
+
+    paths, settings = _settings(set_, [strategy] if strategy else None)
+    request, known = Request(strategy, tuple(grid or ()), trials, sampler, seed), None
+    if resume:
+        if strategy or grid or trials or set_:
+            raise InputRefused(f"--resume {resume}: goes on as it was asked for; leave strategy, --grid and --set out")
+        asked, file = recall(paths, resume)
+        settings, request, known = settings_from(file), asked_again(asked), (resume, asked)
+    elif not strategy:
+        raise InputRefused(f"sweep: name a strategy, one of {', '.join(settings.strategies)}: make sweep STRATEGY=...")
+    _run("data", settings, paths, fresh=False)
+
+    def agreed(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and typer.confirm(question))
+
+    found, left = search(request, settings, paths, fresh=fresh, resume=known, confirm=agreed, say=print)
+    _show_sweep(found, left, paths)
 
 
 @app.command()
@@ -305,14 +346,43 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
         if row["missing"]:
             print(f"{row['strategy']}: {row['missing']}")
     if outputs["market"] == "sample":
-        print(
-            "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
-        )
+        print(MADE)
     print()
     for row in outputs["ranking"]:
         print(f"  tear sheet  {row['tearsheet']}")
     print(f"  notebooks   {paths.short(result.folder)}/")
     print("\nNext: make ui (compare the runs) · make report (one HTML page) · make lab (play with a parameter)")
+
+
+def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
+    from workbench.backtest.text import number, percent, short
+    from workbench.search.page import verdict
+    from workbench.search.report import next_lines
+
+    columns = ["plateau", "train_score", "train_worst", "train_turnover", "test_score"]
+    rows = [
+        [short(row[name]) for name in found.varied] + [number(float(row[name])) for name in columns]
+        for row in found.table.head(8).to_dict("records")
+    ]
+    print()
+    _table(
+        f"The best plateaus of {found.cells:,} cells · {found.select_by} · {found.market} market",
+        [*found.varied, *columns],
+        rows,
+        numbers_from=0,
+    )
+    luck, strategy = found.luck, found.asked.strategy
+    print(found.terrain.sentence)
+    print(verdict(found))
+    print(
+        f"Trials in the ledger for this question: {luck.trials:,}, different bets among them: {luck.bets:,}. "
+        f"Deflated Sharpe ratio {percent(luck.dsr)}, probability of overfitting {percent(luck.pbo)}."
+    )
+    if found.market == "sample":
+        print(MADE)
+    print(f"\n  page   {paths.short(left.page)}\n  table  {paths.short(found.folder)}/table.parquet")
+    print(f"\nNext: put the plateau into params/strategies/{strategy}.yaml,\n{next_lines(found)}")
+    print(f"then walk it forward: make backtest STRATEGY={strategy}   (make ui: experiment 'sweep')")
 
 
 def _show_lake(settings: Settings, paths: Paths) -> None:

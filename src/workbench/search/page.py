@@ -67,7 +67,7 @@ def _tiles(found: Found) -> list[tuple[str, str, str]]:
     return [
         ("Best plateau", assigned(found.terrain.plateau.params), f"{score} {number(row['train_score'])} in training"),
         (f"{score}, held over all tests", number(float(row["test_score"])), "seen after the choice"),
-        ("Trials of this question", whole(luck.trials), f"{whole(luck.bets)} different bets"),
+        ("Trials of this question", whole(luck.trials), f"different bets: {whole(luck.bets)}"),
         ("Deflated Sharpe ratio", percent(luck.dsr), f"probability of overfitting {percent(luck.pbo)}"),
     ]
 

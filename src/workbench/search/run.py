@@ -57,9 +57,13 @@ class SearchRun:
         return self.folder / PARTS
 
     def save(self, asked: Asked, status: str, **facts: Any) -> None:
-        """Write what is known of the run."""
+        """Write what is known of the run; facts of before stay."""
         content = {"run_id": self.run_id, "key": asked.key, "status": status, "asked": asked.stored(), **facts}
-        write_json(self.folder / FACTS, content)
+        write_json(self.folder / FACTS, {**self.facts(), **content})
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was written of the run."""
+        return read_json(self.folder / FACTS) or {}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.search.grid import is_number
 from workbench.search.plateau import Places, around, neighbourhoods, positions
 
 DONE, PRUNED, FAILED = "done", "pruned", "failed"
@@ -55,7 +56,7 @@ def build_table(
 
     ``folds`` says on how many training windows each cell was judged; only cells judged on all of them are compared.
     """
-    table = pd.DataFrame([{name: cell[name] for name in axes} for cell in cells])
+    table = pd.DataFrame({name: _column([cell[name] for cell in cells]) for name in axes})
     training = [name for name in numbers.columns if name.startswith("train_") and name[6:].isdigit()]
     testing = [name.replace("train", "test") for name in training]
     status = [
@@ -106,6 +107,11 @@ def compare_rules(table: pd.DataFrame, hoods: Places) -> tuple[Rule, Rule]:
             value = float(after[np.where(np.isfinite(by), by, -np.inf).argmax()])
             found.append(value if np.isfinite(value) else 0.0)
     return Rule("peak", tuple(peaks)), Rule("plateau", tuple(plateaus))
+
+
+def _column(values: Sequence[Any]) -> pd.Series:
+    """Return values as a column; of words and numbers, none turns into another, not even nothing into NaN."""
+    return pd.Series(list(values), dtype=None if all(map(is_number, values)) else object)
 
 
 def _known(windows: pd.DataFrame, done: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,0 +1,135 @@
+import json
+import re
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.registry.connection import Connection
+from workbench.search.bar import LogBar, duration
+from workbench.search.figures import draw
+from workbench.search.report import next_lines, report
+
+# MLflow's schema uses what SQLAlchemy will take away.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+WIDE = ("fast=2:20:1", "slow=6:60:3")
+
+
+@pytest.fixture
+def found(desk):
+    return desk.sweep()
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_the_map_has_the_number_of_every_cell_beside_its_neighbourhoods(found):
+    figure = draw(found)["heat_map"]
+    own, around = figure.axes
+    shown = [text.get_text() for text in own.texts]
+    assert sorted(shown) == sorted(f"{score:.2f}".replace("-", "−") for score in found.table["train_score"])
+    assert len(around.texts) == int(found.table["plateau"].notna().sum())
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["The cell itself", "Median of its neighbourhood"]
+    assert "SAMPLE MARKET" in [text.get_text() for text in figure.texts]
+
+
+def test_a_third_parameter_gives_a_map_for_each_of_its_values_and_lines(desk):
+    from workbench.params import StrategyParams
+    from workbench.search.sweep import Request, sweep
+
+    params = StrategyParams(
+        question="Do extremes come back in days?",
+        params={"window": 5, "hold": 5, "max_volatility": 0.45},
+        grid={"window": [2, 5], "hold": [2, 4], "max_volatility": [None, 0.2, 0.45]},
+    )
+    made_by = {"data": "a walk"}
+    request = Request("mean_reversion")
+    found = sweep(request, params, desk.bars, desk.settings, desk.paths, made_by=made_by)
+    pictures = draw(found)
+    assert set(pictures) == {"heat_map", "company", "parallel"}
+    across = {axes.get_title(loc="left").rsplit(" ", 1)[0] for axes in pictures["heat_map"].axes}
+    assert len(across) == 1
+    assert across < {"window", "hold", "max_volatility"}
+    assert [label.get_text() for label in pictures["parallel"].axes[0].get_xticklabels()] == [
+        *("window", "hold", "max_volatility", "sharpe")
+    ]
+
+
+def test_trials_and_one_parameter_have_their_pictures_too(desk):
+    assert set(draw(desk.sweep(*WIDE, trials=12, seed=1))) == {"heat_map", "company"}
+    line = draw(desk.sweep("slow=[12]"))["heat_map"]
+    assert len(line.axes[0].lines[0].get_xdata()) == 3
+
+
+def test_a_sweep_is_one_run_in_mlflow_with_its_best_cells_nested(found, desk):
+    settings = desk.settings.model_copy(update={"search": desk.settings.search.model_copy(update={"best": 3})})
+    left = report(found, settings, desk.paths)
+    assert left.page.parent == desk.paths.reports
+    client = Connection(settings, desk.paths).client()
+    experiment = client.get_experiment_by_name("sweep")
+    runs = client.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.info.run_id == left.mlflow_run_id)
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == left.mlflow_run_id]
+    assert (len(runs), len(children)) == (4, 3)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert json.loads(parent.data.params["grid.fast"]) == [2, 4, 8]
+    assert parent.data.metrics["cells"] == 8.0
+    assert parent.data.tags["trials.head"] == found.head
+    best = found.table.iloc[0]
+    first = next(run for run in children if run.data.tags["mlflow.runName"].startswith("1 · "))
+    assert first.data.params == {"fast": str(best["fast"]), "slow": str(best["slow"])}
+    assert first.data.metrics["plateau"] == pytest.approx(best["plateau"])
+    names = {file.path for file in client.list_artifacts(left.mlflow_run_id)}
+    assert {"table.parquet", "sweep.html", "heat_map.png", "company.png", "tables"} <= names
+    assert isinstance(parent, mlflow.entities.Run)
+    # Asked again, nothing is recorded again.
+    again = report(desk.sweep(), settings, desk.paths)
+    assert again.mlflow_run_id == left.mlflow_run_id
+    assert len(client.search_runs([experiment.experiment_id])) == 4
+
+
+def test_the_page_says_it_all_and_loads_nothing(found, desk):
+    page = report(found, desk.settings, desk.paths).page.read_text()
+    assert found.terrain.sentence.replace("'", "&#39;") in page
+    assert "SAMPLE MARKET" in page
+    assert "Choosing anew in each of 4 windows" in page
+    assert len(re.findall(r"<svg", page)) == 2
+    assert not re.findall(r"""(?:src|href)=["']?https?://""", page)
+
+
+def test_the_next_lines_hold_the_plateau_and_one_step_around_it(found):
+    fast, slow = (int(found.table.iloc[0][name]) for name in ("fast", "slow"))
+    around = {"fast": {2: [2, 4], 4: [2, 4, 8], 8: [4, 8]}, "slow": {6: [6, 12], 12: [6, 12, 24], 24: [12, 24]}}
+    assert next_lines(found) == (
+        f"  params: {{fast: {fast}, slow: {slow}}}\n"
+        f"  grid:\n    fast: {around['fast'][fast]}\n    slow: {around['slow'][slow]}"
+    )
+
+
+def test_kept_returns_belong_to_the_cells_of_the_table(found):
+    parts = pd.concat([pd.read_parquet(file) for file in (found.folder / "cells").glob("*.parquet")])
+    assert len(parts) == 8
+    row = parts[parts["cell"] == '{"fast": 4, "slow": 12}'].iloc[0]
+    returns = np.asarray(row["returns"])
+    assert returns.mean() / returns.std(ddof=1) * np.sqrt(252) == pytest.approx(row["test_score"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (42, "42 s"), (200, "3 min"), (9000, "2.5 h"), (400_000, "4.6 days")]
+)
+def test_a_duration_is_said_as_people_say_it(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr("workbench.search.bar.LINE_SECONDS", 0.0)
+    bar = LogBar()
+    bar.begin(10, 4)
+    bar.advance(2)
+    bar.advance(4)
+    bar.end()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[9:].partition(",")[0] for line in lines[:1]] == ["6 of 10"]
+    assert lines[-1][9:] == "10 of 10 in 1 s"
