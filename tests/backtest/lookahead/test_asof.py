@@ -123,6 +123,11 @@ def test_a_lake_of_then_answers_as_the_lake_did(lake):
         then.read("macro", as_of="2022-05-01T21:00:00")
 
 
+def test_a_moment_that_is_none_is_left_for_the_lake_to_refuse(lake):
+    with pytest.raises(InputRefused, match="is not a date"):
+        LakeThen(lake, datetime(2023, 5, 1, tzinfo=UTC)).read("macro", as_of="soon")
+
+
 def test_dates_on_which_nothing_was_known_are_left_out_and_said(lake):
     def needs_a_year(lake: Lake) -> pd.Series:
         bars = lake.bars(["TEC01"])

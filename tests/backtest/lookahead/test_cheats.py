@@ -277,6 +277,23 @@ def test_a_label_that_leaks_through_a_normaliser_is_caught(eventful):
     assert "to the end of the data" in finding.text
 
 
+def test_a_frame_may_hold_counts_flags_and_words(eventful):
+    close = eventful.close["TEC01"]
+    frame = pd.DataFrame(
+        {
+            "up": close.diff() > 0,
+            "trades": eventful.volume["TEC01"].fillna(0).astype("int64"),
+            "maybe": eventful.volume["TEC02"].round().astype("Int64"),
+            "side": np.where(close.diff() > 0, "buy", "sell"),
+        }
+    )
+    honest = lambda f: f["up"].astype(float) * f["trades"] + f["maybe"].astype(float)  # noqa: E731
+    assert lookahead.examine(honest, frame).clean
+    assert caught(lambda f: f["up"].shift(-1).astype(float), frame).field == "up"
+    assert caught(lambda f: f["trades"].shift(-2) * 1.0, frame).sessions_ahead == 2
+    assert caught(lambda f: f["maybe"].astype(float).shift(-1), frame).field == "maybe"
+
+
 def test_a_scaler_fitted_on_the_test_set_is_caught(eventful):
     from sklearn.preprocessing import StandardScaler
 

@@ -97,8 +97,10 @@ class LakeThen(Lake):
             return as_of
         if as_of is None:
             return self._moment
-        asked = pd.Timestamp(as_of)
-        # What has no zone is left for the lake to refuse.
+        try:
+            asked = pd.Timestamp(as_of)
+        except ValueError:
+            return as_of  # for the lake to refuse, as what has no zone
         return as_of if asked.tzinfo is None or asked < pd.Timestamp(self._moment) else self._moment
 
 

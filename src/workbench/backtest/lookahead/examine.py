@@ -46,11 +46,11 @@ def examine(
     subject = read_subject(thing, lookback)
     if name is not None:
         subject = replace(subject, name=name)
+    if known_after and not isinstance(data, pd.DataFrame):
+        raise InputRefused("known_after is for the columns of a frame; bars and the lake say themselves what was known")
     if isinstance(data, Lake):
         return examine_reader(subject, data, depth or Depth(), seed)
     if isinstance(data, Bars):
-        if known_after:
-            raise InputRefused("known_after is for the columns of a frame; all of a bar is known at its end")
         world, words = world_of_bars(data), f"{len(data):,} bars × {len(data.symbols)} symbols, {data.market} market"
     elif isinstance(data, pd.DataFrame):
         world, words = world_of_frame(data, known_after or {}), f"{len(data):,} rows × {data.shape[1]} columns"

@@ -97,8 +97,10 @@ def world_of_frame(frame: pd.DataFrame, known_after: Mapping[str, int]) -> World
         made = frame.iloc[span].copy()
         made.index = index
         for column in numbers:
-            values, kind = fields[column][:, 0], frame[column].dtype.name
-            made[column] = values if np.isnan(values).any() else values.astype(kind)
+            values, kind = fields[column][:, 0], frame[column].dtype
+            if pd.api.types.is_integer_dtype(kind):
+                values = np.round(values)
+            made[column] = values if np.isnan(values).any() else pd.Series(values, index).astype(kind)
         return made
 
     fields = {str(column): frame[column].to_numpy(dtype=float)[:, None] for column in numbers}
