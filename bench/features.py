@@ -31,7 +31,8 @@ from workbench.features.dense import kept_bars
 from workbench.features.engine import Engine, evaluate
 
 FOURTEEN = (
-    "KMID", "KLEN", "ROC5", "ROC20", "MA5", "MA20", "MA60", "STD20", "STD60", "MAX20", "MIN20", "VMA20", "VSTD20", "CORR20"
+    "KMID", "KLEN", "ROC5", "ROC20", "MA5", "MA20", "MA60", "STD20", "STD60", "MAX20", "MIN20", "VMA20", "VSTD20",
+    "CORR20",
 )  # fmt: skip
 PEERS = {
     "pyqlib": ("pyqlib==0.9.7", "tables"),

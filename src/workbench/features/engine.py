@@ -72,12 +72,13 @@ class Engine:
             raise NoData(f"features: no bar from {start} on; the newest is of {bars.index[-1].date()}")
         pieces = [block for block in blocks(bars.index) if block.last > shown]
         base = pieces[0].first
-        done, computed = [], {}
+        done, computed = [], dict[str, int]()
         for part in parts:
             shelf = Shelf(place / feature_digest(part)[:32], part.inputs, part.lookback)
             found, count = _kept_or_computed(part, bars, pieces, shelf)
             done.append(found.rows(shown - base))
-            computed[part.name if isinstance(part, Feature) else type(part).__name__] = count
+            name = part.name if isinstance(part, Feature) else type(part).__name__
+            computed[name] = computed.get(name, 0) + count
         return Evaluation(joined(done), len(bars), computed)
 
 

@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from workbench.backtest.figures.axis import days, name_axis, percent_axis, score_axis, time_axis
-from workbench.backtest.figures.canvas import axis_name, blank, end_labels, notice, picture, place, strip, zero_line
+from workbench.backtest.figures.canvas import (
+    axis_name,
+    blank,
+    end_labels,
+    notice,
+    picture,
+    place,
+    strip,
+    write,
+    zero_line,
+)
 from workbench.backtest.figures.style import DIVERGING, SERIES, STYLE, WIDTH
 from workbench.features.study import Clusters, quantile_returns
 from workbench.types import Bars
@@ -116,9 +126,7 @@ def quantiles(feature: pd.DataFrame, name: str, bars: Bars, count: int = 5) -> F
 def persistence(turnover: pd.DataFrame, market: str) -> Figure:
     """Draw how much of each feature's top quantile is new every session: what trading it would turn over."""
     table = turnover.sort_values("turnover").head(SHOWN)
-    subtitle = (
-        "Share of the top fifth that is new each session; at the right the rank correlation with its own 21 sessions on"
-    )
+    subtitle = "Share of the top fifth that is new each session; right: how alike ranks are 21 sessions later"
     figure = blank(1.2 + ROW * len(table), "Turnover", subtitle, market)
     axes = place(figure, left=_left(table.index), right=1.15, top=0.85, bottom=0.35)
     axes.grid(False)
@@ -126,10 +134,8 @@ def persistence(turnover: pd.DataFrame, market: str) -> Figure:
     rows = np.arange(len(table), dtype=float)
     axes.barh(rows, table["turnover"], 0.62, color=STYLE["train"], zorder=3)
     for row, value in zip(rows, table["lag 21"], strict=True):
-        axes.text(
-            1.02, row, f"{value:+.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5,
-            color=STYLE["soft"], clip_on=False,
-        )  # fmt: skip
+        look = {"transform": axes.get_yaxis_transform(), "clip_on": False}
+        write(axes, 1.02, row, f"{value:+.2f}", STYLE["soft"], 8.5, **look)
     name_axis(axes.yaxis, rows, [str(name) for name in table.index])
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.set_xlim(0.0, None)
