@@ -8,11 +8,14 @@ into a trial ledger. The best walk-forward is picked by its out-of-sample Sharpe
 
 - naive: as if nothing else had been tried, is its Sharpe ratio above zero with 95 % probability?
 - passed: the deflated Sharpe ratio, all trials counted, is at least 0.95, and the probability of backtest overfitting
-  is below ``--pbo``.
+  among all that was tried is below ``--pbo``.
+
+Beside it stand what deflation alone passes; what it passes with the variance that the trials' Sharpe ratios show, skill
+and costs included, in place of what luck shows; and what passes with the overfitting of the winner's own grid.
 
 Where nothing is planted trading is free, so that worthless strategies earn nothing on average instead of losing their
 costs: the harder test. Effects of several sizes are traded at the default costs. What Sharpe ratio a size is worth is
-the mean, over the markets, of the walk-forwards on the universe where it is planted.
+the mean, over the markets, of the better of the two walk-forwards where something is planted.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -132,6 +135,15 @@ def verdicts(markets: Sequence[Market], years: int, processes: int) -> Iterator[
     print(file=sys.stderr)
 
 
+def kept(file: Path | None, markets: set[Market]) -> list[Verdict]:
+    """Return the verdicts of an earlier run on these markets."""
+    if file is None or not file.is_file():
+        return []
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    found = [Verdict(**{**one, "market": Market(**one["market"]), "universe": tuple(one["universe"])}) for one in told]
+    return [verdict for verdict in found if verdict.market in markets]
+
+
 def share(hits: int, of: int) -> tuple[float, float, float]:
     """Return a share and its 95 % interval (Wilson)."""
     z, p = 1.96, hits / of
@@ -141,26 +153,32 @@ def share(hits: int, of: int) -> tuple[float, float, float]:
 
 def show(found: Sequence[Verdict], effect: float, years: int, pbo: float) -> None:
     """Print the figure of one effect size: how many markets passed, beside the naive judgement."""
-    naive = [v for v in found if v.psr >= CONFIDENT and (v.true or not effect)]
-    deflated = [v for v in found if v.dsr >= CONFIDENT and (v.true or not effect)]
-    passed = [v for v in deflated if not v.pbo >= pbo]
+    right = [v for v in found if v.true or not effect]  # where something is planted, only the planted place counts
     of = len(found)
-    rate, low, high = share(len(passed), of)
-    worth = [sharpe for v in found for sharpe in v.planted] if effect else []
+
+    def passing(judge: Callable[[Verdict], bool]) -> float:
+        return sum(judge(v) for v in right) / of
+
+    passed = sum(v.dsr >= CONFIDENT and v.pbo_all < pbo for v in right)
+    rate, low, high = share(passed, of)
+    worth = [max(v.planted) for v in found] if effect else []
     size = {
         "effect": effect,
         "markets": of,
         "years": years,
         "interval": f"{low:.3f} to {high:.3f}",
         "trials": found[0].trials,
-        "effective_trials": sum(v.effective for v in found) / of,
-        "mean_sharpe_picked": round(sum(v.sharpe for v in found) / of, 2),
-        "passed_without_pbo": round(len(deflated) / of, 4),
-        **({"mean_sharpe_planted": round(sum(worth) / len(worth), 2)} if worth else {}),
+        "effective_trials": round(sum(v.effective for v in found) / of, 1),
+        "sharpe_picked": round(sum(v.sharpe for v in found) / of, 2),
+        "by_deflation_alone": round(passing(lambda v: v.dsr >= CONFIDENT), 4),
+        "by_the_spread_of_the_trials": round(passing(lambda v: v.dsr_spread >= CONFIDENT), 4),
+        "by_pbo_of_the_grid": round(passing(lambda v: v.dsr >= CONFIDENT and v.pbo < pbo), 4),
+        **({"sharpe_planted": round(sum(worth) / of, 2)} if worth else {}),
     }
     figure = f"found where effects of {effect:g} are planted" if effect else "false passes where nothing is planted"
     target = f"value >= {FOUND} at a Sharpe ratio of {WORTH}" if effect else f"value <= {FALSE_PASSES}"
-    report(figure, rate, "without counting trials", len(naive) / of, size, "share", target=target)
+    naive = passing(lambda v: v.psr >= CONFIDENT)
+    report(figure, rate, "without counting trials", naive, size, "share", target=target)
 
 
 def main() -> None:
@@ -171,18 +189,20 @@ def main() -> None:
     options.add_argument("--effects", default="1", help="sizes, with commas; 1 is the default market's")
     options.add_argument("--years", type=int, default=15, help="of data; the first four and a half train and warm up")
     options.add_argument("--processes", type=int, default=2)
-    options.add_argument("--pbo", type=float, default=0.5)
-    options.add_argument("--keep", type=Path, help="write every market's verdict here, one JSON line each")
+    options.add_argument("--pbo", type=float, default=0.3, help="the bound on the probability of overfitting")
+    options.add_argument(
+        "--keep", type=Path, help="a file of verdicts, one JSON line each: what it has is not run again"
+    )
     asked = options.parse_args()
     sizes = {0.0: asked.null_markets, **{float(size): asked.markets for size in asked.effects.split(",")}}
     markets = [Market(FIRST_SEED + number, size) for size, count in sizes.items() for number in range(count)]
-    found = []
-    for verdict in verdicts(markets, asked.years, asked.processes):
+    found = kept(asked.keep, set(markets))
+    done = {verdict.market for verdict in found}
+    for verdict in verdicts([market for market in markets if market not in done], asked.years, asked.processes):
         found.append(verdict)
         if asked.keep:
             with asked.keep.open("a") as file:
-                told = {**vars(verdict), "market": vars(verdict.market)}
-                file.write(json.dumps(told) + "\n")
+                file.write(json.dumps({**vars(verdict), "market": vars(verdict.market)}) + "\n")
     for size in sizes:
         show([verdict for verdict in found if verdict.market.effect == size], size, asked.years, asked.pbo)
 
