@@ -12,6 +12,8 @@ WB := $(BIN)/workbench
 # One run, other settings: make backtest STRATEGY=sma_cross SET="costs.schedule=ib_tiered walk_forward.mode=anchored"
 STRATEGY ?=
 SET ?=
+GRID ?=
+TRIALS ?=
 NAME ?=
 PORT ?= 5000
 CHOICES = $(foreach s,$(STRATEGY),--strategy $(s)) $(foreach s,$(SET),--set $(s))
@@ -35,6 +37,18 @@ doctor: .stamps/research ## Check this machine and clone, and say what to mend
 .PHONY: backtest
 backtest: .stamps/research ## Walk the strategies forward, offline (STRATEGY=..., SET="section.key=value ...")
 	@$(WB) backtest $(CHOICES)
+
+.PHONY: sweep
+sweep: .stamps/research ## Search a strategy's grid: the plateau, not the peak (STRATEGY=..., GRID="fast=5:50:5 ...", TRIALS=200)
+	@$(WB) sweep $(STRATEGY) $(foreach g,$(GRID),--grid '$(g)') $(if $(TRIALS),--trials $(TRIALS)) $(foreach s,$(SET),--set $(s)) $(ARGS)
+
+.PHONY: lookahead
+lookahead: .stamps/research ## Check that no strategy or feature reads ahead (STRATEGY=...)
+	@$(WB) lookahead $(STRATEGY) $(foreach s,$(SET),--set $(s)) $(ARGS)
+
+.PHONY: trials
+trials: .stamps/research ## Show what was tried for each question, and check that nothing was taken out
+	@$(WB) trials
 
 .PHONY: lab
 lab: .stamps/lab ## Open JupyterLab on the notebooks
@@ -82,7 +96,8 @@ test-all: .stamps/dev ## Run all tests: soaks and storms too
 
 .PHONY: bench
 bench: .stamps/dev ## Run every benchmark at its small size, one JSON line a figure
-	@for script in bench/*.py; do $(BIN)/python $$script; done
+	@for script in $(filter-out bench/pipeline.py,$(wildcard bench/*.py)); do $(BIN)/python $$script; done
+	@$(BIN)/python bench/pipeline.py --small
 
 ##@ Housekeeping
 .PHONY: lock
