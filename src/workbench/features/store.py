@@ -50,16 +50,11 @@ class Shelf:
 
     def load(self, block: Block, bars: Bars, out: Array) -> int:
         """Fill ``out``, columns × symbols × the block's rows, and return up to which row of the bars it was known."""
-        for file in sorted(self.folder.glob(f"{block.label}-*.npy"), reverse=True):  # the longest first
-            _, day, inputs, check = file.stem.split("-")
-            last = int(bars.index.searchsorted(pd.Timestamp(day), side="right"))
-            if not block.first < last <= block.last or bars.index[last - 1] != pd.Timestamp(day):
-                continue
-            symbols, found = self._decided_by(block.first, last, bars)
-            values = read_checked(file, check) if inputs == found else None
+        for file, last, symbols in reversed(list(self._beginnings(block, bars))):  # the longest first
+            values = read_checked(file, file.stem.split("-")[-1])
             if values is not None and values.shape == (len(out), len(symbols), last - block.first):
                 out[:, symbols, : last - block.first] = values
-                return last
+                return int(last)
         return block.first
 
     def keep(self, block: Block, bars: Bars, values: Array) -> None:
@@ -71,17 +66,23 @@ class Shelf:
         np.save(buffer, kept, allow_pickle=False)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            shorter = list(self._beginnings(block, bars))
+            shorter = [file for file, last, _ in self._beginnings(block, bars) if last < block.last]
             write_atomically(self.folder / f"{stem}-{check_of(kept)}.npy", buffer.getvalue())
             for file in shorter:
                 file.unlink(missing_ok=True)
 
-    def _beginnings(self, block: Block, bars: Bars) -> Iterator[Path]:
-        for file in self.folder.glob(f"{block.label}-*.npy"):
+    def _beginnings(self, block: Block, bars: Bars) -> Iterator[tuple[Path, int, Array]]:
+        """Yield the files that were computed from these bars, up to which row each goes, and the symbols in it."""
+        decided: dict[str, tuple[Array, str]] = {}
+        for file in sorted(self.folder.glob(f"{block.label}-*.npy")):
             _, day, inputs, _ = file.stem.split("-")
             last = int(bars.index.searchsorted(pd.Timestamp(day), side="right"))
-            if block.first < last < block.last and inputs == self._decided_by(block.first, last, bars)[1]:
-                yield file
+            if not block.first < last <= block.last or bars.index[last - 1] != pd.Timestamp(day):
+                continue
+            if day not in decided:
+                decided[day] = self._decided_by(block.first, last, bars)
+            if inputs == decided[day][1]:
+                yield file, last, decided[day][0]
 
     def _decided_by(self, first: int, last: int, bars: Bars) -> tuple[Array, str]:
         """Return the places of the symbols with a bar in the rows or before, and a digest of all that decides them."""
