@@ -140,11 +140,15 @@ def kernel_sweep(size: Size) -> dict[str, Any]:
 
 
 def kernel_times(size: Size) -> dict[str, Any]:
-    """Time the sweep by the kernel at several sizes."""
+    """Take the processor time of the kernel at several sizes: a slope should not show what else the machine does."""
     times = []
     for one in size["sizes"]:
         bars = bars_of(market(one))
-        times.append(seconds(lambda bars=bars, one=one: by_kernel(bars, one), size["repeats"], before=1))  # type: ignore[misc]
+        by_kernel(bars, one)
+        used = time.process_time()
+        for _ in range(size["repeats"]):
+            by_kernel(bars, one)
+        times.append((time.process_time() - used) / size["repeats"])
     return {"times": np.array(times)}
 
 
@@ -273,7 +277,7 @@ def measure_sweep(asked: argparse.Namespace, folder: Path, size: Size) -> None:
 
 
 def measure_slopes(asked: argparse.Namespace, folder: Path, size: Size) -> None:
-    """Print how time grows with symbols, parameters and windows: the power of a size, and the ratio at twice of it."""
+    """Print how processor time grows with each size: the power of it, and the ratio at twice of it."""
     names, steps = ("symbols", "params", "windows"), (1, 2, 4)
     sizes = [{**size, name: size[name] * step} for name in names for step in steps]
     found = measure("kernel_times", folder, **size, sizes=sizes, repeats=asked.repeats)["times"]
