@@ -268,5 +268,8 @@ def test_wrong_questions_are_refused(lake, tmp_path, walk):
     with pytest.raises(NoData, match="no bar from 2022-09-12 on; the newest is of 2022-09-01"):
         engine.evaluate([technical.momentum(5)], start="2022-09-12")
     columns = evaluate([technical.momentum(5)], walk)
+    assert columns.of(["FIN01", "TEC00"]).frame("momentum_5").equals(columns.frame("momentum_5")[["FIN01", "TEC00"]])
+    with pytest.raises(InputRefused, match="no symbol 'FIN99'"):
+        columns.of(["FIN99"])
     with pytest.raises(InputRefused, match=r"no column 'momentum_6'\. Did you mean 'momentum_5'"):
         columns.frame("momentum_6")
