@@ -19,6 +19,7 @@ from workbench.params import CostParams, Settings, SizingParams, StrategyParams,
 from workbench.registry import record
 from workbench.registry.checkout import Checkout
 from workbench.strategies import catalog
+from workbench.strategies.sma_cross import SmaCross
 
 PARAMS = StrategyParams(
     question="Does it pay on a random walk?",
@@ -175,6 +176,33 @@ def test_a_grid_of_one_and_a_universe_of_one_sector_say_what_is_missing(market):
     assert card.missing["sectors"] == "the universe is one sector"
     assert card.missing["halves"] == "the universe has 3 symbols, too few to halve"
     assert not card.group("parameters")
+
+
+def test_a_strategy_that_needs_every_symbol_says_so_instead_of_stopping_the_backtest(market, result, monkeypatch):
+    whole = SmaCross.weights
+
+    def needs_all(self, bars):
+        if len(self.symbols) < 8:
+            raise KeyError("FIN00")
+        return whole(self, bars)
+
+    monkeypatch.setattr(SmaCross, "weights", needs_all)
+    card = robustness("sma_cross", PARAMS, market, SETTINGS, result)
+    assert not card.group("universe")
+    assert card.missing["without Finance"] == "the strategy cannot be run on it: KeyError: 'FIN00'"
+    assert card.verdict.endswith("years.")
+
+
+def test_a_period_of_26_sessions_has_rows_for_what_can_be_asked_of_it(market):
+    brief = SETTINGS.model_copy(
+        update={"walk_forward": SETTINGS.walk_forward.model_copy(update={"train_sessions": 500, "test_sessions": 20})}
+    )
+    result = walk_forward("sma_cross", PARAMS, market, brief)
+    assert len(result.simulation.returns) == 26
+    card = robustness("sma_cross", PARAMS, market, brief, result)
+    assert {variant.group for variant in card.variants} <= {"costs", "delay", "parameters", "universe"}
+    assert card.missing["without its best day"].endswith("sessions, fewer than 63")
+    assert set(card.missing) >= {"2022", "in an uptrend", "without its best month"}
 
 
 def test_the_card_survives_being_saved_with_its_result(result, card, tmp_path):

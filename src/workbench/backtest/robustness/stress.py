@@ -102,8 +102,11 @@ class _Stress:
         yield self._variant(DELAY, "traded one bar later", changed, self._traded([self.stitched], later)[0])
 
     def _stepped(self) -> Iterator[Variant]:
+        axes = self._axes()
+        if not axes:
+            self.missing["parameters"] = "the grid has one value of each parameter"
         found: list[tuple[str, str, pd.DataFrame]] = []
-        for axis, values in self._axes().items():
+        for axis, values in axes.items():
             for step, word in ((-1, "down"), (1, "up")):
                 name = f"{axis} one step {word}"
                 moved = [self._neighbour(cell, axis, values, step) for cell in self.cells]
@@ -117,7 +120,6 @@ class _Stress:
                 cells = [cell or own for cell, own in zip(moved, self.cells, strict=True)]
                 found.append((name, changed, self._stitch(self.symbols, cells)))
         if not found:
-            self.missing.setdefault("parameters", "the grid has one value of each parameter")
             return
         traded = self._traded([weights for _, _, weights in found], self.settings.portfolio)
         for (name, changed, _), returns in zip(found, traded, strict=True):
@@ -129,17 +131,17 @@ class _Stress:
         months = (1.0 + self.returns).groupby(month_of).prod() - 1.0
         month = int(months.index[int(months.to_numpy().argmax())])
         changed = f"{month // 100}-{month % 100:02d} left out, it earned {percent(float(months.max()))}"
-        yield self._variant(LUCK, "without its best month", changed, self.returns[month_of != month])
+        yield from self._period(LUCK, "without its best month", changed, month_of != month)
         day = int(returns.argmax())
         changed = f"{index[day].date()} left out, it earned {percent(float(returns[day]))}"
-        yield self._variant(LUCK, "without its best day", changed, self.returns.drop(index[day]))
+        yield from self._period(LUCK, "without its best day", changed, np.arange(len(returns)) != day)
 
     def _smaller(self) -> Iterator[Variant]:
         for name, changed, symbols in self._parts():
             try:
                 weights = self._stitch(symbols, self.cells)
-            except StrategyRefused as error:
-                self.missing[name] = str(error)
+            except Exception as error:  # noqa: BLE001 (a strategy may need a symbol that is not in this part)
+                self.missing[name] = f"the strategy cannot be run on it: {type(error).__name__}: {error}"
                 continue
             yield self._variant(UNIVERSE, name, changed, self._traded([weights], self.settings.portfolio)[0])
 
