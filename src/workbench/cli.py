@@ -27,6 +27,7 @@ app = typer.Typer(
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeat for several.")]
+STOPPED = 130
 MADE = "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what has not changed.")]
 
@@ -34,13 +35,15 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what 
 def main() -> NoReturn:
     """Run a command; an error of ours is one line and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        if code == STOPPED:  # typer takes Ctrl-C for a result
+            raise KeyboardInterrupt
     except WorkbenchError as error:
         _fail(str(error), error.exit_code)
     except typer.Abort:
-        _fail("stopped", 130)
+        _fail("stopped", STOPPED)
     except KeyboardInterrupt:
-        _fail("stopped; what was finished is kept, and the next run goes on from there", 130)
+        _fail("stopped; what was finished is kept, and the next run goes on from there", STOPPED)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # a wrong option, in click's own words
             _fail(f"{getattr(error, 'message', error)} See: workbench --help", 2)
