@@ -130,12 +130,12 @@ def test_a_symbol_that_does_not_trade_on_its_session_is_dropped(quiet, bars_of):
 
 def test_groups_are_made_by_sign_by_buckets_or_by_text(quiet):
     rows = [("AAA", 60), ("BBB", 80), ("AAA", 40), ("BBB", 50)]
-    asked = events_of(quiet, *rows, surprise=[2.0, -1.0, 0.0, np.nan]).assign(kind=["x", "x", "y", "y"])
+    asked = events_of(quiet, *rows, surprise=[2.0, -1.0, 0.0, np.nan]).assign(kind=["x", "x", "y", None])
     study = event_study(quiet, asked, "FND", **SMALL)
     sides = study.split("surprise")
     assert {name: len(side) for name, side in sides.items()} == {"surprise above 0": 1, "surprise below 0": 1}
     assert sides["surprise above 0"].car(0, 1).mean == pytest.approx(0.03)
-    assert {name: len(part) for name, part in study.split("kind").items()} == {"kind x": 2, "kind y": 2}
+    assert {name: len(part) for name, part in study.split("kind").items()} == {"kind x": 2, "kind y": 1}
     ordered = study.where(np.array([True, True, True, False])).split("surprise", buckets=3)
     assert [part.events["surprise"].iloc[0] for part in ordered.values()] == [-1.0, 0.0, 2.0]
     # In the direction of the surprise both earned: AAA 2 % and 1 %, BBB 3 %.
@@ -147,6 +147,14 @@ def test_groups_are_made_by_sign_by_buckets_or_by_text(quiet):
 def test_rows_of_the_lake_are_taken_as_they_are(quiet):
     asked = pl.from_pandas(events_of(quiet, ("AAA", 60), surprise=[1.0]))
     assert event_study(quiet, asked, "FND", **SMALL).car(0, 0).mean == pytest.approx(0.02)
+
+
+def test_a_column_of_the_name_of_a_measured_one_gives_way(quiet):
+    asked = events_of(quiet, ("AAA", 60)).assign(session=pd.Timestamp("1999-12-31"), beta=9.0)
+    study = event_study(quiet, asked, "FND", **SMALL)
+    assert study.events["session"].to_list() == [quiet.index[60]]
+    assert study.events["beta"].to_list() == pytest.approx([1.5])
+    assert study.car(0, 0).mean == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ class EventStudy:
         """
         if not pd.api.types.is_numeric_dtype(self._column(column)):
             values = self._column(column)
-            return {f"{column} {value}": self.where((values == value).to_numpy()) for value in sorted(values.unique())}
+            told = sorted(values.dropna().unique())
+            return {f"{column} {value}": self.where((values == value).to_numpy(dtype=bool)) for value in told}
         numbers = self.numbers(column)
         if buckets is None:
             sides = {f"{column} above 0": numbers > 0, f"{column} below 0": numbers < 0}
@@ -208,7 +209,8 @@ def event_study(
     if not len(found.kept):
         reason = dropped["reason"].mode().iloc[0] if len(dropped) else "there are none"
         raise NoData(f"event_study: none of {len(table)} events can be measured; most often: {reason}")
-    kept = table.iloc[found.kept].reset_index(drop=True)
+    # What is measured replaces a column of the same name: a split's own session is not the one that knew of it.
+    kept = table.iloc[found.kept].reset_index(drop=True).drop(columns=list(found.facts), errors="ignore")
     return EventStudy(
         abnormal=pd.DataFrame(found.abnormal, columns=pd.Index(design.windows.sessions, name="session")),
         events=pd.concat([kept, found.facts], axis=1),
