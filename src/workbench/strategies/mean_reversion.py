@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.errors import StrategyRefused
+from workbench.features.within import rank_within
 from workbench.params import SizingParams
 from workbench.strategies.sizing import HALT_BARS, YEAR, size, sizing_lookback
 from workbench.types import Bars
@@ -49,10 +50,8 @@ class MeanReversion:
         close = bars.last_close()
         sectors = [bars.sectors.get(symbol, "") for symbol in bars.symbols]
         moved = close / close.shift(self.window) - 1.0
-        rank = moved.T.groupby(sectors).rank(pct=True).T
-        several = moved.T.groupby(sectors).transform("count").T >= 2
-        losers = (rank <= self.quantile) & several
-        winners = (rank > 1.0 - self.quantile) & several
+        rank = rank_within(moved, sectors)  # NaN where a symbol is alone: nothing to compare, nothing to hold
+        losers, winners = rank <= self.quantile, rank > 1.0 - self.quantile
         picks = losers.astype(float) - winners.astype(float)
         shares = picks.div(picks.abs().sum(axis=1).clip(lower=1.0), axis=0).rolling(self.hold).mean()
         if self.max_volatility is not None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pandas as pd
 
 from workbench.errors import StrategyRefused
+from workbench.features.within import rank_within
 from workbench.params import SizingParams
 from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
@@ -44,11 +45,8 @@ class XsMomentum:
         close = bars.last_close()
         past = close.shift(self.skip) / close.shift(self.formation) - 1.0
         sectors = [bars.sectors.get(symbol, "") for symbol in bars.symbols]
-        rank = past.T.groupby(sectors).rank(pct=True).T
-        # With one symbol the percentile is always 1: nothing to compare, nothing to hold.
-        several = past.T.groupby(sectors).transform("count").T >= 2
-        long = (rank > 1.0 - self.quantile) & several
-        short = (rank <= self.quantile) & several
+        rank = rank_within(past, sectors)  # NaN where a symbol is alone: nothing to compare, nothing to hold
+        long, short = rank > 1.0 - self.quantile, rank <= self.quantile
         shares = 0.5 * long.div(long.sum(axis=1).clip(lower=1), axis=0)
         shares -= 0.5 * short.div(short.sum(axis=1).clip(lower=1), axis=0)
         month = pd.Series(bars.index.to_period("M"), index=bars.index)
