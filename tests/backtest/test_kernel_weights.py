@@ -100,7 +100,7 @@ def agrees_with_the_simulator(bars_of, monkeypatch, seed: int, account: Portfoli
     # Where the last cents decide over a share, its passes alternate for ever: there is nothing to compare with.
     assume(len(passes) < 60)
     returns = sweep_returns([weights], bars, account, costs)
-    assert returns[0].to_numpy() == pytest.approx(simulation.returns.to_numpy(), rel=1e-9, abs=1e-11)
+    assert returns[0].to_numpy() == pytest.approx(simulation.returns.to_numpy(), rel=1e-9, abs=1e-9)
     sweep = sweep_weights([weights], bars, account, costs)
     expected = walkforward.statistics(simulation, pd.Series(0.0, index=bars.index))
     for name in ("total_return", "sharpe", "sortino", "calmar", "max_drawdown", "turnover", "cost_per_year", "trades"):

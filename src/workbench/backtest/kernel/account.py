@@ -76,7 +76,8 @@ def less(a: float, b: float) -> float:
 def walk(weights: Array, market: Market, account: Account, tariff: Tariff, series: Series) -> None:
     """Trade weights through all bars and add what came of it to ``series``, zeros before."""
     bars, symbols = weights.shape
-    # What the next order may spend, less what is too little to matter; and what the books say to the last cent.
+    # What the next order may spend, and what the books say at the end of a bar: vectorbt drops what is too little to
+    # matter after each order in the one, after each bar in the other.
     lag, cash, booked = account.lag_bars, account.cash, account.cash
     held, valued = np.zeros(symbols), np.zeros(symbols)
     pending = np.zeros(symbols, dtype=np.bool_)
@@ -138,7 +139,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                     for n in range(orders):
                         if abs(filled[n]) < abs(asked[n]):
                             asked[n] = filled[n]
-            cash = left
+            cash, flow = left, 0.0
             for n in range(orders):
                 size = filled[n]
                 if size == 0.0:
@@ -149,7 +150,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 month_shares += abs(size) * market.shares_ratio[t, c]
                 series.traded[t] += worth
                 charged = paid * tariff.rate + fee[n]
-                booked += -paid - charged if size > 0.0 else paid - charged
+                flow += -paid - charged if size > 0.0 else paid - charged
                 series.commission[t] += charged
                 series.spread[t] += worth * tariff.half_spread
                 series.impact[t] += worth * (slip[n] - tariff.half_spread)
@@ -157,6 +158,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 if held[c] != 0.0 and held[c] * after <= 0.0:
                     series.closed[t] += 1.0
                 held[c] = after
+            booked = less(booked, -flow)
 
         # 4. the close
         value, short = booked, 0.0
