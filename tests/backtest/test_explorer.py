@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import ipywidgets
+import numpy as np
 import pytest
 
-from workbench.backtest.explorer import Explorer, summary
+from workbench.backtest import stats
+from workbench.backtest.explorer import Explorer
 from workbench.backtest.trials import Ledger, Question
 from workbench.params import Settings, SizingParams, StrategyParams, Universe
 
@@ -36,7 +38,7 @@ def test_a_moved_slider_draws_another_curve_with_its_own_numbers(explorer):
     sliders["fast"].value = 5
     assert bytes(picture.value) != before
     assert text.value != number
-    assert text.value == summary(explorer.simulation(fast=5, slow=40))
+    assert text.value == str(explorer.look(fast=5, slow=40))
 
 
 def test_a_setting_that_the_strategy_refuses_is_said_and_the_last_curve_stays(explorer):
@@ -52,6 +54,14 @@ def test_a_setting_that_the_strategy_refuses_is_said_and_the_last_curve_stays(ex
 
 def test_a_parameter_that_is_not_named_stands_as_in_the_file(explorer):
     assert explorer.simulation(fast=10).returns.equals(explorer.simulation(fast=10, slow=20).returns)
+
+
+def test_the_curve_is_that_of_the_simulator(explorer):
+    look, simulation = explorer.look(fast=10), explorer.simulation(fast=10)
+    np.testing.assert_allclose(look.curve.returns, simulation.returns, atol=1e-9)
+    np.testing.assert_allclose(look.curve.drawdown, simulation.drawdown, atol=1e-9)
+    assert f"Sharpe {stats.sharpe(simulation.returns):.2f} · CAGR {stats.cagr(simulation.returns):.1%}" in str(look)
+    assert f"{(~simulation.trades['open'].astype(bool)).sum():,} trades" in str(look)
 
 
 def test_nothing_of_the_panel_captures_outputs(explorer):

@@ -17,13 +17,32 @@ from matplotlib.figure import Figure
 
 from workbench.backtest import figures, stats
 from workbench.backtest.engine import simulate
-from workbench.backtest.result import Simulation
+from workbench.backtest.kernel.weights import sweep_cells
+from workbench.backtest.result import Curve, Simulation
 from workbench.backtest.trials import Ledger, Question, record
 from workbench.backtest.walkforward import params_text
 from workbench.errors import StrategyRefused
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
+from workbench.strategies.protocol import Strategy
 from workbench.types import Bars
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one setting shows, in sample."""
+
+    curve: Curve
+    statistics: Mapping[str, float]
+
+    def __str__(self) -> str:
+        """Return the numbers one looks at first, on one line."""
+        own = self.statistics
+        return (
+            f"Sharpe {own['sharpe']:.2f} · CAGR {stats.cagr(self.curve.returns):.1%} · "
+            f"drawdown {own['max_drawdown']:.1%} · turnover {own['turnover']:.0f}× a year · "
+            f"costs {own['cost_per_year']:.2%} a year · {own['trades']:,.0f} trades · in sample"
+        )
 
 
 @dataclass(frozen=True)
@@ -40,23 +59,34 @@ class Explorer:
     settings: Settings
     ledger: Ledger | None = None
 
-    def simulation(self, **chosen: Any) -> Simulation:
-        """Return the portfolio of the strategy at these parameters; the file's own stand for those not named.
+    def look(self, **chosen: Any) -> Look:
+        """Return the curve of the strategy at these parameters; the file's own stand for those not named.
 
-        What is looked at was tried: with a ledger it counts as a trial of the strategy's question.
+        The kernel walks it, so that a slider feels like one. What is looked at was tried: with a ledger it counts as a
+        trial of the strategy's question.
         """
-        benchmark = self.settings.data.benchmark
-        symbols = catalog.universe(self.params.universe, self.bars, benchmark)
-        made = catalog.build(self.name, symbols, self.settings.sizing, {**self.params.params, **chosen})
-        weights = made.weights(self.bars)
-        simulation = simulate(weights, self.bars.select(symbols), self.settings.portfolio, self.settings.costs)
+        cell = {**self.params.params, **chosen}
+        weights = self._strategy(cell).weights(self.bars)
+        universe = self.bars.select([str(symbol) for symbol in weights.columns])
+        sweep, returns = sweep_cells([weights], universe, self.settings.portfolio, self.settings.costs)
+        curve = Curve(returns[0].rename("return"), self.settings.portfolio.cash, self.bars.market)
         if self.ledger is not None:
-            self._count(self.ledger, {**self.params.params, **chosen}, simulation)
+            self._count(self.ledger, cell, curve.returns)
+        return Look(curve, {name: float(values[0, 0]) for name, values in sweep.statistics.items()})
+
+    def simulation(self, **chosen: Any) -> Simulation:
+        """Return the same with its positions, orders and trades; it takes longer, and counts as a trial too."""
+        cell = {**self.params.params, **chosen}
+        weights = self._strategy(cell).weights(self.bars)
+        universe = self.bars.select([str(symbol) for symbol in weights.columns])
+        simulation = simulate(weights, universe, self.settings.portfolio, self.settings.costs)
+        if self.ledger is not None:
+            self._count(self.ledger, cell, simulation.returns)
         return simulation
 
     def curve(self, **chosen: Any) -> Figure:
         """Draw the growth and the drawdown at these parameters, beside the benchmark."""
-        return self._draw(self.simulation(**chosen), chosen)
+        return self._draw(self.look(**chosen), chosen)
 
     def panel(self) -> ipywidgets.Widget:
         """Return the sliders with the curve below them; it is drawn again when a slider is let go."""
@@ -71,19 +101,23 @@ class Explorer:
         def redraw(_: object = None) -> None:
             chosen = {name: slider.value for name, slider in sliders.items()}
             try:
-                simulation = self.simulation(**chosen)
+                look = self.look(**chosen)
             except StrategyRefused as error:
                 text.value = f"<b style='color:#b3261e'>{error}</b>"
                 return
-            picture.value = figures.png(self._draw(simulation, chosen))
-            text.value = summary(simulation)
+            picture.value = figures.png(self._draw(look, chosen))
+            text.value = str(look)
 
         for slider in sliders.values():
             slider.observe(redraw, names="value")
         redraw()
         return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
 
-    def _count(self, ledger: Ledger, cell: Mapping[str, Any], simulation: Simulation) -> None:
+    def _strategy(self, cell: Mapping[str, Any]) -> Strategy:
+        symbols = catalog.universe(self.params.universe, self.bars, self.settings.data.benchmark)
+        return catalog.build(self.name, symbols, self.settings.sizing, cell)
+
+    def _count(self, ledger: Ledger, cell: Mapping[str, Any], returns: pd.Series) -> None:
         seen = hashlib.sha256(self.bars.close.to_numpy(dtype=float).tobytes()).hexdigest()
         made_by = {
             "settings": self.settings.digest(("data", "sizing", "portfolio", "costs")),
@@ -91,18 +125,9 @@ class Explorer:
             "data": f"{self.bars.index[0].date()} to {self.bars.index[-1].date()}, closes {seen}",
         }
         question = Question(self.params.question, self.bars.market)
-        record(ledger, question, self.name, [cell], simulation.returns.to_frame(), source="notebook", made_by=made_by)
+        record(ledger, question, self.name, [cell], returns.to_frame(), source="notebook", made_by=made_by)
 
-    def _draw(self, simulation: Simulation, chosen: Mapping[str, Any]) -> Figure:
+    def _draw(self, look: Look, chosen: Mapping[str, Any]) -> Figure:
         benchmark: pd.Series = self.bars.close[self.settings.data.benchmark].pct_change(fill_method=None)
         title = f"{self.name}: {params_text({**self.params.params, **chosen})}"
-        return figures.curve(simulation, benchmark, title)
-
-
-def summary(simulation: Simulation) -> str:
-    """Return the numbers one looks at first, on one line."""
-    returns = simulation.returns
-    return (
-        f"Sharpe {stats.sharpe(returns):.2f} · CAGR {stats.cagr(returns):.1%} · "
-        f"drawdown {stats.max_drawdown(returns):.1%} · {len(simulation.orders):,} orders · in sample"
-    )
+        return figures.curve(look.curve, benchmark, title)

@@ -36,8 +36,30 @@ class Simulation:
     @property
     def drawdown(self) -> pd.Series:
         """The share of the highest equity so far that is lost, zero or negative; the start capital counts as a high."""
-        peak = self.equity.cummax().clip(lower=self.cash)
-        return self.equity / peak - 1.0
+        return _drawdown(self.equity, self.cash)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What an account's net returns alone tell: enough for a picture, without its orders and trades."""
+
+    returns: pd.Series
+    cash: float
+    market: str
+
+    @property
+    def equity(self) -> pd.Series:
+        """The account's value after costs."""
+        return self.cash * (1.0 + self.returns).cumprod()
+
+    @property
+    def drawdown(self) -> pd.Series:
+        """The share of the highest equity so far that is lost, as for a simulation."""
+        return _drawdown(self.equity, self.cash)
+
+
+def _drawdown(equity: pd.Series, cash: float) -> pd.Series:
+    return equity / equity.cummax().clip(lower=cash) - 1.0
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from workbench.backtest.figures.axis import bands, days, growth_axis, naive, percent_axis, rows, time_axis
 from workbench.backtest.figures.canvas import beside, blank, end_labels, picture, place, write
 from workbench.backtest.figures.style import STYLE, WHITE
-from workbench.backtest.result import Simulation, WalkForward
+from workbench.backtest.result import Curve, Simulation, WalkForward
 from workbench.backtest.text import multiple, percent
 
 
-def growth(simulation: Simulation, benchmark: pd.Series) -> tuple[pd.Series, pd.Series]:
+def growth(simulation: Simulation | Curve, benchmark: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Return the growth of 1 of a simulation and of its benchmark."""
     return simulation.equity / simulation.cash, (1.0 + benchmark.fillna(0.0)).cumprod()
 
@@ -29,7 +29,7 @@ def equity(wf: WalkForward) -> Figure:
     return figure
 
 
-def curve(simulation: Simulation, benchmark: pd.Series, title: str) -> Figure:
+def curve(simulation: Simulation | Curve, benchmark: pd.Series, title: str) -> Figure:
     """Draw one simulation's growth beside the benchmark's, and its drawdown below: quick enough to play with."""
     index = simulation.equity.index
     figure = blank(4.8, title, "After costs, growth of 1, log scale; below: drawdown", simulation.market)
