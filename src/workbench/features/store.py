@@ -87,15 +87,15 @@ class Shelf:
     def _decided_by(self, first: int, last: int, bars: Bars) -> tuple[Array, str]:
         """Return the places of the symbols with a bar in the rows or before, and a digest of all that decides them."""
         begin = max(0, first - self.lookback + 1)
-        symbols = np.flatnonzero(bars.close.iloc[begin:last].notna().to_numpy().any(axis=0))
-        named = [bars.symbols[place] for place in symbols]
-        told = [named, [str(day) for day in bars.index[begin:last]], first - begin]
-        if SECTORS in self.inputs:
-            told.append([bars.sectors.get(symbol) for symbol in named])
-        digest = hashlib.sha256(repr(told).encode())
+        symbols = np.flatnonzero(np.isfinite(bars.close.to_numpy()[begin:last]).any(axis=0))
+        names = bars.symbols  # made anew at each access
+        named = [names[place] for place in symbols]
+        sectors = [bars.sectors.get(symbol) for symbol in named] if SECTORS in self.inputs else []
+        digest = hashlib.sha256(repr([named, sectors, first - begin]).encode())
+        digest.update(bars.index[begin:last].to_numpy().astype("datetime64[s]").tobytes())
         for name in FIELDS:
             if name in self.inputs:
-                values = getattr(bars, name).iloc[begin:last].to_numpy(dtype=float)[:, symbols]
+                values = getattr(bars, name).to_numpy(dtype=float)[begin:last, symbols]
                 digest.update(np.ascontiguousarray(values).data)
         return symbols, digest.hexdigest()[:32]
 
