@@ -196,7 +196,10 @@ def test_a_run_with_one_cell_says_why_it_has_no_probability_of_overfitting(new_l
     )
     found = run_of(tracking, tracking.log_walk_forward(one)).data
     assert "overfit.pbo" not in found.metrics
-    assert found.tags["overfit.missing"] == "pbo: the grid has one cell only: there was nothing to choose"
+    assert found.tags["overfit.missing"] == (
+        "pbo: the grid has one cell only: there was nothing to choose; "
+        "pbo_all: only one trial of this question has returns: there was nothing to choose"
+    )
 
 
 @pytest.mark.parametrize("error", [ValueError("no luck"), KeyboardInterrupt()])

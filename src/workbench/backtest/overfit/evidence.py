@@ -131,7 +131,8 @@ class _Numbers:
         self.missing: dict[str, str] = {}
 
     def lack(self, names: Iterable[str], why: str) -> None:
-        self.missing = {**dict.fromkeys(names, why), **self.missing}  # the first reason stands
+        for name in names:
+            self.missing.setdefault(name, why)
 
     def find(self, name: str, compute: Callable[[], float]) -> None:
         if name in self.missing:
