@@ -92,12 +92,7 @@ class Workers:
                     batch = waiting.popleft()
                     running[self._submit(batch)] = batch
                 for future in self._finished(set(running)):
-                    batch = running.pop(future)
-                    if future.status in ("cancelled", "lost"):  # with every worker that held the bars
-                        self._held = None
-                        waiting.append(batch)
-                        continue
-                    yield batch, self._result(future)
+                    yield running.pop(future), self._result(future)
                     most = AHEAD * self.workers
         finally:
             with suppress(Exception):
@@ -105,7 +100,11 @@ class Workers:
 
     def _submit(self, batch: Batch) -> Any:
         if self._held is None:
-            self._held = self.client.scatter(self.problem, broadcast=True, hash=False)
+            import dask
+
+            # A task and not scattered data: when every worker that holds the bars dies, the next one gets them again.
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "100GB"}):
+                self._held = self.client.submit(_received, self.problem, pure=False)
         return self.client.submit(measure, self._held, batch.cells, batch.folds, pure=False)
 
     def _finished(self, running: set[Any]) -> set[Any]:
@@ -127,6 +126,8 @@ class Workers:
                 )
 
     def _result(self, future: Any) -> Measured:
+        from concurrent.futures import CancelledError
+
         from distributed import KilledWorker
 
         try:
@@ -138,11 +139,17 @@ class Workers:
                 f"{self.text}: a batch ended several workers one after another, most likely for want of memory; "
                 "give them more, or fewer of them (search.workers)"
             ) from error
+        except CancelledError as error:
+            raise WorkbenchError(f"{self.text}: a batch was cancelled there; what was finished is kept") from error
         except ImportError as error:
             raise WorkbenchError(
                 f"{self.text}: a worker cannot import what it needs ({error}); install workbench there"
             ) from error
         return found
+
+
+def _received(problem: Problem) -> Problem:
+    return problem
 
 
 @contextmanager
