@@ -66,5 +66,5 @@ def test_folds_after_a_warm_up_begin_where_the_longest_lookback_ends():
         warm_up_sessions=30, train_sessions=20, test_sessions=10, purge_sessions=1, embargo_sessions=1
     )
     assert folds_after_warm_up("x", [5, 40], 72, params) == [Fold(0, slice(40, 60), slice(62, 72))]
-    with pytest.raises(InputRefused, match="warm-up of 72 sessions.*longer than the data"):
+    with pytest.raises(InputRefused, match=r"warm-up of 72 sessions.*longer than the data"):
         folds_after_warm_up("x", [72], 72, params)

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client
@@ -21,6 +22,7 @@ from workbench.errors import WorkbenchError
 from workbench.search import crew as crews
 from workbench.search import work as works
 from workbench.search.bar import NoBar
+from workbench.search.problem import measure, pose
 
 ROOT = Path(__file__).parents[2]
 GRID = ("fast=2:9:1", "slow=18:45:3")  # 8 × 10 cells
@@ -49,16 +51,22 @@ def started(*words: str) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
+def worker_in(folder: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Start a worker of one thread for the scheduler of this folder."""
+    known = ["--scheduler-file", str(folder / "scheduler.json"), "--local-directory", str(folder)]
+    return started("dask_worker", *known, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """Give the address of a scheduler, and its two workers."""
     file = folder / "scheduler.json"
-    known = ["--scheduler-file", str(file)]
-    worker = [*known, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(folder)]
-    with started("dask_scheduler", *known, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"):
+    with started(
+        "dask_scheduler", "--scheduler-file", str(file), "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+    ):
         while not file.is_file() or not file.read_text().strip():
             time.sleep(0.05)
-        with started("dask_worker", *worker) as one, started("dask_worker", *worker) as two:
+        with worker_in(folder) as one, worker_in(folder) as two:
             address = json.loads(file.read_text())["address"]
             with Client(address, set_as_default=False) as client:
                 client.wait_for_workers(2, timeout=60)
@@ -99,6 +107,24 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_counts_twice(desk, tm
     assert len(counted) == CELLS
     assert not counted.duplicated(["strategy", "params"]).any()
     Ledger(far.paths.trials).verify({there.run_id: there.head})
+
+
+@pytest.mark.e2e
+def test_when_every_worker_dies_the_next_one_goes_on(desk, tmp_path, monkeypatch):
+    problem, cells = pose("sma_cross", desk.params, desk.bars, desk.settings)
+    batches = [crews.Batch((cell,), len(problem.folds)) for cell in cells * 3]
+    with cluster(tmp_path) as (address, workers), ExitStack() as later, crews.recruited(problem, 2, address) as crew:
+        found = []
+        for number, (batch, measured) in enumerate(crew.run(batches)):
+            found.append((batch.cells[0], measured.numbers))
+            if number == 2:
+                for worker in workers:
+                    worker.kill()
+                    worker.wait()
+                later.enter_context(worker_in(tmp_path))
+        assert len(found) == 24
+        alone = {str(cell): measure(problem, [cell]).numbers for cell in cells}
+        assert all(np.array_equal(numbers, alone[str(cell)], equal_nan=True) for cell, numbers in found)
 
 
 @pytest.mark.e2e
