@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from workbench.backtest.trials import Ledger
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
@@ -29,10 +31,13 @@ def test_a_sweep_shows_the_plateau_and_where_everything_is(backtested):
 
 def test_cells_that_the_backtest_tried_are_not_counted_again(backtested):
     clone, _ = backtested
-    before = clone.run("sweep", "xs_momentum")
-    assert before.returncode == 0, before.stdout + before.stderr
+    ledger = Ledger(clone.root / "data" / "state" / "trials.db")
+    before = ledger.count()
+    done = clone.run("sweep", "xs_momentum")
+    assert done.returncode == 0, done.stdout + done.stderr
     # The file's grid is what the walk-forward tried: 4 formations × 3 quantiles.
-    assert "Trials in the ledger for this question: 12," in before.stdout
+    assert "12 cells" in done.stdout
+    assert ledger.count() == before
 
 
 def test_trials_search_instead_of_the_grid(backtested):

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.e2e
 def test_every_cell_of_the_backtest_is_in_the_ledger(backtested):
     clone, done = backtested
     table = Ledger(clone.root / "data" / "state" / "trials.db").trials()
+    # Other tests try more in the same clone: the first backtest's are each strategy's first batch.
     walked = table.loc[table["source"] == "walk_forward"]
+    walked = walked.loc[walked["batch"] == walked.groupby("strategy")["batch"].transform("min")]
+    walked = walked.loc[walked["strategy"].isin(["mean_reversion", "sma_cross", "xs_momentum"])]
     # params/strategies: grids of 3 × 3, 4 × 3 and 3 × 3
     assert walked.groupby("strategy").size().to_dict() == {"mean_reversion": 9, "sma_cross": 9, "xs_momentum": 12}
     assert set(walked["status"]) == {"done"}
