@@ -135,3 +135,27 @@ def test_a_strategys_sizing_changes_only_what_it_names():
     assert (changed.max_weight, changed.max_gross) == (0.05, base.max_gross)
     with pytest.raises(ParamsRefused, match=r"params/strategies/x.yaml: unknown key 'max_wait'"):
         read_sizing(base, {"max_wait": 1}, "x")
+
+
+def test_a_written_but_empty_universe_is_not_everything(project):
+    file = project.params / "strategies" / "sma_cross.yaml"
+    file.write_text("question: Does an empty universe trade everything?\nuniverse: {symbols: []}\n")
+    with pytest.raises(ParamsRefused, match=r"sma_cross.yaml: universe.symbols is empty; name at least one"):
+        load_strategy_params("sma_cross", project)
+
+
+def test_a_file_that_is_not_utf_8_is_named(project):
+    (project.params / "base.yaml").write_bytes(b"market: sample # caf\xe9\n")
+    with pytest.raises(ParamsRefused, match=r"base.yaml: byte 20 is not UTF-8"):
+        load_settings(project)
+
+
+def test_a_list_in_the_environment_that_is_not_json_is_refused(project, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_STRATEGIES", "sma_cross")
+    with pytest.raises(ParamsRefused, match=r"environment: .*strategies.*written as JSON"):
+        load_settings(project)
+
+
+def test_an_infinite_number_is_refused_where_it_is_written(project):
+    with pytest.raises(ParamsRefused, match=r"--set portfolio.cash=.inf: .*finite"):
+        load_settings(project, ["portfolio.cash=.inf"])

@@ -158,7 +158,7 @@ def report(strategy: Strategies = None, set_: Set = None) -> None:
     paths, settings = _settings(set_, strategy)
     result = _run("backtest", settings, paths, fresh=False)
     step = result.step("report")
-    page = export_html(step.notebook, paths.reports / f"{result.run_id[:8]}-backtest.html", settings.market)
+    page = export_html(step.notebook, paths.reports / f"{result.run_id}.html", settings.market)
     print(f"report: {paths.short(page)}")
 
 

@@ -18,7 +18,13 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from workbench.errors import ParamsRefused, did_you_mean
 
@@ -30,7 +36,7 @@ ENV_OTHER = {"WORKBENCH_ROOT"}
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SampleParams(Section):
@@ -249,7 +255,15 @@ def load_strategy_params(name: str, paths: Paths | None = None) -> StrategyParam
             f"no {paths.short(file)} for strategy '{name}'.{did_you_mean(name, strategy_names(paths))} "
             f"Or make it: make new-strategy NAME={name}"
         )
-    return _validated(StrategyParams, [(paths.short(file), read_yaml(file, paths))])
+    content = read_yaml(file, paths)
+    universe = content.get("universe")
+    for key, value in universe.items() if isinstance(universe, dict) else ():
+        if value == []:
+            raise ParamsRefused(
+                f"{paths.short(file)}: universe.{key} is empty; name at least one, or write 'universe: {{}}' for "
+                "everything but the benchmark"
+            )
+    return _validated(StrategyParams, [(paths.short(file), content)])
 
 
 def read_sizing(base: SizingParams, changes: Mapping[str, Any], strategy: str) -> SizingParams:
@@ -285,9 +299,11 @@ def read_yaml(file: Path, paths: Paths) -> dict[str, Any]:
     """Return a YAML mapping, or say where the file is wrong."""
     name = paths.short(file)
     try:
-        content = yaml.load(file.read_text(), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
         raise ParamsRefused(f"{name}: no such file; git checkout {name} brings it back") from error
+    except UnicodeDecodeError as error:
+        raise ParamsRefused(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         problem = getattr(error, "problem", None) or "not valid YAML"
@@ -325,7 +341,11 @@ def _environment() -> dict[str, Any]:
         ours = variable.startswith(ENV_PREFIX) and variable not in ENV_OTHER
         if ours and variable.split("__")[0].upper() not in known:
             raise ParamsRefused(f"environment: unknown setting {variable}.{did_you_mean(variable, known)}")
-    return EnvSettingsSource(Settings)()
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        cause = str(error.__cause__ or error)
+        raise ParamsRefused(f"environment: {error}: {cause}; lists and sections are written as JSON") from error
 
 
 def _override(text: str) -> dict[str, Any]:
