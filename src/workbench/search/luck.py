@@ -33,7 +33,8 @@ class Luck:
 def weigh(returns: Array, kept: Array, ledger: Ledger, question: Question) -> Luck:
     """Return the deflated Sharpe ratio of a cell's ``returns``, and the probability of overfitting among ``kept`` ones.
 
-    ``kept`` is cells × rows: all cells, or an even sample of very many.
+    ``kept`` is cells × rows: all cells, or an even sample of very many. The cell is one that was picked among all, so
+    each trial counts as a bet of its own: clusters would leave the best of each cluster free.
     """
     missing: dict[str, str] = {}
     found, n = ledger.effective(question), len(returns)
@@ -44,7 +45,7 @@ def weigh(returns: Array, kept: Array, ledger: Ledger, question: Question) -> Lu
     elif not found.trials:
         missing["dsr"] = "no trial with returns is in the ledger for this question"
     else:
-        dsr = deflated_sharpe(sharpe, n, skew, kurtosis, found.trials, found.luck_over(n))
+        dsr = deflated_sharpe(sharpe, n, skew, kurtosis, found.measured, 1.0 / (n - 1))
     try:
         probability = pbo(kept.T).probability
     except InputRefused as error:

@@ -68,7 +68,11 @@ def _tiles(found: Found) -> list[tuple[str, str, str]]:
         ("Best plateau", assigned(found.terrain.plateau.params), f"{score} {number(row['train_score'])} in training"),
         (f"{score}, held over all tests", number(float(row["test_score"])), "seen after the choice"),
         ("Trials of this question", whole(luck.trials), f"different bets: {whole(luck.bets)}"),
-        ("Deflated Sharpe ratio", percent(luck.dsr), f"probability of overfitting {percent(luck.pbo)}"),
+        (
+            "Deflated Sharpe ratio",
+            percent(luck.dsr),
+            f"each trial a bet of its own; probability of overfitting {percent(luck.pbo)}",
+        ),
     ]
 
 

@@ -126,6 +126,7 @@ def _conclude(
     own = measure(problem, [{**asked.fixed, **plain(terrain.plateau.params)}]).returns[0]
     whole = len(problem.folds)
     kept = [own_returns for cell in cells if (own_returns := work.archive.returns(cell, whole)) is not None]
+    even = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), settings.search.kept_returns)).round().astype(int))
     question = Question(asked.question, problem.bars.market)
     span = problem.bars.index[problem.tested]
     found = Found(
@@ -138,7 +139,7 @@ def _conclude(
         table=table,
         terrain=terrain,
         rules=compare_rules(table, hoods),
-        luck=weigh(own, np.array(kept[: settings.search.kept_returns]), Ledger(work.paths.trials), question),
+        luck=weigh(own, np.array([kept[row] for row in even]), Ledger(work.paths.trials), question),
         head=work.head or str(work.run.facts().get("head", "")),
         seconds=time.monotonic() - begun,
         measured=work.measured,
