@@ -65,7 +65,7 @@ def sweep(
     grid: Annotated[
         list[str] | None, typer.Option("--grid", metavar="NAME=FROM:TO:STEP", help="One axis; or NAME=[A,B,C]. Repeat.")
     ] = None,
-    trials: Annotated[int, typer.Option(help="Let Optuna choose this many cells, instead of all.")] = 0,
+    trials: Annotated[int | None, typer.Option(help="Let Optuna choose this many cells, instead of all.")] = None,
     sampler: Annotated[str, typer.Option(help="How Optuna chooses: tpe or random.")] = "tpe",
     seed: Annotated[int | None, typer.Option(help="Another seed for --trials.")] = None,
     resume: Annotated[str, typer.Option(metavar="RUN", help="Go on with this run, as it was asked for.")] = "",
@@ -82,7 +82,7 @@ def sweep(
     paths, settings = _settings(set_, [strategy] if strategy else None)
     request, known = Request(strategy, tuple(grid or ()), trials, sampler, seed), None
     if resume:
-        if strategy or grid or trials or set_:
+        if strategy or grid or trials is not None or set_:
             raise InputRefused(f"--resume {resume}: goes on as it was asked for; leave strategy, --grid and --set out")
         asked, file = recall(paths, resume)
         settings, request, known = settings_from(file), asked_again(asked), (resume, asked)

@@ -88,6 +88,8 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(backtested):
         (["sma_cross", "--grid", "fast=[500, 600]"], "must be at least 1 and below slow"),
         (["sma_cross", "--grid", "fast=1:2000:1", "--grid", "slow=1:2000:1"], "4,000,000 cells are more than"),
         (["sma_cross", "--trials", "-3"], "--trials -3: must be at least 1"),
+        (["sma_cross", "--trials", "0"], "--trials 0: must be at least 1"),
+        (["sma_cross", "--trials", "3", "--sampler", "tep"], "--sampler tep: no such sampler. Did you mean 'tpe'?"),
         (["--resume", "nothing"], "--resume nothing: no such sweep"),
         (["sma_cross", "--resume", "nothing"], "leave strategy, --grid and --set out"),
         (["sma_cross", "--set", "search.workers=0"], "search.workers"),

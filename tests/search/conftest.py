@@ -27,7 +27,7 @@ class Desk:
 
     def sweep(self, *grid: str, trials: int = 0, seed: int | None = None, **more: Any) -> Found:
         """Search with sma_cross."""
-        request = Request("sma_cross", grid, trials, "tpe", seed)
+        request = Request("sma_cross", grid, trials or None, "tpe", seed)
         made_by = more.pop("made_by", {"data": {"prices_daily": "version 1"}})
         return sweep(request, self.params, self.bars, self.settings, self.paths, made_by=made_by, **more)
 

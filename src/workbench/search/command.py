@@ -51,4 +51,6 @@ def search(
 def asked_again(asked: Asked) -> Request:
     """Return the request that an earlier run came from."""
     grid = tuple(f"{name}={json.dumps(values)}" for name, values in asked.grid.items())
-    return Request(asked.strategy, grid, asked.trials, asked.sampler or "tpe", asked.seed if asked.trials else None)
+    return Request(
+        asked.strategy, grid, asked.trials or None, asked.sampler or "tpe", asked.seed if asked.trials else None
+    )

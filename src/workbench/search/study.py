@@ -73,8 +73,7 @@ def search_trials(
     """Return all trials in order; ``measure`` puts batches into the archive, ``done`` hears of finished trials."""
     import optuna
 
-    if sampler not in SAMPLERS:
-        raise InputRefused(f"--sampler {sampler}: no such sampler.{did_you_mean(sampler, SAMPLERS)}")
+    check_sampler(sampler)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = distributions(grid)
     study = optuna.create_study(
@@ -143,6 +142,12 @@ def distinct_cells(trials: Sequence[Trial]) -> list[Trial]:
 def trial_table(trials: Sequence[Trial]) -> pd.DataFrame:
     """Return a row a trial, in the order in which they were asked for."""
     return pd.DataFrame([trial.row(number) for number, trial in enumerate(trials)])
+
+
+def check_sampler(name: str) -> None:
+    """Raise unless there is such a sampler."""
+    if name not in SAMPLERS:
+        raise InputRefused(f"--sampler {name}: no such sampler.{did_you_mean(name, SAMPLERS)}")
 
 
 def _sampler(name: str, seed: int) -> Any:

@@ -27,7 +27,7 @@ from workbench.search.luck import weigh
 from workbench.search.plateau import survey
 from workbench.search.problem import measure, pose
 from workbench.search.run import SECTIONS, Asked, differences, opened
-from workbench.search.study import Trial, distinct_cells, trial_table
+from workbench.search.study import Trial, check_sampler, distinct_cells, trial_table
 from workbench.search.table import DONE, FAILED, PRUNED, build_table, compare_rules
 from workbench.search.work import Confirm, Work
 from workbench.types import Bars
@@ -39,7 +39,7 @@ class Request:
 
     strategy: str
     grid: tuple[str, ...] = ()
-    trials: int = 0
+    trials: int | None = None  # None: every cell of the grid
     sampler: str = "tpe"
     seed: int | None = None  # None: the sample market's
 
@@ -63,8 +63,9 @@ def sweep(
     ``resume`` is a run that must be gone on with; else one that was asked the same is, unless ``fresh``.
     """
     begun = time.monotonic()
-    if request.trials < 0:
+    if request.trials is not None and request.trials < 1:
         raise InputRefused(f"--trials {request.trials}: must be at least 1, or left out to try every cell")
+    check_sampler(request.sampler)
     limit: dict[str, Any] = {"most": 10**18} if request.trials else {}
     grid = read_grid(request.strategy, params, request.grid, **limit)
     posed = params.model_copy(update={"grid": corners(grid) if request.trials else grid})
@@ -76,7 +77,7 @@ def sweep(
         grid=grid,
         fixed={name: value for name, value in params.params.items() if name not in grid},
         shape={**made_by, "settings": settings.digest(SECTIONS), "code": problem.code},
-        trials=request.trials,
+        trials=request.trials or 0,
         sampler=request.sampler if request.trials else "",
         seed=seed if request.trials else 0,
         at_once=settings.search.trials_at_once if request.trials else 0,
