@@ -37,6 +37,12 @@ def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
         new_strategy(name, Paths(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["none", "true", "bars", "strategy_refused"])
+def test_a_name_whose_class_would_hide_another_is_refused(tmp_path, name):
+    with pytest.raises(InputRefused, match="choose another"):
+        new_strategy(name, Paths(tmp_path))
+
+
 def test_a_failed_write_leaves_nothing_behind(tmp_path):
     (tmp_path / "params").write_text("a file where a folder should be")
     with pytest.raises(CannotWrite, match="nothing was written"):

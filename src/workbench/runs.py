@@ -211,7 +211,7 @@ def _locked(descriptor: int) -> bool:
 def _is_locked(lock: Path) -> bool:
     if not lock.is_file():
         return False
-    with lock.open("a+") as file:
+    with lock.open("r") as file:  # to look, also where nothing may be written
         return not _locked(file.fileno())
 
 

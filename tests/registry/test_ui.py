@@ -18,10 +18,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
-from workbench.errors import NoData, WorkbenchError
+from workbench.errors import CannotWrite, NoData, WorkbenchError
 from workbench.params import Paths, Settings, TrackingParams
 from workbench.registry import ui, view
 from workbench.registry.runs import Tracking
@@ -228,3 +229,11 @@ def test_a_server_that_ends_at_once_is_reported_with_its_last_words(tmp_path):
         ended.wait(30)
         with pytest.raises(WorkbenchError, match=r"did not start \(exit 7\): Error: the port is not yours \(ui\.log\)"):
             ui._wait_until_it_answers(ended, port, log, tracking.paths)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    log = tmp_path / "mlruns" / "ui.log"
+    log.mkdir(parents=True)
+    tracking = SimpleNamespace(paths=Paths(tmp_path), uri="sqlite:///x")
+    with pytest.raises(CannotWrite, match=r"ui.log: Is a directory, so the server has nowhere to write its log"):
+        ui._server(tracking, 5999, log).__enter__()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from workbench.errors import NoData, WorkbenchError
+from workbench.errors import CannotWrite, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
 from workbench.params import Paths, Settings
 from workbench.registry import view
@@ -90,7 +90,13 @@ def _server(tracking: Tracking, port: int, log: Path) -> Iterator[subprocess.Pop
     words += ["--artifacts-destination", (tracking.paths.mlruns / "artifacts").as_uri()]
     # By environment, not by argument: a password in a URI must not show in the list of processes.
     environment = {**LEAN, **os.environ, "MLFLOW_BACKEND_STORE_URI": tracking.uri, "MLFLOW_TRACKING_URI": tracking.uri}
-    with log.open("wb") as sink:
+    try:
+        sink = log.open("wb")
+    except OSError as error:
+        raise CannotWrite(
+            f"{log.name}: {error.strerror}, so the server has nowhere to write its log; chmod -R u+w {log.parent.name}"
+        ) from error
+    with sink:
         server = subprocess.Popen(  # noqa: S603 (a list of our own words)
             words,
             cwd=tracking.paths.mlruns,
