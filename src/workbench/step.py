@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def read_json(file: Path) -> dict[str, Any] | None:
 
 def write_json(file: Path, content: Any) -> None:
     """Write the file in one piece, or raise CannotWrite and leave what was there."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    # Steps with the same key write the same file, from threads of one process.
+    part = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.part")
     with writing(file):
         try:
             part.write_text(json.dumps(content, indent=1))
