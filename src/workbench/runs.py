@@ -98,7 +98,8 @@ def run_history(paths: Paths) -> list[RunResult]:
     alive = _holder(lock).get("run_id") if _is_locked(lock) else None
     folders = sorted(paths.runs.glob("*/"), reverse=True) if paths.runs.is_dir() else []
     found = ((folder, read_json(folder / MANIFEST)) for folder in folders)
-    return [read_run(folder, manifest, paths, alive) for folder, manifest in found if manifest is not None]
+    runs = [read_run(folder, manifest, paths, alive) for folder, manifest in found if manifest is not None]
+    return sorted(runs, key=lambda run: run.started, reverse=True)  # two of one second have ids in no order
 
 
 def read_run(folder: Path, manifest: Mapping[str, Any], paths: Paths, alive: str | None) -> RunResult:
