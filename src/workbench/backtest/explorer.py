@@ -24,7 +24,6 @@ from workbench.backtest.walkforward import params_text
 from workbench.errors import StrategyRefused
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
-from workbench.strategies.protocol import Strategy
 from workbench.types import Bars
 
 
@@ -66,8 +65,7 @@ class Explorer:
         trial of the strategy's question.
         """
         cell = {**self.params.params, **chosen}
-        weights = self._strategy(cell).weights(self.bars)
-        universe = self.bars.select([str(symbol) for symbol in weights.columns])
+        weights, universe = self._weights(cell)
         sweep, returns = sweep_cells([weights], universe, self.settings.portfolio, self.settings.costs)
         curve = Curve(returns[0].rename("return"), self.settings.portfolio.cash, self.bars.market)
         if self.ledger is not None:
@@ -77,8 +75,7 @@ class Explorer:
     def simulation(self, **chosen: Any) -> Simulation:
         """Return the same with its positions, orders and trades; it takes longer, and counts as a trial too."""
         cell = {**self.params.params, **chosen}
-        weights = self._strategy(cell).weights(self.bars)
-        universe = self.bars.select([str(symbol) for symbol in weights.columns])
+        weights, universe = self._weights(cell)
         simulation = simulate(weights, universe, self.settings.portfolio, self.settings.costs)
         if self.ledger is not None:
             self._count(self.ledger, cell, simulation.returns)
@@ -113,9 +110,10 @@ class Explorer:
         redraw()
         return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
 
-    def _strategy(self, cell: Mapping[str, Any]) -> Strategy:
+    def _weights(self, cell: Mapping[str, Any]) -> tuple[pd.DataFrame, Bars]:
         symbols = catalog.universe(self.params.universe, self.bars, self.settings.data.benchmark)
-        return catalog.build(self.name, symbols, self.settings.sizing, cell)
+        made = catalog.build(self.name, symbols, self.settings.sizing, cell)
+        return made.weights(self.bars), self.bars.select(symbols)
 
     def _count(self, ledger: Ledger, cell: Mapping[str, Any], returns: pd.Series) -> None:
         seen = hashlib.sha256(self.bars.close.to_numpy(dtype=float).tobytes()).hexdigest()

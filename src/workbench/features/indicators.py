@@ -31,7 +31,7 @@ Number = int | float
 class Indicator:
     """One output of one indicator; ``lookback`` counts until what decays is below 1e-9."""
 
-    library: str
+    package: str
     function: str
     settings: tuple[tuple[str, Number], ...]
     output: str
@@ -42,11 +42,11 @@ class Indicator:
     def name(self) -> str:
         """The column's name, such as ``talib_adx_14`` or ``talib_macd_macdhist``."""
         own = [] if self.output in ("", "real") else [self.output]
-        return "_".join([self.library, self.function.lower(), *own, *(f"{value:g}" for _, value in self.settings)])
+        return "_".join([self.package, self.function.lower(), *own, *(f"{value:g}" for _, value in self.settings)])
 
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol; a halted session is NaN and the indicator goes on with the next bar."""
-        apply = _talib if self.library == "talib" else _classic
+        apply = _talib if self.package == "talib" else _classic
         return each_symbol(bars, self.inputs, lambda rows: apply(self, rows))
 
 
