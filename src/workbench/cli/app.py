@@ -1,0 +1,60 @@
+"""All commands as one program. Everything heavy is imported where it is used: ``workbench --help`` stays fast."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from workbench.cli import checkout, market, pipelines, research
+from workbench.errors import WorkbenchError
+
+STOPPED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="The quant workbench. `make help` lists the same jobs as make targets.",
+)
+# In the order of the help.
+app.command()(pipelines.backtest)
+app.command()(research.sweep)
+app.command()(pipelines.run)
+app.command()(market.data)
+app.command()(market.validate)
+app.command()(pipelines.report)
+app.command()(checkout.ui)
+app.command()(research.lookahead)
+app.command(name="new-strategy")(checkout.new_strategy)
+app.command()(checkout.doctor)
+app.command()(pipelines.runs)
+app.command()(research.trials)
+app.command()(market.lake)
+
+
+def main() -> NoReturn:
+    """Run a command; an error of ours is one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+        if code == STOPPED:  # typer takes Ctrl-C for a result
+            raise KeyboardInterrupt
+    except WorkbenchError as error:
+        fail(str(error), error.exit_code)
+    except typer.Abort:
+        fail("stopped", STOPPED)
+    except KeyboardInterrupt:
+        fail("stopped; what was finished is kept, and the next run goes on from there", STOPPED)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # a wrong option, in click's own words
+            fail(f"{getattr(error, 'message', error)} See: workbench --help", 2)
+        raise
+    sys.exit(0)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End with one line on stderr."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

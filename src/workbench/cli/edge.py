@@ -1,0 +1,63 @@
+"""What every command shares: its options, its settings, a pipeline run by name, a table in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from workbench.params import Paths, Settings
+    from workbench.pipeline import RunResult
+
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
+Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeat for several.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what has not changed.")]
+MADE = "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
+
+
+def read_settings(overrides: list[str] | None, strategies: list[str] | None = None) -> tuple[Paths, Settings]:
+    """Return where everything lies and the settings of this command, each strategy's file read once."""
+    from workbench.params import Paths, load_settings, load_strategy_params
+
+    paths = Paths()
+    settings = load_settings(paths, overrides or [])
+    if strategies:
+        settings = settings.model_copy(update={"strategies": tuple(dict.fromkeys(strategies))})
+    for name in settings.strategies:
+        load_strategy_params(name, paths)
+    return paths, settings
+
+
+def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
+    """Run a pipeline of pipelines/, recorded in MLflow."""
+    from workbench.data.log import states
+    from workbench.pipeline import run_pipeline
+
+    def recorder() -> Callable[[RunResult], object]:
+        from workbench.registry.runs import PIPELINES, Tracking
+
+        tracking = Tracking(settings, paths)
+        tracking.experiment_id(PIPELINES)  # MLflow takes seconds to import and to make its tables
+        return tracking.record_pipeline
+
+    versions = partial(states, paths.lake / settings.market)
+    return run_pipeline(name, settings, paths, table_versions=versions, fresh=fresh, recorder=recorder)
+
+
+def show_table(title: str, columns: list[str], rows: list[list[str]], numbers_from: int = 1) -> None:
+    """Print a table; the columns from ``numbers_from`` on stand right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number >= numbers_from else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Piped into a file or a log, a table is as wide as it needs to be.
+    Console(width=None if console.is_terminal else 160).print(table)

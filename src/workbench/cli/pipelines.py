@@ -1,0 +1,92 @@
+"""Pipelines and what they leave: backtest, any pipeline by name, the runs there were, the page of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.cli.edge import MADE, Fresh, Set, Strategies, read_settings, run_named, show_table
+
+if TYPE_CHECKING:
+    from workbench.params import Paths
+    from workbench.pipeline import RunResult
+
+
+def backtest(strategy: Strategies = None, set_: Set = None, fresh: Fresh = False) -> None:
+    """Walk the strategies forward on notebooks, record them in MLflow and rank them."""
+    paths, settings = read_settings(set_, strategy)
+    result = run_named("backtest", settings, paths, fresh)
+    _show_ranking(result, paths)
+
+
+def run(pipeline: str, strategy: Strategies = None, set_: Set = None, fresh: Fresh = False) -> None:
+    """Run any pipeline of pipelines/ by its name."""
+    paths, settings = read_settings(set_, strategy)
+    run_named(pipeline, settings, paths, fresh)
+
+
+def runs() -> None:
+    """List the pipeline runs: when, how long, what failed, where the notebooks are."""
+    from workbench.params import Paths
+    from workbench.pipeline import run_history
+
+    paths = Paths()
+    history = run_history(paths)
+    if not history:
+        print("no runs yet: make backtest")
+        return
+    rows = [[h.run_id, h.status, f"{h.seconds:.0f} s", h.summary, paths.short(h.folder)] for h in history[:20]]
+    show_table("Pipeline runs, newest first", ["run", "status", "took", "steps", "folder"], rows)
+
+
+def report(strategy: Strategies = None, set_: Set = None) -> None:
+    """Write the comparison report of the newest backtest as one HTML file."""
+    from workbench.reports.export import export_html
+
+    paths, settings = read_settings(set_, strategy)
+    result = run_named("backtest", settings, paths, fresh=False)
+    step = result.step("report")
+    page = export_html(step.notebook, paths.reports / f"{result.run_id}.html", settings.market)
+    print(f"report: {paths.short(page)}")
+
+
+def _show_ranking(result: RunResult, paths: Paths) -> None:
+    from workbench.backtest.text import chance
+
+    outputs = result.step("compare").outputs
+    rows = []
+    for place, row in enumerate(outputs["ranking"], start=1):
+        low, high = row["sharpe_low"], row["sharpe_high"]
+        figures = (
+            f"{row['sharpe']:.2f}",
+            f"{low:.2f} … {high:.2f}",
+            f"{row['in_sample']:.2f}",
+            f"{row['trials']}",
+            *(chance(row[name], 0) for name in ("dsr", "pbo")),
+            f"{row['cagr']:+.1%}",
+            f"{row['volatility']:.1%}",
+            f"{row['max_drawdown']:.1%}",
+            f"{row['turnover']:.0f}×",
+            f"{row['cost_per_year']:.2%}",
+            f"{row['good_folds']}/{row['folds']}",
+        )
+        rows.append([str(place), row["strategy"], *figures])
+    print()
+    show_table(
+        f"Out of sample, after costs · {outputs['first']} to {outputs['last']} · {outputs['market']} market",
+        [
+            *("#", "strategy", "Sharpe", "95 %", "in sample", "trials", "DSR", "PBO"),
+            *("CAGR", "vol", "max DD", "turnover", "costs/yr", "folds > 0"),
+        ],
+        rows,
+        numbers_from=2,
+    )
+    for row in outputs["ranking"]:
+        if row["missing"]:
+            print(f"{row['strategy']}: {row['missing']}")
+    if outputs["market"] == "sample":
+        print(MADE)
+    print()
+    for row in outputs["ranking"]:
+        print(f"  tear sheet  {row['tearsheet']}")
+    print(f"  notebooks   {paths.short(result.folder)}/")
+    print("\nNext: make ui (compare the runs) · make report (one HTML page) · make lab (play with a parameter)")

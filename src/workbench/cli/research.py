@@ -1,0 +1,143 @@
+"""Questions to strategies: search a grid, look for a look-ahead, count what was tried."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.edge import MADE, Set, read_settings, run_named, show_table
+from workbench.errors import InputRefused, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.params import Paths
+    from workbench.search.found import Found
+    from workbench.search.report import Left
+
+
+def sweep(
+    strategy: Annotated[str, typer.Argument()] = "",
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", metavar="NAME=FROM:TO:STEP", help="One axis; or NAME=[A,B,C]. Repeat.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Let Optuna choose this many cells, instead of all.")] = None,
+    sampler: Annotated[str, typer.Option(help="How Optuna chooses: tpe or random.")] = "tpe",
+    seed: Annotated[int | None, typer.Option(help="Another seed for --trials.")] = None,
+    resume: Annotated[str, typer.Option(metavar="RUN", help="Go on with this run, as it was asked for.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a very large sweep.")] = False,
+    set_: Set = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure every cell anew.")] = False,
+) -> None:
+    """Search a strategy's grid in parallel and tell the plateau from the peak."""
+    from workbench.params import settings_from
+    from workbench.search.command import asked_again, search
+    from workbench.search.run import recall
+    from workbench.search.sweep import Request
+
+    paths, settings = read_settings(set_, [strategy] if strategy else None)
+    request, known = Request(strategy, tuple(grid or ()), trials, sampler, seed), None
+    if resume:
+        if strategy or grid or trials is not None or set_:
+            raise InputRefused(f"--resume {resume}: goes on as it was asked for; leave strategy, --grid and --set out")
+        asked, file = recall(paths, resume)
+        settings, request, known = settings_from(file), asked_again(asked), (resume, asked)
+    elif not strategy:
+        raise InputRefused(f"sweep: name a strategy, one of {', '.join(settings.strategies)}: make sweep STRATEGY=...")
+    run_named("data", settings, paths, fresh=False)
+
+    def agreed(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and typer.confirm(question))
+
+    found, left = search(request, settings, paths, fresh=fresh, resume=known, confirm=agreed, say=print)
+    _show_sweep(found, left, paths)
+
+
+def lookahead(
+    strategy: Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY]...")] = None,
+    feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this feature; repeat for more.")] = None,
+    json: Annotated[str, typer.Option("--json", metavar="FILE", help="Write the reports as JSON, too.")] = "",
+    set_: Set = None,
+) -> None:
+    """Check that no strategy and no feature reads ahead: all of them, or those named."""
+    from workbench.backtest.lookahead.survey import lines, survey, write_json
+
+    paths, settings = read_settings(set_)
+    reports = []
+    for report in survey(settings, paths, strategy or (), feature or ()):
+        reports.append(report)
+        print(report.line, file=sys.stderr, flush=True)
+    if json:
+        write_json(reports, json)
+    found = lines(reports)
+    show_table(
+        f"Look-ahead guard · {settings.market} market",
+        ["name", "checks", "cells", "dates tried", "verdict"],
+        [[each.name, each.checks, str(len(each.reports)), f"{each.tried:,}", each.verdict] for each in found],
+        numbers_from=2,
+    )
+    sentences = [f"{kind}: {text}" for each in found for kind, text in each.findings.items()]
+    for sentence in sentences:
+        print(f"✗ {sentence}")
+    if sentences:
+        raise WorkbenchError(f"{len(sentences)} to mend, see above; what each means: docs/lookahead.md")
+    print("Nothing reads ahead.")
+
+
+def trials(set_: Set = None) -> None:
+    """Show what was tried for each question, and check that nothing was taken out of the ledger."""
+    from textwrap import shorten
+
+    from workbench.backtest.trials import Ledger, Question
+    from workbench.registry.counting import kept_heads
+    from workbench.registry.runs import Tracking
+
+    paths, settings = read_settings(set_)
+    ledger = Ledger(paths.trials)
+    heads = kept_heads(Tracking(settings, paths))
+    chain = ledger.verify(heads)
+    if not chain.batches:
+        print("nothing was tried yet: make backtest")
+        return
+    rows = []
+    for q in ledger.questions().to_dict("records"):
+        bets = ledger.effective(Question(q["text"], q["market"])).trials
+        numbers = [f"{number:,}" for number in (q["trials"], q["failed"], bets)]
+        rows.append([shorten(q["text"], 60, placeholder=" …"), q["market"], q["strategies"], *numbers, q["last"][:10]])
+    columns = ["question", "market", "strategies", "trials", "failed", "different bets", "last"]
+    show_table(f"Trials · {paths.short(paths.trials)}", columns, rows, numbers_from=3)
+    print(
+        f"whole: {chain.trials:,} trials in {chain.batches:,} batches, head {chain.head[:12]}; "
+        f"{len(heads)} runs keep a head of it"
+    )
+
+
+def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
+    from workbench.backtest.text import number, percent, short
+    from workbench.search.page import verdict
+    from workbench.search.report import next_lines
+
+    columns = ["plateau", "train_score", "train_worst", "train_turnover", "test_score"]
+    rows = [
+        [short(row[name]) for name in found.varied] + [number(float(row[name])) for name in columns]
+        for row in found.table.head(8).to_dict("records")
+    ]
+    print()
+    show_table(
+        f"The best plateaus of {found.cells:,} cells · {found.select_by} · {found.market} market",
+        [*found.varied, *columns],
+        rows,
+        numbers_from=0,
+    )
+    luck, strategy = found.luck, found.asked.strategy
+    print(found.terrain.sentence)
+    print(verdict(found))
+    print(
+        f"Trials in the ledger for this question: {luck.trials:,}, different bets among them: {luck.bets:,}. "
+        f"Deflated Sharpe ratio {percent(luck.dsr)}, probability of overfitting {percent(luck.pbo)}."
+    )
+    if found.market == "sample":
+        print(MADE)
+    print(f"\n  page   {paths.short(left.page)}\n  table  {paths.short(found.folder)}/table.parquet")
+    print(f"\nNext: put the plateau into params/strategies/{strategy}.yaml,\n{next_lines(found)}")
+    print(f"then walk it forward: make backtest STRATEGY={strategy}   (make ui: experiment 'sweep')")
