@@ -8,7 +8,9 @@ WorkbenchError
 │   ├── NoData              nothing is known for what was asked
 │   ├── StaleData           the newest row is too old to act on
 │   ├── BatchRefused        a batch broke a rule; nothing of it was published
-│   └── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
+│   ├── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
+│   └── PackRefused         evidence was changed, is incomplete or not signed; it cannot be used
+├── PromotionRefused    a gate, a signature or the record says no; nothing was moved      (exit 4)
 ├── StepFailed          a notebook raised; its executed copy is kept                     (exit 1)
 ├── AlreadyRunning      another process holds the lock; wait for it or stop it           (exit 3)
 └── CannotWrite         disk full, read-only or not permitted; nothing half-written      (exit 1)
@@ -60,6 +62,16 @@ class BatchRefused(DataRefused):
 
 class LakeDamaged(DataRefused):
     """A table is missing, corrupt or incomplete."""
+
+
+class PackRefused(DataRefused):
+    """Evidence was changed, is incomplete, or is not signed by whom it must be."""
+
+
+class PromotionRefused(WorkbenchError):
+    """A gate, a signature or the record does not allow a step; nothing was moved."""
+
+    exit_code = 4
 
 
 class StepFailed(WorkbenchError):

@@ -18,7 +18,7 @@ from workbench.backtest.kernel.weights import sweep_cells
 from workbench.backtest.splits import Fold, folds_after_warm_up
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.params import CostParams, PortfolioParams, Settings, SizingParams, StrategyParams, read_sizing
-from workbench.search.source import source_digest
+from workbench.source import source_digest
 from workbench.strategies import catalog
 from workbench.types import Bars
 

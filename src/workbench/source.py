@@ -22,6 +22,14 @@ def source_digest(*modules: str) -> str:
     return chain.hexdigest()
 
 
+def file_digests(*modules: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of these modules and of all that they import, by its path in the package."""
+    return {
+        file.relative_to(PACKAGE).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(source_files(modules))
+    }
+
+
 def source_files(modules: Iterable[str]) -> set[Path]:
     """Return the files of these modules, and of every module of ours that they import."""
     found: set[Path] = set()
