@@ -59,7 +59,7 @@ ui: .stamps/research ## Compare runs in the MLflow UI (PORT=5000)
 	@$(WB) ui --port $(PORT)
 
 .PHONY: report
-report: .stamps/research ## Write the comparison report as HTML and say where it is
+report: .stamps/research ## Write the newest finished backtest as one HTML page (STRATEGY=...: of that one)
 	@$(WB) report $(CHOICES)
 
 .PHONY: new-strategy

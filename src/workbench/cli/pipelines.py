@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.cli.edge import MADE, Fresh, Set, Strategies, read_settings, run_named, show_table
+from workbench.errors import NoData
 
 if TYPE_CHECKING:
     from workbench.params import Paths
@@ -38,15 +39,29 @@ def runs() -> None:
     show_table("Pipeline runs, newest first", ["run", "status", "took", "steps", "folder"], rows)
 
 
-def report(strategy: Strategies = None, set_: Set = None) -> None:
-    """Write the comparison report of the newest backtest as one HTML file."""
+def report(strategy: Strategies = None) -> None:
+    """Write the newest finished backtest as one HTML page to send."""
+    from workbench.params import Paths, load_strategy_params
+    from workbench.pipeline import run_history
     from workbench.reports.export import export_html
 
-    paths, settings = read_settings(set_, strategy)
-    result = run_named("backtest", settings, paths, fresh=False)
+    paths, wanted = Paths(), list(dict.fromkeys(strategy or ()))
+    for name in wanted:
+        load_strategy_params(name, paths)
+    finished = (run for run in run_history(paths) if run.pipeline == "backtest" and run.status == "done")
+    asked = (run for run in finished if not wanted or set(_ranked(run)) == set(wanted))
+    result = next(asked, None)
+    if result is None:
+        which, choice = (f" of {', '.join(wanted)}", f" STRATEGY='{' '.join(wanted)}'") if wanted else ("", "")
+        raise NoData(f"no finished backtest{which} yet: make backtest{choice}")
     step = result.step("report")
-    page = export_html(step.notebook, paths.reports / f"{result.run_id}.html", settings.market)
+    page = export_html(step.notebook, paths.reports / f"{result.run_id}.html", step.outputs["market"])
+    print(f"backtest {result.run_id}: {', '.join(_ranked(result))}")
     print(f"report: {paths.short(page)}")
+
+
+def _ranked(result: RunResult) -> list[str]:
+    return [row["strategy"] for row in result.step("compare").outputs["ranking"]]
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:
