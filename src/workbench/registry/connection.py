@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from workbench.errors import InputRefused, WorkbenchError
+from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry.store import (
     LOCK_SECONDS,
@@ -78,6 +80,28 @@ class Connection:
             )
         self._follow_a_moved_checkout(str(found.artifact_location or ""), name)
         return str(found.experiment_id)
+
+    def artifact_folder(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts, or None where they are kept on a server."""
+        client = self.client()
+        with self.doing(f"read run {run_id}"):
+            info = client.get_run(run_id).info
+        if info.lifecycle_stage != "active":
+            raise NoData(f"run {run_id} was deleted in the MLflow UI; restore it there, or make it anew with --fresh")
+        place = str(info.artifact_uri)
+        return Path(unquote(urlsplit(place).path)) if place.startswith("file:") else None
+
+    @contextlib.contextmanager
+    def artifacts(self, run_id: str, path: str = "") -> Iterator[Path]:
+        """Give a folder of a run's artifacts: as it lies on this machine, or a copy for the moment."""
+        place = self.artifact_folder(run_id)
+        if place is not None:
+            yield place / path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            with self.doing(f"fetch {path or 'the artifacts'} of run {run_id}"):
+                copy = Path(self.client().download_artifacts(run_id, path, folder))
+            yield copy
 
     @contextlib.contextmanager
     def doing(self, what: str) -> Iterator[None]:

@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -91,7 +90,7 @@ class Tracking(Connection):
             "mlflow.runName": f"{strategy} {_minute()}",
             "mlflow.source.name": f"strategies/{strategy}",
             "mlflow.source.type": "NOTEBOOK" if run_id else "LOCAL",
-            "mlflow.user": _user(),
+            "mlflow.user": user_name(),
             "strategy": strategy,
             "market": self.settings.market,
             "workbench": workbench.__version__,
@@ -153,7 +152,7 @@ class Tracking(Connection):
         errors = [f"{step.id}: {step.error}" for step in result.steps if step.error]
         tags = {
             "mlflow.runName": f"{result.pipeline} {_minute()}",
-            "mlflow.user": _user(),
+            "mlflow.user": user_name(),
             "mlflow.loggedArtifacts": json.dumps([{"path": "steps.json", "type": "table"}]),
             "pipeline": result.pipeline,
             "pipeline_run": result.run_id,
@@ -254,15 +253,8 @@ class Tracking(Connection):
 
     def result(self, run_id: str) -> WalkForward:
         """Return the walk-forward that a run recorded."""
-        client = self.client()
-        with self.doing(f"read run {run_id}"):
-            place = str(client.get_run(run_id).info.artifact_uri)
-        if place.startswith("file:"):
-            return WalkForward.load(Path(unquote(urlsplit(place).path)) / "result")
-        with tempfile.TemporaryDirectory() as folder:
-            with self.doing(f"read the result of run {run_id}"):
-                copy = Path(client.download_artifacts(run_id, "result", folder))
-            return WalkForward.load(copy)
+        with self.artifacts(run_id, "result") as folder:
+            return WalkForward.load(folder)
 
     def _finished(self, experiment: str | None, limit: int) -> list[Any]:
         client, token = self.client(), None
@@ -314,7 +306,8 @@ def _minute() -> str:
     return f"{datetime.now(UTC):%m-%d %H:%M}"
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return who runs this, as the machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
