@@ -160,8 +160,8 @@ def test_cells_give_the_returns_of_single_simulations(walk):
     together = simulate_cells(cells, walk, PortfolioParams(), CostParams())
     for number, cell in enumerate(cells):
         alone = simulate(cell, walk, PortfolioParams(), CostParams()).returns
-        # cells are only ranked, so they are settled to a thousandth of a basis point of the capital
-        assert together[number].to_numpy() == pytest.approx(alone.to_numpy(), abs=1e-6)
+        # cells are only ranked, so they are settled to a tenth of a basis point of the capital
+        assert together[number].to_numpy() == pytest.approx(alone.to_numpy(), abs=1e-5)
 
 
 def test_everything_derived_says_sample(walk):

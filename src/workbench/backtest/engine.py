@@ -38,8 +38,7 @@ CHUNK_COLUMNS = 2000
 
 def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, costs: CostParams) -> Simulation:
     """Return the portfolio that trades these weights on these bars."""
-    bars = align(weights, bars)
-    tape = read_tape(bars, portfolio)
+    tape = read_tape(align(weights, bars), portfolio, bars)
     settled = _settle([weights], tape, portfolio, costs, SETTLED)
     book = settled.book
     value = settled.value[:, 0]
@@ -72,8 +71,7 @@ def simulate_cells(
 ) -> pd.DataFrame:
     """Return the net returns of several sets of weights, one column each, without keeping their portfolios."""
     found: list[Array] = []
-    bars = align(cells[0], bars)
-    tape = read_tape(bars, portfolio)
+    tape = read_tape(align(cells[0], bars), portfolio, bars)
     each = max(1, CHUNK_COLUMNS // max(1, cells[0].shape[1]))
     for first in range(0, len(cells), each):
         some = cells[first : first + each]

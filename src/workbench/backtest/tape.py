@@ -14,7 +14,10 @@ from workbench.types import Bars
 
 Array = NDArray[np.float64]
 
-VOLATILITY_SESSIONS = 63
+# Volatility is known after ten returns. Before, a symbol is taken for a middling one of its day, and on the first days
+# of all for a middling stock: 2 % a day are 32 % a year. Nothing is ever filled from a later day.
+VOLATILITY_SESSIONS, LEAST_RETURNS = 63, 10
+ASSUMED_VOLATILITY = 0.02
 
 
 @dataclass(frozen=True)
@@ -30,22 +33,32 @@ class Tape:
     months: NDArray[np.int64]
 
 
-def read_tape(bars: Bars, portfolio: PortfolioParams) -> Tape:
-    """Return the tape of these bars for orders that fill at ``portfolio.fill``."""
+def read_tape(bars: Bars, portfolio: PortfolioParams, history: Bars | None = None) -> Tape:
+    """Return the tape of these bars for orders that fill at ``portfolio.fill``.
+
+    ``history`` has the same bars and those before them, where there are any: volatility is known from there.
+    """
     close = bars.close.to_numpy(dtype=float)
     price, last_row = fill_prices(bars, portfolio)
     ratio = bars.traded_close.to_numpy(dtype=float) / close
-    returns = bars.returns()
-    volatility = returns.rolling(VOLATILITY_SESSIONS, min_periods=10).std().shift(1).bfill()
     return Tape(
         price=price,
         close=bars.close.ffill().to_numpy(dtype=float),
         shares_ratio=1.0 / np.where(np.isnan(ratio), 1.0, ratio),
         volume=np.where(bars.volume.to_numpy(dtype=float) > 0.0, bars.volume.to_numpy(dtype=float), np.nan),
-        daily_volatility=volatility.to_numpy(dtype=float),
+        daily_volatility=_volatility(bars if history is None else history, bars),
         last_row=last_row,
         months=(bars.index.year * 12 + bars.index.month).to_numpy(dtype=np.int64),
     )
+
+
+def _volatility(history: Bars, bars: Bars) -> Array:
+    """Return what each symbol's daily volatility was known to be before each session of ``bars``."""
+    returns = history.close[list(bars.symbols)].pct_change(fill_method=None)
+    own = returns.rolling(VOLATILITY_SESSIONS, min_periods=LEAST_RETURNS).std().shift(1).loc[bars.index]
+    middling = own.median(axis=1).fillna(ASSUMED_VOLATILITY).to_numpy(dtype=float)
+    known = own.to_numpy(dtype=float)
+    return np.where(np.isnan(known), middling[:, None], known)
 
 
 def fill_prices(bars: Bars, portfolio: PortfolioParams) -> tuple[Array, NDArray[np.int64]]:
