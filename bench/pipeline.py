@@ -36,10 +36,11 @@ from typing import Any
 
 from figure import report
 
+from workbench.disk import read_json, write_json
 from workbench.kernels import NEEDLESS, without
 from workbench.params import Paths, freeze_settings, load_settings
 from workbench.plan import FOLDER, Task, plan, read_pipeline
-from workbench.step import HANDOVER, MANIFEST, OUTPUTS, SETTINGS, read_json, write_json
+from workbench.step import HANDOVER, MANIFEST, OUTPUTS, SETTINGS
 
 PIPELINE = "backtest"
 PROJECT = Path(__file__).parents[1]

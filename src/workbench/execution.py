@@ -30,6 +30,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from workbench.disk import write_whole
 from workbench.errors import CannotWrite, StepFailed
 from workbench.kernels import KERNEL_ENVIRONMENT, NEEDLESS, PROGRAM, ForkedKernel, NoFork, without
 from workbench.notebook import PARAMETERS, Notebook
@@ -291,9 +292,7 @@ class _Saving(NotebookExecutionManager):  # type: ignore[misc]
         if self.end_time is None and time.monotonic() - self.saved < SAVE_SECONDS:
             return
         self.saved = time.monotonic()
-        part = Path(self.output_path + ".part")
-        part.write_text(nbformat.writes(kwargs.get("nb") or self.nb), encoding="utf-8")
-        part.replace(self.output_path)
+        write_whole(Path(self.output_path), nbformat.writes(kwargs.get("nb") or self.nb))
 
 
 class _Engine:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from workbench.disk import read_json, write_json, writing
 from workbench.errors import AlreadyRunning, InputRefused, StepFailed, did_you_mean
 from workbench.params import Paths
-from workbench.step import MANIFEST, OUTPUTS, read_json, write_json, writing
+from workbench.step import MANIFEST, OUTPUTS
 
 EXECUTED, STATUS = "notebook.ipynb", "status.json"
 GOOD, OPEN = ("done", "reused"), ("waiting", "running")

@@ -11,18 +11,15 @@ Opened with an empty folder, as a person does in Jupyter, a step has the setting
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from workbench.errors import CannotWrite, InputRefused, NoData, did_you_mean
+from workbench.disk import read_json, write_json, writing
+from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.params import Paths, Settings, load_settings, settings_from
 
 HANDOVER, OUTPUTS, SETTINGS, MANIFEST = "step.json", "outputs.json", "settings.json", "manifest.json"
@@ -117,38 +114,6 @@ def open_step(folder: str = "") -> Step:
     done = tuple(Done(d["step"], d["outputs"], paths.root / d["folder"]) for d in handover["inputs"])
     settings = settings_from(place.parent / SETTINGS)
     return Step(handover["step"], handover["run_id"], settings, paths, place, done)
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """Return the file's content, or None when there is no such file or only half of one."""
-    try:
-        content: dict[str, Any] = json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-    return content
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write the file in one piece, or raise CannotWrite and leave what was there."""
-    # Steps with the same key write the same file, from threads of one process.
-    part = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.part")
-    with writing(file):
-        try:
-            part.write_text(json.dumps(content, indent=1))
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        mend = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "mount it writable"}
-        what = mend.get(error.errno or 0, "check its permissions")
-        raise CannotWrite(f"{place}: {error.strerror or error}; {what} and run again") from error
 
 
 def _is(step: str, name: str) -> bool:

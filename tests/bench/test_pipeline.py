@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 import yaml
 
-from workbench.step import write_json
+from workbench.disk import write_json
 
 OPEN = "from workbench.step import open_step\nstep = open_step(folder)"
 

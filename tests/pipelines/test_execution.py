@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.disk import part
 from workbench.errors import CannotWrite, ParamsRefused
 from workbench.execution import NotebookFailed, execute
 
@@ -210,7 +211,7 @@ def test_an_output_folder_that_cannot_be_written_is_one_clear_line(desk, parents
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_clear_line(desk, parents):
-    (desk.folder / "out.running.ipynb.part").symlink_to("/dev/full")
+    part(desk.folder / "out.running.ipynb").symlink_to("/dev/full")
     with pytest.raises(CannotWrite, match="No space left on device"):
         execute(desk.notebook("1"), desk.folder / "out.ipynb", {}, cwd=desk.folder, fork=partial(parents.fork, "light"))
 

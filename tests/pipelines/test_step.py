@@ -1,9 +1,6 @@
 """What a step notebook is given and what it hands over."""
 
 import json
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.disk import part, read_json, write_json
 from workbench.errors import CannotWrite, InputRefused, NoData
 from workbench.params import Settings, freeze_settings
-from workbench.step import HANDOVER, OUTPUTS, SETTINGS, open_step, read_json, write_json
+from workbench.step import HANDOVER, OUTPUTS, SETTINGS, open_step
 
 
 @pytest.fixture
@@ -113,7 +111,7 @@ def test_half_a_file_counts_as_none_and_a_write_leaves_no_parts(step):
 def test_a_full_disk_is_said_in_one_line_and_what_was_there_stays(step, monkeypatch):
     step.emit(a=1)
 
-    (step.folder / f"{OUTPUTS}.{os.getpid()}.{threading.get_ident()}.part").symlink_to("/dev/full")
+    part(step.folder / OUTPUTS).symlink_to("/dev/full")
     with pytest.raises(CannotWrite, match=r"outputs.json: No space left on device; free some space and run again"):
         step.emit(a=2)
     assert read_json(step.folder / OUTPUTS)["outputs"] == {"a": 1}
@@ -158,11 +156,3 @@ def test_a_folder_that_is_no_step_is_refused(project, monkeypatch):
     monkeypatch.setenv("WORKBENCH_ROOT", str(project.paths.root))
     with pytest.raises(InputRefused, match="data/runs/nowhere: no step of a run; leave `folder` empty"):
         open_step("data/runs/nowhere")
-
-
-def test_threads_that_write_the_same_file_do_not_disturb_one_another(tmp_path):
-    file = tmp_path / "same.json"
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: write_json(file, {"all": list(range(200))}), range(400)))
-    assert read_json(file) == {"all": list(range(200))}
-    assert [left.name for left in tmp_path.iterdir()] == ["same.json"]

@@ -24,6 +24,7 @@ import pandas as pd
 import pytest
 
 from workbench.backtest.trials import Ledger, Question
+from workbench.disk import part
 from workbench.errors import CannotWrite, DataRefused, InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, TrackingParams
 from workbench.registry import store as store_module
@@ -569,7 +570,7 @@ def test_a_full_disk_leaves_a_failed_run_and_no_half_page(tracking, root, walk_f
     def log() -> None:
         with tracking.walk_forward("sma_cross") as run:
             target = root / "data" / "reports" / f"{run.run_id[:8]}-sma_cross.html"
-            target.with_name(f".{target.name}.{os.getpid()}").symlink_to("/dev/full")
+            part(target).symlink_to("/dev/full")
             run.log(walk_forward_made)
 
     with pytest.raises(CannotWrite, match="No space left on device; free some space"):

@@ -27,6 +27,7 @@ from workbench.data.layout import Ask, cut, loose_runs, read_around, read_facts,
 from workbench.data.panel import panel
 from workbench.data.source import Batch
 from workbench.data.table import Moment, Snapshot, Table
+from workbench.disk import short
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.types import FIELDS, Bars
 
@@ -215,7 +216,9 @@ class Lake:
     def _existing(self, name: str) -> Table:
         table = self._table(name)
         if not table.exists():
-            raise NoData(f"{name}: market '{self.market}' has no such table in {self.root}; ingest it: make data")
+            raise NoData(
+                f"{name}: market '{self.market}' has no such table in {short(self.root)}; ingest it: make data"
+            )
         return table
 
     def _quarantine(self, name: str) -> Table:

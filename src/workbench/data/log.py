@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.disk import short
 from workbench.errors import LakeDamaged
 
 LOG, HEAD = "_delta_log", "_published.json"
@@ -65,8 +66,8 @@ class Log:
     def damaged(self, path: Path, what: str) -> LakeDamaged:
         """Return the error that names a file of the table and says what is wrong with it."""
         return LakeDamaged(
-            f"{self.name}: {path} {what}; restore it from a backup, "
-            f"or delete the folder {self.folder} and ingest again: make data"
+            f"{self.name}: {short(path)} {what}; restore it from a backup, "
+            f"or delete the folder {short(self.folder)} and ingest again: make data"
         )
 
     def _lines(self, path: Path) -> list[dict[str, Any]]:

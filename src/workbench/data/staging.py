@@ -15,7 +15,7 @@ import polars as pl
 from workbench.data.datasets import DATASETS, dataset
 from workbench.data.facts import shaped
 from workbench.data.source import Batch
-from workbench.data.table import write_atomically, writing
+from workbench.disk import short, write_whole, writing
 from workbench.errors import BatchRefused, LakeDamaged
 
 REFUSED = "refused"
@@ -34,7 +34,9 @@ class Staged:
         """Return the batch's rows, or say that the file is damaged."""
         content = self.path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.digest:
-            raise LakeDamaged(f"{self.path} holds other bytes than were staged; delete it and ingest again: make data")
+            raise LakeDamaged(
+                f"{short(self.path)} holds other bytes than were staged; delete it and ingest again: make data"
+            )
         return pl.read_parquet(io.BytesIO(content))
 
     def done(self) -> None:
@@ -47,7 +49,7 @@ class Staged:
         folder = self.path.parent.parent / REFUSED / self.dataset
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / f"{self.digest}.json", report.encode())
+            write_whole(folder / f"{self.digest}.json", report, flushed=True)
             self.path.replace(folder / self.path.name)
         return folder / f"{self.digest}.json"
 
@@ -81,7 +83,7 @@ def stage(batch: Batch, market: str, staged_root: Path, raw_root: Path) -> Path:
         for path in (raw, staged):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                write_atomically(path, content)
+                write_whole(path, content, flushed=True)
     return staged
 
 
@@ -94,7 +96,7 @@ def waiting(market: str, staged_root: Path) -> list[Staged]:
             told = _told(path)
             if told.get("market") != market:
                 raise BatchRefused(
-                    f"{path} is of market '{told.get('market')}', not '{market}'; "
+                    f"{short(path)} is of market '{told.get('market')}', not '{market}'; "
                     "delete it and stage it in its own market"
                 )
             found.append(Staged(path, name, str(told["source"]), path.stem))
@@ -105,4 +107,4 @@ def _told(path: Path) -> dict[str, Any]:
     try:
         return dict(pl.read_parquet_metadata(path))
     except (pl.exceptions.PolarsError, OSError, json.JSONDecodeError) as error:
-        raise LakeDamaged(f"{path} is not a Parquet file; delete it and ingest again: make data") from error
+        raise LakeDamaged(f"{short(path)} is not a Parquet file; delete it and ingest again: make data") from error

@@ -30,7 +30,8 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from workbench.data.log import HEAD, LOG, Log
-from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged
+from workbench.disk import flush, short, write_whole, writing
+from workbench.errors import AlreadyRunning, InputRefused, LakeDamaged
 
 Moment = date | datetime
 
@@ -166,11 +167,12 @@ class Table:
             kept = [file for file in before if file.path not in gone]
             totals = {"files": len(kept) + len(files), "rows": sum(file.rows for file in (*kept, *files))}
             own = {**note, "adds": len(files), "removes": len(gone), **totals}
-            self._append_to_log(files, replaced, CommitProperties({"workbench": own}, max_commit_retries=0))
+            with _as_oserror():
+                self._append_to_log(files, replaced, CommitProperties({"workbench": own}, max_commit_retries=0))
             version = self.log.newest()
             flush(self.log.file(version))
             flush(self.folder / LOG)
-            write_atomically(self.folder / HEAD, json.dumps({"version": version}).encode())
+            write_whole(self.folder / HEAD, json.dumps({"version": version}), flushed=True)
         return self.snapshot(version)
 
     def _append_to_log(
@@ -203,7 +205,7 @@ class Table:
         rows.write_parquet(buffer, compression="lz4", row_group_size=ROW_GROUP)
         content = buffer.getvalue()
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}.parquet"
-        write_atomically(path, content)
+        write_whole(path, content, flushed=True)
         known, times = rows["known_at"], rows[self.time]
         bounds: dict[str, Any] = {"first": times.min(), "last": times.max()}
         bounds |= {"known_first": known.min(), "known_last": known.max()}
@@ -265,7 +267,8 @@ class Table:
 
     def unreadable(self, error: Exception) -> LakeDamaged:
         """Return the error for files that Parquet cannot read although their bytes are the published ones."""
-        return self.log.damaged(self.folder, f"cannot be read ({str(error).splitlines()[0]})")
+        told = str(error).splitlines()[0].replace(str(self.folder), short(self.folder))
+        return self.log.damaged(self.folder, f"cannot be read ({told})")
 
 
 @contextmanager
@@ -284,7 +287,7 @@ def locked(path: Path, busy: str, wait_seconds: float) -> Iterator[None]:
                 if time.monotonic() >= deadline:
                     holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
                     raise AlreadyRunning(
-                        f"{busy.format(holder=holder)}; wait for it or stop it (lock: {path})"
+                        f"{busy.format(holder=holder)}; wait for it or stop it (lock: {short(path)})"
                     ) from error
                 time.sleep(0.02)
         with writing(path):
@@ -296,46 +299,16 @@ def locked(path: Path, busy: str, wait_seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into CannotWrite."""
+def _as_oserror() -> Iterator[None]:
+    """Raise what Delta wraps of a full, read-only or forbidden disk as what it is."""
     try:
         yield
-    except OSError as error:
-        raise _cannot_write(path, error.strerror or str(error)) from error
     except DeltaError as error:
         code = re.search(r"os error (\d+)|code: (\d+)", str(error))
         if code is None:
             raise
-        raise _cannot_write(path, os.strerror(int(code[1] or code[2]))) from error
-
-
-def _cannot_write(path: Path, reason: str) -> CannotWrite:
-    return CannotWrite(
-        f"cannot write to {path}: {reason}; free space or fix the permissions and run again, nothing is half-written"
-    )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole, on disk, or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def flush(path: Path) -> None:
-    """Make sure that a file's, or a folder's, entries are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        number = int(code[1] or code[2])
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _stats(file: DataFile, time: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.data.lake import Lake
-from workbench.data.table import write_atomically, writing
+from workbench.disk import write_whole, writing
 from workbench.features.store import check_of, read_checked
 from workbench.types import FIELDS, Bars
 
@@ -79,8 +79,8 @@ def _keep(place: Path, bars: Bars) -> None:
     np.save(buffer, values, allow_pickle=False)
     with writing(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place.with_suffix(".npy"), buffer.getvalue())
-        write_atomically(place, json.dumps(told).encode())
+        write_whole(place.with_suffix(".npy"), buffer.getvalue(), flushed=True)
+        write_whole(place, json.dumps(told), flushed=True)
         for other in place.parent.glob(f"{place.stem.split('-')[0]}-*"):
             if other.stem != place.stem:
                 other.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workbench.data.table import write_atomically, writing
+from workbench.disk import write_whole, writing
 from workbench.types import FIELDS, Bars
 
 SECTORS = "sectors"
@@ -67,7 +67,7 @@ class Shelf:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             shorter = [file for file, last, _ in self._beginnings(block, bars) if last < block.last]
-            write_atomically(self.folder / f"{stem}-{check_of(kept)}.npy", buffer.getvalue())
+            write_whole(self.folder / f"{stem}-{check_of(kept)}.npy", buffer.getvalue(), flushed=True)
             for file in shorter:
                 file.unlink(missing_ok=True)
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +19,8 @@ import pandas as pd
 import workbench
 from workbench.backtest.overfit import Overfitting
 from workbench.backtest.result import WalkForward
-from workbench.errors import CannotWrite
-from workbench.params import Paths, Settings, StrategyParams
+from workbench.disk import write_whole, writing
+from workbench.params import Settings, StrategyParams
 from workbench.registry.checkout import Checkout
 from workbench.registry.store import masked
 from workbench.types import SAMPLE
@@ -115,18 +114,11 @@ def write_table(file: Path, table: pd.DataFrame) -> None:
     shown.to_json(file, orient="split", index=False)
 
 
-def publish(sheet: Path, target: Path, paths: Paths) -> Path:
+def publish(sheet: Path, target: Path) -> Path:
     """Copy the tear sheet to where people look for it, in one step."""
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        half.write_bytes(sheet.read_bytes())
-        half.replace(target)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise CannotWrite(
-            f"{paths.short(target)}: {error.strerror}; free some space or mend the permissions"
-        ) from error
+        write_whole(target, sheet.read_bytes())
     return target
 
 

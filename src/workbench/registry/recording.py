@@ -70,7 +70,7 @@ class Recording:
                 for some in _chunks(_curves(wf), 1000):
                     self.client.log_batch(self.run_id, metrics=some)
             target = connection.paths.reports / f"{self.run_id[:8]}-{wf.strategy}.html"
-            return record.publish(sheet, target, connection.paths)
+            return record.publish(sheet, target)
 
     def _send(self, numbers: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Send everything at once where it keeps within a server's limits: 100 parameters and 100 tags a call."""

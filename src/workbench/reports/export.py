@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from workbench.errors import CannotWrite, NoData
+from workbench.disk import write_whole, writing
+from workbench.errors import NoData
 from workbench.types import SAMPLE
 
 BANNER = (
@@ -29,12 +29,7 @@ def export_html(notebook: Path, page: Path, market: str) -> Path:
     if market == SAMPLE:
         head, found, rest = body.partition("<main>")
         body = head + BANNER + found + rest if found else BANNER + body
-    half = page.with_name(f".{page.name}.{os.getpid()}")
-    try:
+    with writing(page):
         page.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(body)
-        half.replace(page)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise CannotWrite(f"{page}: {error.strerror}; free some space or choose another disk") from error
+        write_whole(page, body)
     return page

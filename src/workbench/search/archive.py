@@ -7,7 +7,6 @@ or killed goes on where it was.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.disk import whole, writing
 from workbench.errors import DataRefused
 from workbench.search.problem import Cell, Measured
-from workbench.step import writing
 
 Array = NDArray[np.float64]
 Key = tuple[str, int]  # a cell's parameters, and the training windows it was judged on
@@ -57,14 +56,10 @@ class Archive:
             row.tolist() if text in keep else None for text, row in zip(texts, found.returns, strict=True)
         ]
         file = self.folder / f"{len(self):08d}-{secrets.token_hex(4)}.parquet"
-        half = file.with_name(f".{file.name}.{os.getpid()}")
         with writing(file):
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
+            with whole(file) as half:
                 table.to_parquet(half, index=False)
-                half.replace(file)
-            finally:
-                half.unlink(missing_ok=True)
         self._take(table)
 
     def numbers(self, cells: Sequence[Cell], folds: Sequence[int]) -> pd.DataFrame:

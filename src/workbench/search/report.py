@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.backtest.figures import png
 from workbench.backtest.tearsheet import MADE_DATA
+from workbench.disk import read_json, write_json, writing
 from workbench.params import Paths, Settings
 from workbench.registry import record
 from workbench.registry.connection import Connection
@@ -23,7 +24,6 @@ from workbench.search.page import render, verdict
 from workbench.search.plateau import assigned
 from workbench.search.run import FACTS
 from workbench.search.table import DONE, FAILED, PRUNED
-from workbench.step import read_json, write_json, writing
 from workbench.types import SAMPLE
 
 PAGE, TABLE = "sweep.html", "tables/cells.json"
@@ -44,7 +44,7 @@ def report(found: Found, settings: Settings, paths: Paths) -> Left:
         for name, figure in figures.items():
             png(figure, found.folder / f"{name}.png")
         (found.folder / PAGE).write_text(render(found, figures))
-    page = record.publish(found.folder / PAGE, paths.reports / f"{found.run_id}.html", paths)
+    page = record.publish(found.folder / PAGE, paths.reports / f"{found.run_id}.html")
     facts = read_json(found.folder / FACTS) or {}
     known = facts.get("mlflow_run_id", "")
     if not known or found.measured:

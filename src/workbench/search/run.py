@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.disk import read_json, write_json, writing
 from workbench.errors import InputRefused, did_you_mean
 from workbench.params import Paths, Settings, digest, freeze_settings
 from workbench.runs import held, new_run_id
-from workbench.step import SETTINGS, read_json, write_json, writing
+from workbench.step import SETTINGS
 
 FACTS, PARTS = "sweep.json", "cells"
 # What of the settings shapes a cell's numbers.
