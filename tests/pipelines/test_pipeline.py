@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from workbench.disk import part
 from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged, NoData
 from workbench.params import Settings
 from workbench.pipeline import run_history, run_pipeline
@@ -463,7 +464,7 @@ def test_a_step_on_a_full_disk_fails_once_however_many_retries_it_has(project, m
 
     def on_a_full_disk(notebook, output, *rest, **options):
         calls.append(output)
-        output.with_suffix(".running.ipynb.part").symlink_to("/dev/full")
+        part(output.with_suffix(".running.ipynb")).symlink_to("/dev/full")
         return real(notebook, output, *rest, **options)
 
     monkeypatch.setattr(execution, "execute", on_a_full_disk)
