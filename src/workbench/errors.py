@@ -96,3 +96,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f" Did you mean '{near[0]}'?"
     more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
     return f" Known: {', '.join(known[:MOST_NAMED])}{more}." if known else ""
+
+
+def told(value: object) -> str:
+    """Return a value of the wrong type as an error shows it: ``5 (int)``."""
+    text = repr(value).splitlines()[0]
+    return f"{text if len(text) <= 60 else text[:57] + '…'} ({type(value).__name__})"

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -287,6 +289,17 @@ def test_a_symbol_without_rows_in_the_range_is_no_error_while_others_have_some(f
         ({"symbols": ["BBB01"], "start": TUE, "end": TUE}, NoData, "no rows for BBB01 between 2024-03-05 and 2024"),
         ({"version": 2}, InputRefused, "no version 2; there are 0 to 1"),
         ({"version": -1}, InputRefused, "no version -1; there are 0 to 1"),
+        ({"start": 5}, InputRefused, r"start 5 \(int\) is not a date; write YYYY-MM-DD"),
+        ({"end": 20240304.0}, InputRefused, r"end 20240304.0 \(float\) is not a date; write YYYY-MM-DD"),
+        ({"start": pd.NaT}, InputRefused, r"start NaT \(NaTType\) is not a date; write YYYY-MM-DD"),
+        ({"as_of": 5}, InputRefused, r"as_of 5 \(int\) is not a date; write a moment, such as 2020-06-30T22:00:00Z"),
+        ({"as_of": MON}, InputRefused, "as_of 2024-03-04 has no time zone; write a moment"),
+        ({"version": "1"}, InputRefused, r"version '1' \(str\) is no whole number; there are 0 to 1"),
+        ({"version": 1.0}, InputRefused, r"version 1.0 \(float\) is no whole number"),
+        ({"version": True}, InputRefused, r"version True \(bool\) is no whole number"),
+        ({"symbols": "AAA01"}, InputRefused, r"symbols 'AAA01' is one text; write a list: \['AAA01'\]"),
+        ({"symbols": 5}, InputRefused, r"symbols 5 \(int\) is no list; write a list of texts, such as \['TEC01'\]"),
+        ({"symbols": ["AAA01", 5]}, InputRefused, r"symbols holds 5 \(int\); write a list of texts"),
     ],
 )
 def test_a_senseless_request_is_refused(
@@ -294,6 +307,30 @@ def test_a_senseless_request_is_refused(
 ) -> None:
     with pytest.raises(error, match=f"prices_daily: {message}"):
         filled.read("prices_daily", **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"start": 5}, r"prices_daily: start 5 \(int\) is not a date"),
+        ({"as_of": 5}, r"prices_daily: as_of 5 \(int\) is not a date"),
+        ({"symbols": "AAA01"}, "prices_daily: symbols 'AAA01' is one text"),
+        ({"versions": 1}, r"bars: versions 1 \(int\) is no mapping; write \{'prices_daily': 3\}"),
+        ({"versions": {"prices_daily": "1"}}, r"prices_daily: version '1' \(str\) is no whole number"),
+        ({"versions": {"price_daily": 1}}, "unknown dataset 'price_daily'. Did you mean 'prices_daily'"),
+        ({"dataset": 5}, "unknown dataset '5'"),
+    ],
+)
+def test_a_senseless_request_for_bars_is_refused(filled: Lake, asked: dict[str, object], message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        filled.bars(adjusted=False, **asked)  # type: ignore[arg-type]
+
+
+def test_symbols_come_in_any_list_of_texts(filled: Lake) -> None:
+    wanted = filled.read("prices_daily", ["AAA01", "BBB01"])
+    assert filled.read("prices_daily", pd.Index(["AAA01", "BBB01"])).equals(wanted)
+    assert filled.read("prices_daily", (symbol for symbol in ("AAA01", "BBB01"))).equals(wanted)  # type: ignore[arg-type]
+    assert filled.read("prices_daily", version=np.int64(1)).equals(wanted)  # type: ignore[arg-type]
 
 
 def test_a_table_that_is_not_there_says_how_to_make_it(lake: Lake) -> None:

@@ -93,5 +93,5 @@ DATASETS: dict[str, Dataset] = {
 def dataset(name: str) -> Dataset:
     """Return the contract of a dataset."""
     if name not in DATASETS:
-        raise InputRefused(f"unknown dataset '{name}'.{did_you_mean(name, DATASETS)}")
+        raise InputRefused(f"unknown dataset '{name}'.{did_you_mean(str(name), DATASETS)}")
     return DATASETS[name]

@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as clock
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from workbench.data.datasets import DATASETS, UTC_TIME, Dataset, dataset
 from workbench.data.facts import REVISION, checked, sift
 from workbench.data.layout import Ask, cut, loose_runs, read_around, read_facts, scan, tidy
 from workbench.data.panel import panel
+from workbench.data.question import When, as_of_moment, names, pinned, span
 from workbench.data.source import Batch
 from workbench.data.table import Moment, Snapshot, Table
 from workbench.disk import short
@@ -32,8 +32,6 @@ from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.types import FIELDS, Bars
 
 WAIT_SECONDS = 30.0
-
-When = date | datetime | str | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,8 @@ class Lake:
         An action is effective from its ex-date on: up to the last bar read, and up to the day of ``as_of`` where one
         is given. A symbol asked for by name that has no bar in the range is a column of NaN.
         """
-        contract, pins = _priced(dataset), dict(versions or {})
+        contract, pins = _priced(dataset), pinned(versions)
+        symbols = names(contract, symbols)
         columns = [contract.time, contract.symbol, *FIELDS]
         rows = self._read(contract, symbols, start, end, as_of, pins.get(contract.name), columns)
         prices = panel(rows, contract.time, contract.symbol, symbols, FIELDS)
@@ -236,20 +235,16 @@ class Lake:
         version: int | None,
         columns: list[str],
     ) -> pl.DataFrame:
-        name, moment = contract.name, _as_of(contract.name, as_of)
-        first, last = _bound(contract, start, "start"), _bound(contract, end, "end")
-        if first is not None and last is not None and first > last:
-            raise InputRefused(f"{name}: start {start} is after end {end}; swap them")
-        if symbols is not None and not len(symbols):
-            raise NoData(f"{name}: the universe is empty; name at least one {contract.symbol}")
+        name, moment, wanted = contract.name, as_of_moment(contract, as_of), names(contract, symbols)
+        first, last = span(contract, start, end)
         table = self._existing(name)
         snapshot = table.snapshot(version)
-        rows = read_facts(table, snapshot, contract, Ask(symbols, first, last, moment), columns)
-        absent = set(symbols or ()).difference(rows[contract.symbol].unique() if symbols is not None else ())
+        rows = read_facts(table, snapshot, contract, Ask(wanted, first, last, moment), columns)
+        absent = set(wanted or ()).difference(rows[contract.symbol].unique() if wanted is not None else ())
         if absent:
             self._refuse_unknown(table, snapshot, contract, absent)
         if rows.is_empty():
-            who = "" if symbols is None else f" for {', '.join(list(symbols)[:5])}{' …' if len(symbols) > 5 else ''}"
+            who = "" if wanted is None else f" for {', '.join(wanted[:5])}{' …' if len(wanted) > 5 else ''}"
             ends = f" between {start or 'the beginning'} and {end or 'now'}" if start or end else ""
             then = f" known at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else ""
             have = f"{snapshot.files[0].first} to {snapshot.last}"
@@ -272,7 +267,7 @@ class Lake:
     def _effective_actions(
         self, symbols: Sequence[str], last: date, as_of: datetime | str | None, version: int | None
     ) -> pl.DataFrame:
-        contract, moment = dataset("actions"), _as_of("actions", as_of)
+        contract, moment = dataset("actions"), as_of_moment(dataset("actions"), as_of)
         table = self._table("actions")
         if not table.exists():
             raise NoData(
@@ -287,7 +282,7 @@ class Lake:
         contract, table = dataset("symbols"), self._table("symbols")
         if not table.exists():
             return {}
-        moment, snapshot = _as_of("symbols", as_of), table.snapshot(version)
+        moment, snapshot = as_of_moment(contract, as_of), table.snapshot(version)
         rows = read_facts(table, snapshot, contract, Ask(symbols, as_of=moment), ["symbol", "sector"])
         return dict(rows.drop_nulls().iter_rows())
 
@@ -298,41 +293,6 @@ def _priced(name: str) -> Dataset:
         priced = [each.name for each in DATASETS.values() if set(FIELDS) <= set(each.columns)]
         raise InputRefused(f"bars: dataset '{name}' has no prices; use one of {', '.join(priced)}")
     return contract
-
-
-def _as_of(name: str, as_of: datetime | str | None) -> datetime | None:
-    if as_of is None:
-        return None
-    moment = _parsed(name, as_of, "as_of")
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InputRefused(f"{name}: as_of {as_of} has no time zone; write a moment, such as 2020-06-30T22:00:00Z")
-    return moment.astimezone(UTC)
-
-
-def _bound(contract: Dataset, when: When, side: str) -> Moment | None:
-    """Return a start or end in the type of the dataset's event time; an end that is a day includes the whole day."""
-    if when is None:
-        return None
-    moment = _parsed(contract.name, when, side)
-    daily = contract.columns[contract.time] == pl.Date
-    if daily:
-        return moment.date() if isinstance(moment, datetime) else moment
-    if not isinstance(moment, datetime):
-        return datetime.combine(moment, clock.min if side == "start" else clock.max, UTC)
-    if moment.tzinfo is None:
-        raise InputRefused(
-            f"{contract.name}: {side} {when} has no time zone; write 2020-06-30T13:30:00Z, or only the day"
-        )
-    return moment.astimezone(UTC)
-
-
-def _parsed(name: str, when: date | datetime | str, what: str) -> Moment:
-    if not isinstance(when, str):
-        return when
-    try:
-        return date.fromisoformat(when) if len(when) == 10 else datetime.fromisoformat(when)
-    except ValueError as error:
-        raise InputRefused(f"{name}: {what} '{when}' is not a date; write YYYY-MM-DD") from error
 
 
 def _day(moment: Moment) -> date:

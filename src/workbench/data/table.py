@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import json
+import operator
 import os
 import re
 import time
@@ -31,7 +32,7 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 
 from workbench.data.log import HEAD, LOG, Log
 from workbench.disk import flush, short, write_whole, writing
-from workbench.errors import AlreadyRunning, InputRefused, LakeDamaged
+from workbench.errors import AlreadyRunning, InputRefused, LakeDamaged, told
 
 Moment = date | datetime
 
@@ -110,12 +111,20 @@ class Table:
     def snapshot(self, version: int | None = None) -> Snapshot:
         """Return a version's files, the newest version's unless told."""
         newest = self.version()
-        wanted = newest if version is None else version
+        wanted = newest if version is None else self._number(version, newest)
         if not 0 <= wanted <= newest:
             raise InputRefused(f"{self.name}: no version {wanted}; there are 0 to {newest}")
         if wanted not in self._snapshots:
             self._snapshots[wanted] = self._load(wanted)
         return self._snapshots[wanted]
+
+    def _number(self, version: Any, newest: int) -> int:
+        try:
+            if not isinstance(version, bool):
+                return operator.index(version)
+        except TypeError:
+            pass
+        raise InputRefused(f"{self.name}: version {told(version)} is no whole number; there are 0 to {newest}")
 
     def paths(self, files: Sequence[DataFile]) -> list[Path]:
         """Return the files' paths after making sure that each is there with the bytes that were published."""
