@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from workbench.errors import ParamsRefused, did_you_mean
 
 ENV_PREFIX = "WORKBENCH_"
 # Variables with the prefix that are not settings.
-ENV_OTHER = {"WORKBENCH_ROOT"}
+ENV_OTHER = {"WORKBENCH_ROOT", "WORKBENCH_KEYS"}
 
 
 class Section(BaseModel):
@@ -126,6 +127,12 @@ class TrackingParams(Section):
     experiment: str = "backtest"
 
 
+class StateParams(Section):
+    """Where promotions are recorded; empty means the SQLite file in data/state/."""
+
+    url: str = ""
+
+
 class SearchParams(Section):
     """How a grid is searched."""
 
@@ -156,6 +163,7 @@ class Settings(BaseSettings):
     portfolio: PortfolioParams = PortfolioParams()
     costs: CostParams = CostParams()
     tracking: TrackingParams = TrackingParams()
+    state: StateParams = StateParams()
     search: SearchParams = SearchParams()
 
     @classmethod
@@ -229,6 +237,11 @@ def find_root() -> Path:
     """Return the project's root: $WORKBENCH_ROOT, else the nearest folder above with params/base.yaml."""
     named = os.environ.get("WORKBENCH_ROOT")
     if named:
+        if not (Path(named) / "params" / "base.yaml").is_file():
+            raise ParamsRefused(
+                f"WORKBENCH_ROOT '{named}': no params/base.yaml there; name the folder of a clone, "
+                "or unset WORKBENCH_ROOT"
+            )
         return Path(named).resolve()
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
@@ -249,6 +262,11 @@ def load_settings(paths: Paths | None = None, overrides: Sequence[str] = ()) -> 
 def load_strategy_params(name: str, paths: Paths | None = None) -> StrategyParams:
     """Return params/strategies/<name>.yaml, validated."""
     paths = paths or Paths()
+    if not re.fullmatch(r"\w+", name):
+        raise ParamsRefused(
+            f"strategy '{name}': a name has letters, digits and '_' only, as its file in params/strategies/ has; "
+            f"there are {', '.join(strategy_names(paths))}"
+        )
     file = paths.params / "strategies" / f"{name}.yaml"
     if not file.is_file():
         raise ParamsRefused(
@@ -390,6 +408,8 @@ def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationE
         return f"{origin}: unknown key '{path}'.{did_you_mean(where[-1], known)}{more}"
     if first["type"] == "missing":
         return f"{origin}: '{path}' is missing{more}"
+    if first["type"] in ("tuple_type", "list_type") and isinstance(first["input"], (str, int, float)):
+        return f"{origin}: {path} is {first['input']!r}; write a list, also for one: {path}=[{first['input']}]{more}"
     message = first["msg"].removeprefix("Value error, ")
     value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
     return f"{origin}: {path or 'settings'}{value}: {message}{more}"
