@@ -48,6 +48,7 @@ class StepSpec(Section):
     writes: tuple[str, ...] = ()
     feeds: tuple[str, ...] = ()
     markets: tuple[str, ...] = ()
+    always: bool = False
     warm: str = ""
     timeout: float = Field(1800.0, gt=0.0)
     retries: int = Field(0, ge=0, le=10)
