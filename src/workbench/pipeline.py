@@ -67,12 +67,13 @@ def run_pipeline(
     only: Iterable[str] | None = None,
     recorder: Callable[[], Record] | None = None,
     parallel: int | None = None,
+    check: Callable[[], object] | None = None,
 ) -> RunResult:
     """Run a pipeline and return what became of it; raise RunFailed when a step failed, after the others are done.
 
     ``table_versions`` says which versions tables have now; a version must change whenever the content does. ``only``
-    keeps some steps and what they need. ``recorder`` is opened beside the steps of a
-    run in which something has to be executed, and what it returns is called with the result.
+    keeps some steps and what they need. Where something has to be executed, ``check`` may refuse it before anything is
+    written, and ``recorder`` is opened beside the steps; what it returns is called with the result.
     """
     pipeline = read_pipeline(name, paths)
     tasks = plan(pipeline, settings, paths, only)
@@ -82,10 +83,12 @@ def run_pipeline(
     show: Progress = watched() if progress else Silence()
     with only_one(paths, name) as run_id, terminated_as_interrupted():
         run = _Run(run_id, pipeline, tasks, paths, index, fresh)
-        run.begin(settings)
+        known = run.reusable()
+        if check is not None and len(known) < len(tasks):
+            check()
+        run.begin(settings, known)
         record: Future[Record] | None = None
         try:
-            known = run.reusable()
             if len(known) < len(tasks):
                 record = run.execute(known, show, parallel or os.cpu_count() or 1, recorder)
             elif progress:
@@ -126,8 +129,8 @@ class _Run:
         """The file that tells every step, here and on a cluster, to stop."""
         return self.folder / STOP
 
-    def begin(self, settings: Settings) -> None:
-        """Make the folder, freeze the settings and write the first manifest."""
+    def begin(self, settings: Settings, known: Mapping[str, StepResult]) -> None:
+        """Make the folder, freeze the settings, take over what is known and write the first manifest."""
         if PASSWORD.search(settings.model_dump_json()):
             raise InputRefused("settings: a URL holds a password, and settings stay with the run; use the environment")
         with writing(self.folder):
@@ -135,6 +138,11 @@ class _Run:
             freeze_settings(settings, self.folder / SETTINGS)
         for task in self.tasks:
             self.states[task.id] = StepResult(task.id, "waiting", self.folder / task.id).stored(self.paths)
+        for id, result in known.items():
+            with writing(self.folder):
+                (self.folder / id).mkdir()
+            write_json(self.folder / id / STATUS, result.stored(self.paths))
+        self.look()
         self.save("running")
 
     def reusable(self) -> dict[str, StepResult]:
@@ -154,12 +162,6 @@ class _Run:
             running = {task.name for task in self.tasks if task.id not in known}
             more = {task.id for task in self.tasks if task.id in known and running & set(task.spec.feeds)}
             again = again | more if more else None
-        for id, result in known.items():
-            with writing(self.folder):
-                (self.folder / id).mkdir()
-            write_json(self.folder / id / STATUS, result.stored(self.paths))
-        self.look()
-        self.save("running")
         return known
 
     def key(self, task: Task, known: Mapping[str, StepResult]) -> str:

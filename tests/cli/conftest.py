@@ -47,7 +47,8 @@ class Desk:
 
     def files(self) -> list[str]:
         """Return every file but the lock, which says nothing when nobody holds it."""
-        return sorted(str(file.relative_to(self.root)) for file in self.root.rglob("*") if file.suffix != ".lock")
+        files = (file for file in self.root.rglob("*") if file.is_file() and file.suffix != ".lock")
+        return sorted(str(file.relative_to(self.root)) for file in files)
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ MADE = "The sample market is made, with planted effects: it tests the method, it
 
 
 def read_settings(overrides: list[str] | None, strategies: list[str] | None = None) -> tuple[Paths, Settings]:
-    """Return where everything lies and the settings of this command, each strategy's file read once."""
+    """Return where everything lies and the settings of this command, checked as far as they tell by themselves."""
     from workbench.params import Paths, load_settings, load_strategy_params
+    from workbench.registry.store import tracking_uri
 
     paths = Paths()
     settings = load_settings(paths, overrides or [])
@@ -28,6 +29,7 @@ def read_settings(overrides: list[str] | None, strategies: list[str] | None = No
         settings = settings.model_copy(update={"strategies": tuple(dict.fromkeys(strategies))})
     for name in settings.strategies:
         load_strategy_params(name, paths)
+    tracking_uri(settings, paths)
     return paths, settings
 
 
@@ -35,6 +37,12 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
     """Run a pipeline of pipelines/, recorded in MLflow."""
     from workbench.data.log import states
     from workbench.pipeline import run_pipeline
+    from workbench.plan import read_pipeline
+
+    def check() -> None:
+        from workbench.cli.asked import check_walks
+
+        check_walks(settings, paths)
 
     def recorder() -> Callable[[RunResult], object]:
         from workbench.registry.runs import PIPELINES, Tracking
@@ -44,7 +52,16 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
         return tracking.record_pipeline
 
     versions = partial(states, paths.lake / settings.market)
-    return run_pipeline(name, settings, paths, table_versions=versions, fresh=fresh, recorder=recorder)
+    walks = any("strategies" in step.foreach.values() for step in read_pipeline(name, paths).steps.values())
+    return run_pipeline(
+        name,
+        settings,
+        paths,
+        table_versions=versions,
+        fresh=fresh,
+        recorder=recorder,
+        check=check if walks else None,
+    )
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]], numbers_from: int = 1) -> None:

@@ -32,7 +32,20 @@ def tracking_uri(settings: Settings, paths: Paths) -> str:
             f"tracking.uri '{masked(uri)}': not a store for runs; leave it empty for mlruns/mlflow.db, "
             "or write http://host:5000, sqlite:///path/to/mlflow.db or postgresql://…"
         )
+    if scheme in ("http", "https"):
+        _check_address(uri)
     return uri.rstrip("/")
+
+
+def _check_address(uri: str) -> None:
+    try:
+        address = urlsplit(uri)
+        wrong = "" if address.hostname else "it names no host"
+        wrong = "the port is not between 1 and 65535" if address.port == 0 else wrong
+    except ValueError:  # what urlsplit raises for another port
+        wrong = "the port is not between 1 and 65535"
+    if wrong:
+        raise InputRefused(f"tracking.uri '{masked(uri)}': {wrong}; write http://host:5000")
 
 
 def masked(text: str) -> str:

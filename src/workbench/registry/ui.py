@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from workbench.errors import CannotWrite, NoData, WorkbenchError
+from workbench.errors import CannotWrite, InputRefused, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
 from workbench.params import Paths, Settings
 from workbench.registry import view
@@ -25,6 +25,7 @@ from workbench.registry.runs import Tracking
 
 HOST = "127.0.0.1"
 PORTS = 20  # how many above the wanted one are tried
+PORT_LAST = 65535
 # Browsers open nothing on these (https://fetch.spec.whatwg.org/#port-blocking).
 BLOCKED = {5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
 START_SECONDS = 180.0
@@ -42,6 +43,8 @@ def serve(
 ) -> None:
     """Serve the runs until Ctrl-C; where ``tracking.uri`` names a server, only open the comparison there."""
     say = say or (lambda text: Console(soft_wrap=True).print(text, markup=False, highlight=False))
+    if not 1 <= port <= PORT_LAST:
+        raise InputRefused(f"port {port} is not between 1 and {PORT_LAST}; name another: make ui PORT=5000")
     tracking = Tracking(settings, paths)
     if tracking.uri.startswith("http"):
         _show(f"{tracking.uri}/{view.link(_prepare(tracking))}", open_browser, say)
@@ -65,13 +68,15 @@ def serve(
 
 def free_port(wanted: int) -> int:
     """Return the wanted port, or the next one above that is free."""
-    for port in sorted(set(range(wanted, min(wanted + PORTS, 65536))) - BLOCKED):
+    last = min(wanted + PORTS - 1, PORT_LAST)
+    for port in sorted(set(range(wanted, last + 1)) - BLOCKED):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise WorkbenchError(f"ports {wanted} to {wanted + PORTS - 1} are all taken; name another: make ui PORT=8000")
+    closed = ", or not yours (below 1024)" if wanted < 1024 else ""
+    raise WorkbenchError(f"ports {wanted} to {last} are all taken{closed}; name another: make ui PORT=8000")
 
 
 def _prepare(tracking: Tracking) -> str:

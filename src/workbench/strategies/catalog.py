@@ -11,12 +11,11 @@ import importlib
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from workbench.errors import ParamsRefused, StrategyRefused, did_you_mean
 from workbench.params import SizingParams, StrategyParams, Universe, read_sizing
 from workbench.strategies.protocol import Strategy
-from workbench.types import Bars
 
 # Files of this folder that are not strategies.
 ROOMS = {"__init__", "catalog", "protocol", "sizing"}
@@ -66,7 +65,16 @@ def check_params(name: str, params: Mapping[str, Any]) -> None:
         _check_type(name, key, value, str(fields[key].type))
 
 
-def universe(wanted: Universe, bars: Bars, benchmark: str) -> tuple[str, ...]:
+class Listed(Protocol):
+    """Who is listed in a market, and in which sector: bars, or what is known before there are any."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+    @property
+    def sectors(self) -> Mapping[str, str]: ...
+
+
+def universe(wanted: Universe, bars: Listed, benchmark: str) -> tuple[str, ...]:
     """Return the symbols a universe means in these bars; everything but the benchmark when it names nothing."""
     for symbol in wanted.symbols:
         if symbol not in bars.symbols:
@@ -90,7 +98,7 @@ def cells(params: StrategyParams) -> list[dict[str, Any]]:
 
 
 def candidates(
-    name: str, params: StrategyParams, bars: Bars, base: SizingParams, benchmark: str
+    name: str, params: StrategyParams, bars: Listed, base: SizingParams, benchmark: str
 ) -> list[tuple[dict[str, Any], Strategy]]:
     """Return each valid cell of the grid with its strategy; cells that the strategy refuses are left out.
 
@@ -112,7 +120,7 @@ def candidates(
     return kept
 
 
-def default(name: str, params: StrategyParams, bars: Bars, base: SizingParams, benchmark: str) -> Strategy:
+def default(name: str, params: StrategyParams, bars: Listed, base: SizingParams, benchmark: str) -> Strategy:
     """Return the strategy at its file's own parameters."""
     symbols = universe(params.universe, bars, benchmark)
     return build(name, symbols, read_sizing(base, params.sizing, name), params.params)
