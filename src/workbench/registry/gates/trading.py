@@ -1,0 +1,191 @@
+"""Did it trade as it was simulated? Judged on the record of the stage that is left: paper, then staged live."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import groupby, pairwise
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from workbench.registry.gates.case import LEAVES, Case
+from workbench.registry.gates.facts import Unknown
+from workbench.registry.gates.gate import STRICT, Count, Days, Share, counted, fails, named, number, passes, percent
+from workbench.registry.gates.verdict import Verdict
+
+SATURDAY = 5
+
+
+@dataclass(frozen=True, config=STRICT)
+class LiveDays:
+    """It ran long enough, without gaps, and until now."""
+
+    min_days: Days
+    min_share: Share
+    max_age_days: Days
+    name: ClassVar[str] = "live_days"
+
+    @property
+    def asked(self) -> str:
+        return (
+            f"≥ {counted(self.min_days, 'calendar day')}, ≥ {percent(self.min_share)} of weekdays, "
+            f"the last ≤ {counted(self.max_age_days, 'day')} ago"
+        )
+
+    def judge(self, case: Case) -> Verdict:
+        sessions = case.require_record().sessions
+        first, last = sessions[0].date, sessions[-1].date
+        days, weekdays = (last - first).days, _weekdays(first, last)
+        on_weekdays = sum(session.date.weekday() < SATURDAY for session in sessions)
+        share, ago = on_weekdays / weekdays if weekdays else 0.0, (case.now.date() - last).days
+        measured = (
+            f"{counted(days, 'calendar day')} ({first} to {last}), {counted(len(sessions), 'session')} = "
+            f"{percent(share, self.min_share)} of weekdays"
+        )
+        on = f"keep it on {LEAVES[case.to_stage]}"
+        if days < self.min_days:
+            return fails(self, measured, f"{counted(self.min_days - days, 'day')} too short", f"{on} until then")
+        if share < self.min_share:
+            return fails(self, measured, "sessions are missing in between", f"{on} without stopping it")
+        if ago > self.max_age_days:
+            return fails(self, measured, f"the last session is {counted(ago, 'day')} ago", f"{on} again")
+        return passes(self, measured)
+
+
+@dataclass(frozen=True, config=STRICT)
+class LiveTrades:
+    """It traded often enough to say anything about its fills."""
+
+    min_trades: Count
+    name: ClassVar[str] = "live_trades"
+
+    @property
+    def asked(self) -> str:
+        return f"≥ {counted(self.min_trades, 'trade')}"
+
+    def judge(self, case: Case) -> Verdict:
+        record = case.require_record()
+        measured = f"{counted(record.trades, 'trade')} in {counted(len(record.sessions), 'session')}"
+        if record.trades < self.min_trades:
+            remedy = f"keep it on {LEAVES[case.to_stage]} until it has traded enough"
+            return fails(self, measured, f"{self.min_trades - record.trades:,} too few", remedy)
+        return passes(self, measured)
+
+
+@dataclass(frozen=True, config=STRICT)
+class PositionsEqual:
+    """The research code, run again on each session's data, gives the positions that were held."""
+
+    name: ClassVar[str] = "positions_equal"
+
+    @property
+    def asked(self) -> str:
+        return "equal in every session, each compared"
+
+    def judge(self, case: Case) -> Verdict:
+        sessions = case.require_record().sessions
+        equal = [session.date for session in sessions if session.positions_equal is True]
+        apart = [str(session.date) for session in sessions if session.positions_equal is False]
+        unknown = [str(session.date) for session in sessions if session.positions_equal is None]
+        measured = f"equal in {len(equal)} of {counted(len(sessions), 'session')}"
+        if apart:
+            why = f"other positions on {named(apart)}"
+            return fails(self, measured, why, "find out why live and research differ, and start the stage anew")
+        if unknown:
+            return fails(self, measured, f"not compared on {named(unknown)}", "compute the positions of those again")
+        return passes(self, measured)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Slippage:
+    """What fills cost beside the price that was decided on is what the simulation took for it, up or down."""
+
+    within_share: Share
+    name: ClassVar[str] = "slippage"
+
+    @property
+    def asked(self) -> str:
+        return f"within {percent(self.within_share)} of the model"
+
+    def judge(self, case: Case) -> Verdict:
+        record = case.require_record()
+        paid, model = record.slippage_bps, record.slippage_model_bps
+        on = f"keep it on {LEAVES[case.to_stage]} until it has fills"
+        if record.fills < 1 or paid is None or model is None:
+            raise Unknown(f"no slippage was measured in {counted(record.fills, 'fill')}", on)
+        if model <= 0.0:
+            raise Unknown(
+                f"the model takes slippage for {model:g} bps: nothing can be near it",
+                f"set costs.spread_bps in params/base.yaml, then: {case.again}",
+            )
+        off = paid / model - 1.0
+        measured = (
+            f"{number(paid)} bps against {number(model)} in {counted(record.fills, 'fill')}: "
+            f"{'+' if off > 0 else ''}{percent(off, self.within_share, -self.within_share)}"
+        )
+        if abs(off) > self.within_share:
+            why = "the simulation paid too little" if off > 0 else "the simulation paid too much, or fills are too kind"
+            return fails(self, measured, why, f"set costs.spread_bps to what is paid, then: {case.again}")
+        return passes(self, measured)
+
+
+@dataclass(frozen=True, config=STRICT)
+class NoSevereBreaks:
+    """No reconciliation found that account and journal disagree."""
+
+    name: ClassVar[str] = "no_severe_breaks"
+
+    @property
+    def asked(self) -> str:
+        return "no severe reconciliation break"
+
+    def judge(self, case: Case) -> Verdict:
+        sessions = case.require_record().sessions
+        breaks = [(session.date, found) for session in sessions for found in session.breaks]
+        severe = [f"{day} {found.text}" for day, found in breaks if found.severity == "severe"]
+        measured = f"{len(severe)} severe of {counted(len(breaks), 'break')} in {counted(len(sessions), 'session')}"
+        if severe:
+            return fails(self, measured, named(severe), "mend the cause, and start the stage anew")
+        return passes(self, measured)
+
+
+@dataclass(frozen=True, config=STRICT)
+class CapitalStepped:
+    """Staged live began with the smallest capital and was raised one step at a time, each held for a while."""
+
+    steps: Annotated[list[float], Field(min_length=1)]
+    min_sessions: Count
+    name: ClassVar[str] = "capital_stepped"
+
+    @property
+    def asked(self) -> str:
+        steps = ", ".join(f"${step:,.0f}" for step in self.steps)
+        return f"{steps}: one step at a time, ≥ {counted(self.min_sessions, 'session')} each"
+
+    def judge(self, case: Case) -> Verdict:
+        held = [
+            (capital, len(list(some)))
+            for capital, some in groupby(session.capital for session in case.require_record().sessions)
+        ]
+        amounts = [capital for capital, _ in held]
+        measured = ", ".join(f"${capital:,.0f} for {counted(count, 'session')}" for capital, count in held[:6])
+        remedy = f"trade it again from ${self.steps[0]:,.0f} on, one step at a time"
+        strange = [f"${amount:,.2f}" for amount in amounts if amount not in self.steps]
+        if strange:
+            return fails(self, measured, f"{named(strange)} is none of the steps", remedy)
+        places = [self.steps.index(amount) for amount in amounts]
+        if places[0] != 0:
+            return fails(self, measured, f"it began with ${amounts[0]:,.0f}", remedy)
+        for (before, sessions), (low, high) in zip(held, pairwise(places), strict=False):
+            if high > low + 1:
+                return fails(self, measured, f"from ${before:,.0f} it leapt to ${self.steps[high]:,.0f}", remedy)
+            if high > low and sessions < self.min_sessions:
+                return fails(self, measured, f"raised from ${before:,.0f} after {counted(sessions, 'session')}", remedy)
+        return passes(self, measured)
+
+
+def _weekdays(first: date, last: date) -> int:
+    """Return how many days from Monday to Friday there are, both ends included."""
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return sum(day.weekday() < SATURDAY for day in days)
