@@ -6,6 +6,7 @@ import pytest
 from workbench.data.inventory import inventory, overview, pins
 from workbench.data.lake import Lake
 from workbench.data.quality import audit
+from workbench.errors import LakeDamaged
 
 KNOWN = datetime(2024, 7, 1, 22, 0, tzinfo=UTC)
 
@@ -36,6 +37,44 @@ def test_an_inventory_tells_rows_dates_and_versions(lake):
     assert (facts.dataset, facts.version, facts.rows, facts.quarantined) == ("prices_daily", 0, 3, 0)
     assert (facts.first, facts.last) == ("2024-06-27", "2024-07-01")
     assert overview([facts])["rows"].tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), r"has \d+ bytes instead of \d+"),
+    ],
+)
+def test_a_file_that_is_missing_or_short_stops_the_inventory(lake, damage, says):
+    table = lake.root / "sample" / "prices_daily"
+    (file,) = table.glob("*.parquet")
+    damage(file)
+    with pytest.raises(LakeDamaged, match=rf"prices_daily: {file} {says}; restore it from a backup, or delete the"):
+        inventory(lake)
+
+
+def test_of_several_lost_files_the_first_is_named_and_the_rest_counted(lake):
+    for number in (2, 3):
+        day = pl.lit(date(2024, 7, number))
+        lake.publish(
+            "prices_daily", lake.read("prices_daily", start="2024-07-01", end="2024-07-01").with_columns(session=day)
+        )
+    for file in (lake.root / "sample" / "prices_daily").glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(
+        LakeDamaged, match="is missing, and 2 more files of the table are damaged; restore them"
+    ):
+        inventory(lake)
+
+
+def test_a_file_of_an_older_version_is_not_asked_for(lake):
+    (old,) = (lake.root / "sample" / "prices_daily").glob("*.parquet")
+    day = pl.lit(date(2024, 7, 2))
+    lake.publish("prices_daily", lake.read("prices_daily", start="2024-07-01").with_columns(session=day))
+    lake.optimize("prices_daily")
+    old.unlink()
+    assert [facts.rows for facts in inventory(lake)] == [4]
 
 
 def test_an_empty_lake_has_no_tables(tmp_path):

@@ -26,7 +26,7 @@ from workbench.data.layout import Ask, cut, loose_runs, read_around, read_facts,
 from workbench.data.panel import panel
 from workbench.data.question import When, as_of_moment, names, pinned, span
 from workbench.data.source import Batch
-from workbench.data.table import Moment, Snapshot, Table
+from workbench.data.table import DataFile, Moment, Snapshot, Table
 from workbench.disk import short
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.types import FIELDS, Bars
@@ -170,6 +170,13 @@ class Lake:
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """Return a version of a dataset as the files that hold it."""
         return self._existing(name).snapshot(version)
+
+    def present(self, name: str, version: int | None = None) -> tuple[DataFile, ...]:
+        """Return the files that hold a version, after making sure, without reading them, that all are there in full."""
+        table = self._existing(name)
+        files = table.snapshot(version).files
+        table.check(files)
+        return files
 
     def newest(self, name: str) -> date:
         """Return the day of the newest event in a dataset."""

@@ -63,10 +63,12 @@ class Log:
         """Return the file of one version's commit."""
         return self.folder / LOG / f"{version:020}.json"
 
-    def damaged(self, path: Path, what: str) -> LakeDamaged:
-        """Return the error that names a file of the table and says what is wrong with it."""
+    def damaged(self, path: Path, what: str, more: int = 0) -> LakeDamaged:
+        """Return the error that names a file of the table, says what is wrong with it and counts others like it."""
+        others = f", and {more} more file{'s' * (more > 1)} of the table {'are' if more > 1 else 'is'} damaged"
         return LakeDamaged(
-            f"{self.name}: {short(path)} {what}; restore it from a backup, "
+            f"{self.name}: {short(path)} {what}{others if more else ''}; restore {'them' if more else 'it'} "
+            "from a backup, "
             f"or delete the folder {short(self.folder)} and ingest again: make data"
         )
 

@@ -126,6 +126,12 @@ class Table:
             pass
         raise InputRefused(f"{self.name}: version {told(version)} is no whole number; there are 0 to {newest}")
 
+    def check(self, files: Sequence[DataFile]) -> None:
+        """Make sure, without reading them, that all files are there in full; else name the first that is not."""
+        faults = {file.path: fault for file in files if (fault := self._fault(file))}
+        if faults:
+            raise self.log.damaged(*next(iter(faults.items())), more=len(faults) - 1)
+
     def paths(self, files: Sequence[DataFile]) -> list[Path]:
         """Return the files' paths after making sure that each is there with the bytes that were published."""
         unread = [file for file in files if self._seen(file) not in _verified]
@@ -258,13 +264,17 @@ class Table:
         return self.log.damaged(self.folder / LOG, f"does not give version {version}: a checkpoint in it is broken")
 
     def _seen(self, file: DataFile) -> tuple[str, int, int]:
+        fault = self._fault(file)
+        if fault:
+            raise self.log.damaged(file.path, fault)
+        return str(file.path), file.size, file.path.stat().st_mtime_ns
+
+    def _fault(self, file: DataFile) -> str:
         try:
-            found = file.path.stat()
-        except FileNotFoundError as error:
-            raise self.log.damaged(file.path, "is missing") from error
-        if found.st_size != file.size:
-            raise self.log.damaged(file.path, f"has {found.st_size} bytes instead of {file.size}")
-        return str(file.path), found.st_size, found.st_mtime_ns
+            size = file.path.stat().st_size
+        except OSError as error:
+            return "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        return "" if size == file.size else f"has {size} bytes instead of {file.size}"
 
     def _verify(self, file: DataFile) -> tuple[str, int, int]:
         seen = self._seen(file)
