@@ -27,6 +27,14 @@ def test_a_broken_clone_is_told_what_to_mend(tmp_path):
     assert found["git"].mend.startswith("git clone")
 
 
+def test_the_lake_is_shown_as_tables_by_market(tmp_path):
+    (tmp_path / "params").mkdir()
+    assert findings(Paths(tmp_path))["lake"].found == "empty: the first make backtest fills it"
+    for table in ("sample/symbols", "sample/actions", "sample/quarantine/actions", "real/prices_daily"):
+        (tmp_path / "data" / "lake" / table / "_delta_log").mkdir(parents=True)
+    assert findings(Paths(tmp_path))["lake"].found == "real: prices_daily; sample: actions, symbols"
+
+
 def test_packages_that_differ_from_the_lock_are_named(tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "research.lock").write_text("numpy==0.1 \\\n    --hash=sha256:00\nno-such-package==1.0\n")

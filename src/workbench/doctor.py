@@ -114,8 +114,11 @@ def _strategies(paths: Paths) -> str:
 
 
 def _lake(paths: Paths) -> Finding:
-    tables = sorted({log.parent.parent.name for log in paths.lake.glob("*/*/_delta_log/")})
-    return Finding("lake", ", ".join(tables) if tables else "empty: the first make backtest fills it")
+    tables: dict[str, list[str]] = {}
+    for log in sorted(paths.lake.glob("*/*/_delta_log/")):
+        tables.setdefault(log.parent.parent.name, []).append(log.parent.name)
+    markets = "; ".join(f"{market}: {', '.join(names)}" for market, names in tables.items())
+    return Finding("lake", markets or "empty: the first make backtest fills it")
 
 
 def _runs(paths: Paths) -> Finding:
