@@ -22,9 +22,10 @@ def test_holidays_and_weekends_are_no_sessions(nyse):
 
 def test_a_half_day_closes_at_one_in_new_york(nyse):
     assert nyse.closes("2024-07-03") == datetime(2024, 7, 3, 17, 0, tzinfo=UTC)
-    assert nyse.is_half_day("2024-07-03")
-    assert not nyse.is_half_day("2024-07-02")
+    assert nyse.closes("2024-07-02") == datetime(2024, 7, 2, 20, 0, tzinfo=UTC)
     assert len(nyse.minutes("2024-07-03")) == 42
+    assert len(nyse.minutes("2024-07-02")) == 78
+    assert nyse.half_days(nyse.sessions("2024-07-02", "2024-07-05")).tolist() == [False, True, False]
 
 
 def test_the_close_moves_in_utc_when_the_clocks_change(nyse):

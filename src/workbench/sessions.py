@@ -11,7 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import exchange_calendars as xcals
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.errors import InputRefused, StaleData
 
@@ -81,9 +83,9 @@ class Calendar:
         """Return the starts of the session's bars of ``every`` minutes, in UTC."""
         return pd.date_range(self.opens(session), self.closes(session), freq=f"{every}min", inclusive="left")
 
-    def is_half_day(self, session: date | str) -> bool:
-        """Return whether the session closes early."""
-        return self._session(session) in self._calendar.early_closes
+    def half_days(self, sessions: pd.DatetimeIndex) -> NDArray[np.bool_]:
+        """Return which of the sessions close early."""
+        return np.asarray(sessions.isin(self._calendar.early_closes))
 
     def age(self, newest: date | str, now: datetime) -> int:
         """Return how many sessions have closed since ``newest``: 0 means up to date."""

@@ -64,7 +64,7 @@ def tape(params: SampleParams, calendar: Calendar) -> Tape:
     """Return what the market printed, session by session."""
     sessions = market_sessions(params, calendar)
     closes = calendar.closing_times(sessions)
-    half_days = np.asarray(closes.tz_convert("America/New_York").hour <= 14)
+    half_days = calendar.half_days(sessions)
     who = companies(params, len(sessions))
     moves = process(params, who, len(sessions))
     quiet = np.where(half_days, np.sqrt(0.6), 1.0)[:, None]
