@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.backtest import engine
 from workbench.backtest.engine import simulate, simulate_cells
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams
@@ -162,6 +163,16 @@ def test_cells_give_the_returns_of_single_simulations(walk):
         alone = simulate(cell, walk, PortfolioParams(), CostParams()).returns
         # cells are only ranked, so they are settled to a tenth of a basis point of the capital
         assert together[number].to_numpy() == pytest.approx(alone.to_numpy(), abs=1e-5)
+
+
+def test_costs_that_do_not_settle_are_told(bars_of, monkeypatch):
+    bars = bars_of([100.0] * 5)
+    weights = weights_like(bars, [[0.0], [0.5], [0.5], [0.5], [0.5]])
+    portfolio, costs = PortfolioParams(cash=100_000.0), CostParams(spread_bps=0, impact=0)
+    assert simulate(weights, bars, portfolio, costs).unsettled == 0.0
+    monkeypatch.setattr(engine, "MAX_PASSES", 1)
+    # 500 shares cost 2.5 at 0.005 a share, and the one pass that there was charged nothing
+    assert simulate(weights, bars, portfolio, costs).unsettled == pytest.approx(2.5 / 100_000)
 
 
 def test_everything_derived_says_sample(walk):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from workbench.backtest import tearsheet
+from workbench.backtest.result import WalkForward
 from workbench.params import Settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -103,6 +104,14 @@ def test_each_statistic_stands_in_its_columns(page, title, inside, outside, inte
     row = page.row(title)
     assert row[1:4] == [inside, outside, interval]
     assert row[4]
+
+
+def test_costs_that_did_not_settle_are_told(walk_forward_made, html, tmp_path):
+    assert "did not settle" not in html
+    off = replace(walk_forward_made, simulation=replace(walk_forward_made.simulation, unsettled=0.000025))
+    off.save(tmp_path)
+    told = tearsheet.render(WalkForward.load(tmp_path), Settings(), {})
+    assert "charged 0.0025 % of the start capital too much or too little" in told
 
 
 def test_a_statistic_without_a_title_is_shown_by_its_name(walk_forward_made):

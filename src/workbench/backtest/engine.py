@@ -6,6 +6,7 @@ equity valued at those same prices. All symbols share one cash account; there is
 Commissions with minimums and impact by participation depend on the size of each order, and the sizes on the equity
 left after costs. So the simulation is repeated with the costs of the previous pass until they agree: the costs of a
 bar depend on earlier bars only, so each pass settles at least one more; in practice a handful of passes settle all.
+Where ``MAX_PASSES`` do not, the result says by how much: ``Simulation.unsettled``.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, cost
         trades=_trades(settled.portfolio, weights),
         cash=portfolio.cash,
         market=bars.market,
+        unsettled=float(settled.unsettled[0]),
     )
 
 
@@ -110,6 +112,7 @@ class _Settled:
     portfolio: Any
     value: Array  # bars × cells
     book: _Book
+    unsettled: Array  # of each cell: what its orders were charged is off by this share of the start capital, or 0
 
 
 def _settle(
@@ -140,13 +143,14 @@ def _settle(
         volatility = tape.daily_volatility[book.row, book.column % tape.price.shape[1]]
         lost = cost_model.impact(costs, book.participation, volatility)
         off = np.abs(fee - fixed_fees[book.row, book.column]) + np.abs(lost * book.value - book.impact)
-        cell_off = np.bincount(book.column // tape.price.shape[1], weights=off, minlength=count)
-        if bool((cell_off < settled * portfolio.cash).all()):
+        cell_off = np.bincount(book.column // tape.price.shape[1], weights=off, minlength=count) / portfolio.cash
+        if bool((cell_off < settled).all()):
             break
         fixed_fees, slippage = np.zeros(shape), np.full(shape, half)
         fixed_fees[book.row, book.column] = fee
         slippage[book.row, book.column] += lost
-    return _Settled(made, made.value().to_numpy(dtype=float).reshape(len(size), count), book)
+    unsettled = np.where(cell_off < settled, 0.0, cell_off)
+    return _Settled(made, made.value().to_numpy(dtype=float).reshape(len(size), count), book, unsettled)
 
 
 def _vectorbt(

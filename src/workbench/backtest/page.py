@@ -110,7 +110,8 @@ details summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
 <p class="when">Walk-forward, out of sample {{ span[0] }} to {{ span[1] }}, {{ wf.folds|length }} folds,
  {{ wf.cells|length }} cells, market {{ wf.market }}</p>
 </header>
-<section class="verdict"><b>{{ headline }}</b><p>{{ verdict }}</p></section>
+<section class="verdict"><b>{{ headline }}</b><p>{{ verdict }}</p>{% if unsettled %}<p>{{ unsettled }}</p>{% endif %}
+</section>
 <section class="tiles" aria-label="Key numbers, out of sample">
 {% for name, value, more in tiles %}<div><span>{{ name }}</span><b>{{ value }}</b><span>{{ more }}</span></div>
 {% endfor %}</section>

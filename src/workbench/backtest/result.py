@@ -22,6 +22,8 @@ class Simulation:
     ``orders`` has session, symbol, side, shares (as traded), price (as traded), value, commission, spread, impact,
     participation (share of the session's volume).
     ``trades`` has symbol, side, entry, exit, entry_price, exit_price, pnl, return, sessions, open.
+    ``unsettled`` is 0, or where the costs did not settle, the share of the start capital that the orders were charged
+    too much or too little.
     """
 
     returns: pd.Series
@@ -32,6 +34,7 @@ class Simulation:
     trades: pd.DataFrame
     cash: float
     market: str
+    unsettled: float = 0.0
 
     @property
     def drawdown(self) -> pd.Series:
@@ -121,7 +124,8 @@ class WalkForward:
         }
         for name, frame in frames.items():
             frame.to_parquet(folder / f"{name}.parquet")
-        (folder / "result.json").write_text(json.dumps({**facts, "cash": self.simulation.cash}, indent=1))
+        account = {"cash": self.simulation.cash, "unsettled": self.simulation.unsettled}
+        (folder / "result.json").write_text(json.dumps({**facts, **account}, indent=1))
         if self.robustness is not None:
             self.robustness.save(folder / "robustness.json")
 
@@ -138,6 +142,7 @@ class WalkForward:
             returns=curves["return"],
             equity=curves["equity"],
             cash=facts.pop("cash"),
+            unsettled=facts.pop("unsettled", 0.0),  # results of before do not say
             market=facts["market"],
             **{name: frames.pop(name) for name in ("positions", "costs", "orders", "trades")},
         )

@@ -94,6 +94,17 @@ def verdict(wf: WalkForward) -> str:
     return " ".join(parts)
 
 
+def unsettled(wf: WalkForward) -> str:
+    """Return what to know of costs that did not settle, or nothing where they did."""
+    off = wf.simulation.unsettled
+    if not off:
+        return ""
+    return (
+        "The costs did not settle: commissions and impact depend on the orders and the orders on them, and after the "
+        f"last pass all orders together were charged {percent(off, 4)} of the start capital too much or too little."
+    )
+
+
 def span(wf: WalkForward) -> tuple[str, str]:
     """Return the first and the last out-of-sample day."""
     index = wf.simulation.equity.index
@@ -119,6 +130,7 @@ def render(
         made_data=MADE_DATA,
         headline=headline(wf),
         verdict=verdict(wf),
+        unsettled=unsettled(wf),
         span=span(wf),
         tiles=_tiles(wf),
         pictures=svgs,

@@ -24,7 +24,7 @@ def validate(set_: Set = None) -> None:
     from workbench.data.inventory import kept_out
     from workbench.data.lake import Lake
     from workbench.data.quality import audit
-    from workbench.data.second_source import differences
+    from workbench.data.second_source import RULE, differences
 
     paths, settings = read_settings(set_)
     lake = Lake(paths.lake, settings.market)
@@ -40,7 +40,7 @@ def validate(set_: Set = None) -> None:
     quarantined = [[name, rule, f"{rows:,}", newest] for name, rule, rows, newest in kept_out(lake)]
     if quarantined:
         show_table("In quarantine, never repaired", ["dataset", "rule", "rows", "newest"], quarantined, numbers_from=2)
-    for name in dict.fromkeys(name for name, rule, *_ in quarantined if rule == "second_source"):
+    for name in dict.fromkeys(name for name, rule, *_ in quarantined if rule == RULE):
         widest = differences(lake, dataset(name)).head(10)
         rows = [
             ["" if value is None else str(value) for value in (*row[:-1], f"{row[-1]:.2%}")] for row in widest.rows()
