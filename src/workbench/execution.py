@@ -267,7 +267,7 @@ class _Notebook(PapermillNotebookClient):  # type: ignore[misc]
             if self.limits.stopped():
                 name, text = "Stopped", "the run was stopped"
             else:
-                name, text = "KernelDied", _cause_of_death(manager.provisioner.process.poll())
+                name, text = "KernelDied", _cause_of_death(manager.provisioner.process)
                 text += _last_line(self.launch["log"])
         cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=text, traceback=[f"{name}: {text}"]))
         raise CellExecutionError(text, name, text)
@@ -337,7 +337,10 @@ async def _shut_down(manager: _Manager, now: bool) -> None:
     await manager.shutdown_kernel(now=now)
 
 
-def _cause_of_death(status: int | None) -> str:
+def _cause_of_death(process: Any) -> str:
+    status = process.poll()
+    if orphaned := getattr(process, "orphaned", ""):
+        return str(orphaned)
     if status == -9:
         return "the kernel was killed (signal 9): often the system did, because memory ran out"
     if status is not None and status < 0:

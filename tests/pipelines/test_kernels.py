@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -175,6 +176,27 @@ def test_a_kernel_whose_parent_dies_is_an_error_and_not_a_wait(desk, parents, ru
         notebook = desk.notebook("import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(600)")
         with pytest.raises(NotebookFailed, match="KernelDied"):
             execute(notebook, desk.folder / "out.ipynb", {}, cwd=desk.folder, fork=partial(own.fork, ""))
+
+
+def test_the_last_words_of_a_warm_parent_reach_the_error_and_the_next_step(desk, run, monkeypatch, tmp_path):
+    (tmp_path / "doomed_module.py").write_text(
+        "import os, signal\n"
+        "def end(*_):\n"
+        "    os.write(2, b'starting\\nMemoryError: cannot map 8 GB\\n')\n"
+        "    os._exit(1)\n"
+        "signal.signal(signal.SIGUSR1, end)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with WarmParents({"doomed": ["doomed_module"]}) as own:
+        notebook = desk.notebook("import os, signal, time\nos.kill(os.getppid(), signal.SIGUSR1)\ntime.sleep(600)")
+        died = re.escape(
+            "KernelDied: its warm parent died, and the kernel with it (warm.log: MemoryError: cannot map 8 GB)"
+        )
+        with pytest.raises(NotebookFailed, match=died):
+            execute(notebook, desk.folder / "out.ipynb", {}, cwd=desk.folder, fork=partial(own.fork, "doomed"))
+        kernel, text = run(own, "doomed", "print(2)")
+        assert text == "2\n"
+        assert kernel.endswith("(warm.log: MemoryError: cannot map 8 GB)")
 
 
 def test_close_ends_running_kernels_and_removes_the_folder(desk, is_alive):

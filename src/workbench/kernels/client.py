@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ class ForkedKernel:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, line: socket.socket, pid: int) -> None:
-        self._line, self.pid = line, pid
+    def __init__(self, line: socket.socket, pid: int, last_words: Callable[[], str] = str) -> None:
+        self._line, self.pid, self._last_words = line, pid, last_words
         self.returncode: int | None = None
+        self.orphaned = ""  # what is known of a warm parent that died and took the kernel with it
 
     def poll(self) -> int | None:
         """Return the exit status, negative for a signal, or None while it runs."""
@@ -42,6 +43,8 @@ class ForkedKernel:
                 reply = self._line.recv(4096)
                 # A closed line means that the parent is gone, and the kernel with it.
                 self.returncode = json.loads(reply)["exit"] if reply else -signal.SIGKILL
+                if not reply:
+                    self.orphaned = f"its warm parent died, and the kernel with it{self._last_words()}"
                 self._line.close()
         return self.returncode
 
@@ -124,14 +127,26 @@ class WarmParents:
             answer = line.makefile("rb").readline()
         except OSError as error:
             line.close()
-            raise NoFork(f"the warm parent '{group or BASE}' does not answer: {error}") from error
+            words = f"the warm parent '{group or BASE}' does not answer: {error}{self.last_words()}"
+            raise NoFork(words) from error
         reply: dict[str, Any] = (
-            json.loads(answer) if answer else {"refused": f"the warm parent '{group or BASE}' has died"}
+            json.loads(answer)
+            if answer
+            else {"refused": f"the warm parent '{group or BASE}' has died{self.last_words()}"}
         )
         if "refused" in reply:
             line.close()
             raise NoFork(reply["refused"])
-        return ForkedKernel(line, reply["pid"])
+        return ForkedKernel(line, reply["pid"], self.last_words)
+
+    def last_words(self) -> str:
+        """Return the last line that the base or a parent wrote, in brackets, or how the base ended; else nothing."""
+        log = self.folder / "warm.log" if self.folder is not None else None
+        lines = log.read_text(errors="replace").strip().splitlines() if log is not None and log.is_file() else []
+        if lines:
+            return f" (warm.log: {lines[-1].strip()[:300]})"
+        status = self._process.poll() if self._process is not None else None
+        return "" if status is None else f" (the first of them ended with status {status}, without a word)"
 
     def close(self) -> None:
         """End the parents and every kernel that they forked."""
