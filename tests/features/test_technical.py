@@ -153,3 +153,45 @@ def test_what_a_library_does_not_have_is_refused(make, says):
 def test_an_indicator_with_several_columns_wants_one_named(walk):
     with pytest.raises(InputRefused, match="fisher: gives several columns"):
         classic_feature("fisher", length=9).compute(walk)
+
+
+def test_what_pandas_ta_classic_draws_centred_is_given_as_it_was_known(walk):
+    close = walk.close["TEC00"]
+    found = classic_feature("dpo", length=20).compute(walk)["TEC00"]
+    # The price less the average of 20 bars as it was 20 / 2 + 1 bars ago; centred it would be that 11 bars ahead.
+    expected = close - close.rolling(20).mean().shift(11)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_rows_that_an_indicator_fills_only_when_more_bars_come_stay_empty(walk):
+    feature = classic_feature("supertrend", output="SUPERT_7_3.0")
+    whole = feature.compute(walk)
+    assert whole.iloc[:6].isna().all(axis=None)
+    assert whole.iloc[6:].notna().any(axis=None)
+    for rows in (1, 3, 7, 8):
+        alone = feature.compute(walk.until(walk.index[rows - 1]))
+        pd.testing.assert_frame_equal(whole.iloc[:rows], alone, check_freq=False)
+
+
+def test_the_first_bar_of_a_listing_has_its_value_on_the_day(walk):
+    for feature in (talib_feature("AVGPRICE"), classic_feature("hl2")):
+        first = feature.compute(walk.until(walk.index[0]))
+        assert first.notna().all(axis=None)
+        pd.testing.assert_frame_equal(first, feature.compute(walk).iloc[:1], check_freq=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "says"),
+    [
+        ("vp", {}, "vp fits the whole sample at once, so every row reads ahead"),
+        ("obv", {}, "obv adds up from the first bar on"),
+        ("rsi", {"lenght": 14}, "rsi: no setting 'lenght'. Did you mean 'length'?"),
+        ("mavp", {}, "mavp reads 'periods', which bars do not have"),
+        ("xsignals", {}, "xsignals reads 'signal', which bars do not have"),
+        ("fisherr", {}, "pandas-ta-classic has no indicator 'fisherr'. Did you mean 'fisher'?"),
+    ],
+)
+def test_an_indicator_that_no_past_decides_is_refused(function, settings, says):
+    with pytest.raises(InputRefused) as refused:
+        classic_feature(function, **settings)
+    assert str(refused.value).startswith(says)

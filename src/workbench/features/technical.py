@@ -121,6 +121,6 @@ def each_symbol(bars: Bars, inputs: Sequence[str], function: Callable[[pd.DataFr
     columns = {}
     for symbol in bars.symbols:
         rows = pd.DataFrame({name: getattr(bars, name)[symbol] for name in inputs}).dropna()
-        values = function(rows) if len(rows) > 1 else np.full(len(rows), np.nan)
+        values = function(rows) if len(rows) else np.empty(0)
         columns[symbol] = pd.Series(values, index=rows.index)
     return pd.DataFrame(columns, index=bars.index, columns=list(bars.symbols))
