@@ -47,6 +47,10 @@ def test_scores_are_standard_deviations_from_the_mean_and_stop_at_the_limit(five
 def test_winsorised_values_stop_at_the_quantiles(five):
     # quantiles 0.25 and 0.75 of 1 2 3 4 100 are 2 and 4
     assert row(winsorised(Given([1.0, 2.0, 3.0, 4.0, 100.0]), 0.25), five) == [2.0, 2.0, 3.0, 4.0, 4.0]
+    # of four values the quantile 0.25 lies at place 0.75, the quantile 0.75 at place 2.25: 1.75 and 27.25
+    found = row(winsorised(Given([100.0, 1.0, np.nan, 3.0, 2.0]), 0.25), five)
+    assert found == pytest.approx([27.25, 1.75, np.nan, 3.0, 2.0], nan_ok=True)
+    assert np.isnan(row(winsorised(Given([np.nan] * 5)), five)).all()
 
 
 def test_a_sector_neutral_feature_is_what_its_sector_does_not_explain(five):

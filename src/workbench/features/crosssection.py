@@ -8,6 +8,7 @@ A session looks at its own row only, so none of these can see ahead of the featu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,16 @@ from workbench.types import Bars
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """The rank of a feature among the symbols of the session, from 1/n to 1; equals share their mean rank."""
+class Across:
+    """Another feature, seen across the symbols of the session: it reads what that one reads, and as far back."""
 
     feature: Feature
+    suffix: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
         """The column's name."""
-        return f"{self.feature.name}_rank"
+        return f"{self.feature.name}_{self.suffix}"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -37,6 +39,13 @@ class Ranked:
     def lookback(self) -> int:
         """How many bars up to and including t decide row t."""
         return self.feature.lookback
+
+
+@dataclass(frozen=True)
+class Ranked(Across):
+    """The rank of a feature among the symbols of the session, from 1/n to 1; equals share their mean rank."""
+
+    suffix: ClassVar[str] = "rank"
 
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol."""
@@ -44,30 +53,15 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(Across):
     """A feature in standard deviations from the session's mean, what lies beyond ``limit`` brought back to it."""
 
-    feature: Feature
+    suffix: ClassVar[str] = "z"
     limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and not self.limit > 0:
             raise InputRefused(f"{self.name}: limit {self.limit} must be above 0; leave it out for none")
-
-    @property
-    def name(self) -> str:
-        """The column's name."""
-        return f"{self.feature.name}_z"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The fields of the bars that it reads."""
-        return self.feature.inputs
-
-    @property
-    def lookback(self) -> int:
-        """How many bars up to and including t decide row t."""
-        return self.feature.lookback
 
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol."""
@@ -78,47 +72,32 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Winsorised:
+class Winsorised(Across):
     """A feature whose extremes are brought back to the session's quantiles ``tail`` and 1 - ``tail``."""
 
-    feature: Feature
+    suffix: ClassVar[str] = "w"
     tail: float = 0.01
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tail < 0.5:
             raise InputRefused(f"{self.name}: tail {self.tail} must lie between 0 and 0.5, for example 0.01")
 
-    @property
-    def name(self) -> str:
-        """The column's name."""
-        return f"{self.feature.name}_w"
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The fields of the bars that it reads."""
-        return self.feature.inputs
-
-    @property
-    def lookback(self) -> int:
-        """How many bars up to and including t decide row t."""
-        return self.feature.lookback
-
     def compute(self, bars: Bars) -> pd.DataFrame:
         """Return date × symbol."""
         values = self.feature.compute(bars)
-        low, high = values.quantile(self.tail, axis=1), values.quantile(1.0 - self.tail, axis=1)
+        ordered = np.sort(values.to_numpy(dtype=float), axis=1)  # what is missing comes last
+        low, high = _quantile(ordered, self.tail), _quantile(ordered, 1.0 - self.tail)
         return values.clip(low, high, axis=0)
 
 
 @dataclass(frozen=True)
-class Neutral:
+class Neutral(Across):
     """What a session's regression on sectors, on beta or on both leaves of a feature.
 
     ``beta`` names the symbol that stands for the market; betas come from the daily returns of ``window`` bars.
     A symbol without a sector, or without a beta where one is asked for, has no residual.
     """
 
-    feature: Feature
     sector: bool = True
     beta: str | None = None
     window: int = 252
@@ -202,6 +181,17 @@ def beta(bars: Bars, benchmark: str, window: int = 252) -> pd.DataFrame:
 
     spread = mean(other * other) - mean(other) ** 2
     return (mean(both * other) - mean(both) * mean(other)) / spread.where(spread > 1e-12)
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Return each row's quantile, between the two nearest values; the rows ascend, with nan at their end."""
+    last = np.isfinite(ordered).sum(axis=1) - 1
+    place = share * np.maximum(last, 0)
+    below = np.floor(place).astype(int)
+    rows = np.arange(len(ordered))
+    low, high = ordered[rows, below], ordered[rows, np.minimum(below + 1, np.maximum(last, 0))]
+    found: np.ndarray = low + (high - low) * (place - below)
+    return found
 
 
 def _groups(bars: Bars) -> np.ndarray:
