@@ -12,6 +12,8 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
     "source": set(),
+    "trading": set(),
+    "orders": {"errors", "trading"},
     "params": {"errors"},
     "disk": {"errors", "params"},
     "sessions": {"errors"},
@@ -79,7 +81,7 @@ HEAVY = {
     "vectorbt": {"backtest/engine.py"},
     "mlflow": {"registry/connection.py", "registry/recording.py", "registry/sweeps.py"},
     "optuna": {"search/study.py"},
-    "great_expectations": {"data/quality.py"},
+    "great_expectations": {"data/suite.py"},
     "deltalake": {"data/lake.py", "data/table.py"},
 }
 
