@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -21,47 +20,13 @@ from workbench.backtest.overfit import DEFINITIONS, Overfitting
 from workbench.backtest.page import page
 from workbench.backtest.result import WalkForward
 from workbench.backtest.robustness.card import Robustness
-from workbench.backtest.text import MISSING, chance, listed, multiple, number, percent, whole
+from workbench.backtest.text import MISSING, SHOWN, Shown, chance, listed, multiple, number, percent, whole
 from workbench.params import Settings
 from workbench.types import SAMPLE
 
 MADE_DATA = "This is made data: it shows that the machinery works and says nothing about real markets."
 # The pictures of the sheet, in reading order; months and drawdowns stand as tables.
 PICTURES = ("equity", "drawdown", "folds", "heat_map", "rolling_sharpe", "exposure", "costs")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How one statistic is named and written."""
-
-    title: str
-    form: Callable[[float | None], str] = number
-
-
-# In the order of the table; a statistic that is not listed follows under its own name.
-SHOWN: Mapping[str, Shown] = {
-    "sharpe": Shown("Sharpe ratio"),
-    "sortino": Shown("Sortino ratio"),
-    "calmar": Shown("Calmar ratio"),
-    "omega": Shown("Omega ratio"),
-    "cagr": Shown("CAGR", percent),
-    "volatility": Shown("Volatility a year", percent),
-    "total_return": Shown("Total return", percent),
-    "max_drawdown": Shown("Maximum drawdown", percent),
-    "max_drawdown_sessions": Shown("Longest (sessions)", whole),
-    "alpha": Shown("Alpha a year", percent),
-    "beta": Shown("Beta"),
-    "exposure": Shown("Gross exposure", percent),
-    "turnover": Shown("Turnover a year", multiple),
-    "cost_per_year": Shown("Costs a year", lambda value: percent(value, 2)),
-    "trades": Shown("Round trips", whole),
-    "win_rate": Shown("Win rate", percent),
-    "profit_factor": Shown("Profit factor"),
-    "skew": Shown("Skew"),
-    "kurtosis": Shown("Kurtosis"),
-    "sessions": Shown("Sessions", whole),
-    "crowded_orders": Shown("Crowded orders", whole),
-}
 
 
 def headline(wf: WalkForward) -> str:
@@ -161,7 +126,7 @@ def _tiles(wf: WalkForward) -> list[tuple[str, str, str]]:
         ("Maximum drawdown", percent(get("max_drawdown")), f"longest {whole(get('max_drawdown_sessions'))} sessions"),
         ("Beta", number(get("beta")), f"alpha {percent(get('alpha'))} a year"),
         ("Turnover a year", multiple(get("turnover")), f"costs {percent(get('cost_per_year'), 2)} a year"),
-        ("Round trips", whole(get("trades")), f"{percent(get('win_rate'), 0)} earned money"),
+        ("Round trips", whole(get("trades")), f"{percent(get('win_rate'))} earned money"),
     ]
 
 
@@ -204,14 +169,16 @@ def _luck(found: Overfitting) -> list[tuple[str, str, str]]:
         "effective_trials": ("Different bets among them", whole(found.effective_trials)),
         "expected_max": ("Sharpe ratio a year of the luckiest", number(yearly)),
         "psr": ("Probabilistic Sharpe ratio", chance(found.psr)),
+        "beta": ("Beta, taken off before judging", number(found.beta)),
         "dsr": ("Deflated Sharpe ratio", chance(found.dsr)),
+        "dsr_raw": ("The same, the market not taken off", chance(found.dsr_raw)),
         "min_track_record": ("Minimum track record (sessions)", whole(found.min_track_record)),
         "pbo": ("Probability of backtest overfitting, grid", chance(found.pbo)),
         "pbo_all": ("The same, of all that was tried", chance(found.pbo_all)),
-        "spa_p": ("Superiority over cash, p-value", number(found.spa_p, 3)),
+        "pbo_all_left_out": ("Trials of other weeks, not in that", whole(found.pbo_all_left_out)),
+        "spa_p": ("Superiority over the market, p-value", number(found.spa_p, 3)),
     }
-    meanings = {**DEFINITIONS, "expected_max": "what the best of so many different but worthless bets shows"}
-    return [(title, text, found.missing.get(name, meanings[name])) for name, (title, text) in rows.items()]
+    return [(title, text, found.missing.get(name, DEFINITIONS[name])) for name, (title, text) in rows.items()]
 
 
 def _months(wf: WalkForward) -> list[tuple[str, list[tuple[str, str, str]], str]]:

@@ -71,7 +71,8 @@ def _tiles(found: Found) -> list[tuple[str, str, str]]:
         (
             "Deflated Sharpe ratio",
             percent(luck.dsr),
-            f"each trial a bet of its own; probability of overfitting {percent(luck.pbo)}",
+            f"beta {number(luck.beta)} taken off, {percent(luck.dsr_raw)} with it; "
+            f"probability of overfitting {percent(luck.pbo)}",
         ),
     ]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from workbench.backtest.trials import Ledger, Question
 from workbench.errors import InputRefused, StrategyRefused
@@ -125,6 +126,7 @@ def _conclude(
         raise InputRefused(f"{problem.strategy}: no trial reached the last training window; ask for more --trials")
     terrain = survey(table, asked.grid, hoods, problem.select_by)
     own = measure(problem, [{**asked.fixed, **plain(terrain.plateau.params)}]).returns[0]
+    market = problem.bars.close[settings.data.benchmark].pct_change(fill_method=None)
     whole = len(problem.folds)
     kept = [own_returns for cell in cells if (own_returns := work.archive.returns(cell, whole)) is not None]
     even = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), settings.search.kept_returns)).round().astype(int))
@@ -140,7 +142,13 @@ def _conclude(
         table=table,
         terrain=terrain,
         rules=compare_rules(table, hoods),
-        luck=weigh(own, np.array([kept[row] for row in even]), Ledger(work.paths.trials), question),
+        luck=weigh(
+            pd.Series(own, span),
+            np.array([kept[row] for row in even]),
+            market,
+            Ledger(work.paths.trials),
+            question,
+        ),
         head=work.head or str(work.run.facts().get("head", "")),
         seconds=time.monotonic() - begun,
         measured=work.measured,

@@ -1,6 +1,7 @@
 """Overfitting statistics: how much of a backtest is skill, how much the search for it. docs/overfitting.md explains."""
 
 from workbench.backtest.overfit.evidence import DEFINITIONS, Overfitting, evidence
+from workbench.backtest.overfit.market import Hedged, hedge
 from workbench.backtest.overfit.paths import MonteCarlo, block_length, monte_carlo
 from workbench.backtest.overfit.selection import (
     Degradation,
@@ -21,6 +22,7 @@ from workbench.backtest.overfit.sharpe import (
 __all__ = [
     "DEFINITIONS",
     "Degradation",
+    "Hedged",
     "MonteCarlo",
     "Overfitting",
     "Pbo",
@@ -31,6 +33,7 @@ __all__ = [
     "deflated_sharpe",
     "evidence",
     "expected_max_sharpe",
+    "hedge",
     "min_track_record_length",
     "monte_carlo",
     "pbo",

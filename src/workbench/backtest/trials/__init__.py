@@ -1,16 +1,20 @@
 """The trial ledger: everything that was tried for a research question, so that the best of it can be judged."""
 
 from workbench.backtest.trials.clusters import Effective
-from workbench.backtest.trials.ledger import Chain, Ledger, Receipt
+from workbench.backtest.trials.ledger import Chain, Covering, Ledger, Receipt
 from workbench.backtest.trials.question import Question, source_digest
 from workbench.backtest.trials.rows import record, record_failure, record_walk_forward
+from workbench.backtest.trials.weeks import Weekly, by_week
 
 __all__ = [
     "Chain",
+    "Covering",
     "Effective",
     "Ledger",
     "Question",
     "Receipt",
+    "Weekly",
+    "by_week",
     "record",
     "record_failure",
     "record_walk_forward",

@@ -1,4 +1,4 @@
-"""How many different bets many trials really were: clusters of correlated returns, and how their Sharpe ratios differ.
+"""How many different bets many trials really were: clusters of correlated returns.
 
 After López de Prado and Lewis, "Detection of False Investment Strategies Using Unsupervised Learning Methods" (2019):
 the silhouette decides how many clusters there are. Bounds keep it honest where it cannot see: trials that correlate
@@ -13,88 +13,46 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.backtest.trials.weeks import Floats, Weekly, aligned, span
+
 SAME, UNLIKE = 0.95, 0.3
 # A mean silhouette up to this shows no structure (Kaufman and Rousseeuw, "Finding Groups in Data", 1990).
 NO_STRUCTURE = 0.25
 # Cuts of the tree that the silhouette is asked about.
 CUTS = 40
-Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Weekly:
-    """A trial's Sharpe ratio per period, and its returns summed by week from ``week`` on (weeks since 1970)."""
-
-    week: int
-    returns: Floats
-    sharpe: float
-
-
-@dataclass(frozen=True)
 class Effective:
-    """The number of different bets among many trials, and the variance of their Sharpe ratios per period.
+    """The number of different bets among many trials: the clusters of their returns.
 
-    A bet is a cluster; its Sharpe ratio is the mean of its trials'. ``correlation`` is the mean one between bets.
     ``clustered`` of ``measured`` trials were clustered: all, or an even sample of very many. ``measured`` leaves out
     what failed or never traded: it has no Sharpe ratio, so it could not have been chosen.
     """
 
     trials: int
-    variance: float
-    correlation: float
     measured: int
     clustered: int
-    sharpes: tuple[float, ...]
-
-    def luck_over(self, n: int) -> float:
-        """Return the variance of the Sharpe ratios of worthless bets over ``n`` returns, (1 - correlation) / (n - 1).
-
-        ``variance`` is what these bets showed: skill, and costs that differ, are in it beside luck.
-        """
-        return (1.0 - self.correlation) / max(n - 1, 1)
 
 
 def effective(trials: Sequence[Weekly], measured: int) -> Effective:
     """Return the effective number of ``measured`` trials, of which these are all or an even sample."""
     if not trials:
-        return Effective(trials=0, variance=0.0, correlation=0.0, measured=measured, clustered=0, sharpes=())
-    correlation = correlations(trials)
-    labels = cluster(correlation)
-    sizes = np.bincount(labels)
-    means = np.bincount(labels, weights=[trial.sharpe for trial in trials]) / sizes
+        return Effective(trials=measured, measured=measured, clustered=0)
+    sizes = np.bincount(cluster(correlations(trials)))
     # Of a sample: what it saw once stands for as much again in the rest (Good, 1953). Alike trials are seen often and
     # add nothing; trials that are all different add up to their full number.
     unseen = (sizes == 1).sum() * (measured - len(trials)) / len(trials)
-    return Effective(
-        trials=round(len(sizes) + unseen),
-        variance=float(means.var(ddof=1)) if len(means) > 1 else 0.0,
-        correlation=_between(correlation, labels),
-        measured=measured,
-        clustered=len(trials),
-        sharpes=tuple(float(mean) for mean in means),
-    )
-
-
-def aligned(trials: Sequence[Weekly]) -> Floats:
-    """Return the weekly returns, a row a week and a column a trial, from the first week of any to the last."""
-    if not trials:
-        return np.zeros((0, 0), dtype=np.float32)
-    first = min(trial.week for trial in trials)
-    last = max(trial.week + len(trial.returns) for trial in trials)
-    found = np.zeros((last - first, len(trials)), dtype=np.float32)
-    for column, trial in zip(found.T, trials, strict=True):
-        column[trial.week - first : trial.week - first + len(trial.returns)] = trial.returns
-    return found
+    return Effective(trials=round(len(sizes) + unseen), measured=measured, clustered=len(trials))
 
 
 def correlations(trials: Sequence[Weekly]) -> Floats:
     """Return the correlation of each pair of weekly returns; weeks that only one of them has count as unrelated."""
     less = [replace(trial, returns=trial.returns - trial.returns.mean()) for trial in trials]
     norms = [float(np.linalg.norm(trial.returns)) for trial in less]
-    rows = aligned(
-        [replace(trial, returns=trial.returns / (norm or 1.0)) for trial, norm in zip(less, norms, strict=True)]
-    ).T
+    scaled = [replace(trial, returns=trial.returns / (norm or 1.0)) for trial, norm in zip(less, norms, strict=True)]
+    rows = aligned(scaled, span(scaled)).T
     found: Floats = rows @ rows.T
     np.fill_diagonal(found, 1.0)
     return found
@@ -127,17 +85,6 @@ def cluster(correlation: Floats) -> Labels:
         if score > best_score:
             best, best_score = labels, score
     return best
-
-
-def _between(correlation: Floats, labels: Labels) -> float:
-    """Return the mean correlation between clusters, each pair of them counting the same; 0 where it is negative."""
-    order, sizes = np.argsort(labels, kind="stable"), np.bincount(labels)
-    count, starts = len(sizes), np.cumsum(sizes) - sizes
-    if count == 1:
-        return 0.0
-    blocks = np.add.reduceat(np.add.reduceat(correlation[np.ix_(order, order)], starts, axis=0), starts, axis=1)
-    means = blocks / np.outer(sizes, sizes)
-    return max(0.0, float(means.sum() - np.trace(means)) / (count * (count - 1)))
 
 
 def _labels(tree: NDArray[np.float64], number: int) -> Labels:

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from workbench.backtest.trials.clusters import Effective, Weekly, aligned, effective
+from workbench.backtest.trials.clusters import Effective, effective
+from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
+from workbench.backtest.trials.weeks import Floats, Weekly, aligned
 from workbench.errors import CannotWrite, DataRefused
 
 SOURCES = ("walk_forward", "sweep", "optuna", "notebook", "failed")
@@ -94,6 +95,15 @@ class Chain:
     head: str
 
 
+@dataclass(frozen=True)
+class Covering:
+    """Weekly returns of trials that have all of some weeks, how many such trials there are, and how many have not."""
+
+    returns: Floats
+    trials: int
+    left_out: int
+
+
 class Ledger:
     """All trials of a project, in one file: ``Ledger(Paths().trials)``."""
 
@@ -141,28 +151,46 @@ class Ledger:
 
     def effective(self, question: Question) -> Effective:
         """Return the effective number of a question's trials, by clusters of their weekly returns."""
-        found, measured = self._weekly(question)
-        return effective(found, measured)
-
-    def weekly(self, question: Question) -> NDArray[np.float32]:
-        """Return the weekly returns of a question's trials, a column each; weeks before or after a trial are 0.
-
-        Of more than ``MOST_CLUSTERED`` trials it is an even sample; trials without a Sharpe ratio have no returns.
-        """
-        found, _ = self._weekly(question)
-        return aligned(found)
-
-    def _weekly(self, question: Question) -> tuple[list[Weekly], int]:
-        where = "FROM trials JOIN batches ON batch = number WHERE question = ? AND sharpe IS NOT NULL"
         with self._reading() as connection:
             if connection is None:
-                return [], 0
-            (measured,) = connection.execute(f"SELECT count(*) {where}", (question.id,)).fetchone()
+                return effective([], 0)
+            (measured,) = connection.execute(_of_question("count(*)", "sharpe IS NOT NULL"), (question.id,)).fetchone()
             found = connection.execute(
-                f"SELECT week, weekly, sharpe {where} ORDER BY key LIMIT ?",
-                (question.id, MOST_CLUSTERED),
+                _of_question("week, weekly", f"{_KEPT} ORDER BY key LIMIT ?"), (question.id, MOST_CLUSTERED)
             ).fetchall()
-        return [Weekly(week, np.frombuffer(blob, "<f4"), sharpe) for week, blob, sharpe in found], measured
+        return effective(list(map(_weekly, found)), measured)
+
+    def expected_best(self, question: Question, market: Weekly | None = None) -> float | None:
+        """Return the Sharpe ratio of the best of a question's trials were all worthless, in standard deviations.
+
+        Every trial with a Sharpe ratio counts, as alike as it is to the others once the ``market`` is taken off.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return None
+            facts = "count(*), count(weekly), min(week), max(week + length(weekly) / 4)"
+            measured, kept, first, end = connection.execute(
+                _of_question(facts, "sharpe IS NOT NULL"), (question.id,)
+            ).fetchone()
+            rows = connection.execute(_of_question("week, weekly", f"{_KEPT} ORDER BY key"), (question.id,))
+            return expected_best(map(_weekly, rows), range(first or 0, end or 0), measured - kept, market)
+
+    def covering(self, question: Question, weeks: range) -> Covering:
+        """Return the weekly returns of a question's trials that have all of these weeks, a column each.
+
+        Of more than ``MOST_CLUSTERED`` such trials it is an even sample.
+        """
+        whole = f"{_KEPT} AND week <= ? AND week + length(weekly) / 4 >= ?"
+        asked = (question.id, weeks.start, weeks.stop)
+        with self._reading() as connection:
+            if connection is None:
+                return Covering(aligned([], weeks), 0, 0)
+            (measured,) = connection.execute(_of_question("count(*)", _KEPT), (question.id,)).fetchone()
+            (covered,) = connection.execute(_of_question("count(*)", whole), asked).fetchone()
+            found = connection.execute(
+                _of_question("week, weekly", f"{whole} ORDER BY key LIMIT ?"), (*asked, MOST_CLUSTERED)
+            ).fetchall()
+        return Covering(aligned(list(map(_weekly, found)), weeks), covered, measured - covered)
 
     def questions(self) -> pd.DataFrame:
         """Return one row a question: its text, market, strategies, trials (all and failed) and evaluations."""
@@ -309,6 +337,17 @@ def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[str]
         where = f"WHERE key IN ({','.join('?' * len(some))})"
         for (key,) in connection.execute(_select("trials", "key", where), some).fetchall():
             yield key
+
+
+def _of_question(columns: str, where: str) -> str:
+    return f"SELECT {columns} FROM trials JOIN batches ON batch = number WHERE question = ? AND {where}"  # noqa: S608
+
+
+_KEPT = "sharpe IS NOT NULL AND weekly IS NOT NULL"
+
+
+def _weekly(row: tuple[int, bytes]) -> Weekly:
+    return Weekly(row[0], np.frombuffer(row[1], "<f4"))
 
 
 def _count(connection: sqlite3.Connection, question: str | None) -> int:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt, Row
 from workbench.backtest.trials.question import Question, source_digest, trial_key
+from workbench.backtest.trials.weeks import weeks_of
 from workbench.errors import InputRefused, did_you_mean
 
 # What of a walk-forward's table of cells is not a parameter.
 RESULTS = ("train_score", "test_score", "chosen")
 # Columns worked on at once.
 AT_ONCE = 256
-MONDAY = np.datetime64("1970-01-05", "D")
 
 
 def record(
@@ -116,8 +116,7 @@ def _measure(returns: pd.DataFrame) -> list[Measured]:
     """
     if returns.empty:
         return [(None, 0, None, None, None, None)] * returns.shape[1]
-    days = pd.DatetimeIndex(returns.index).tz_localize(None).to_numpy().astype("datetime64[D]")
-    weeks = (days - MONDAY).astype(np.int64) // 7
+    weeks = weeks_of(returns.index)
     starts = np.flatnonzero(np.diff(weeks, prepend=weeks[0] - 1))
     found: list[Measured] = []
     for first in range(0, returns.shape[1], AT_ONCE):
