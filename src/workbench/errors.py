@@ -11,6 +11,10 @@ WorkbenchError
 │   ├── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
 │   └── PackRefused         evidence was changed, is incomplete or not signed; it cannot be used
 ├── PromotionRefused    a gate, a signature or the record says no; nothing was moved      (exit 4)
+├── BrokerError         the broker did not do what was asked; the journal says what is open (exit 5)
+│   ├── Disconnected        there is no connection; nothing more is sent until it is back
+│   ├── Unanswered          no answer in time: it may have happened; look it up before anything else
+│   └── OrderRejected       the broker refused an order, with its code and words
 ├── StepFailed          a notebook raised; its executed copy is kept                     (exit 1)
 ├── AlreadyRunning      another process holds the lock; wait for it or stop it           (exit 3)
 └── CannotWrite         disk full, read-only or not permitted; nothing half-written      (exit 1)
@@ -72,6 +76,24 @@ class PromotionRefused(WorkbenchError):
     """A gate, a signature or the record does not allow a step; nothing was moved."""
 
     exit_code = 4
+
+
+class BrokerError(WorkbenchError):
+    """The broker did not do what was asked."""
+
+    exit_code = 5
+
+
+class Disconnected(BrokerError):
+    """There is no connection to the broker."""
+
+
+class Unanswered(BrokerError):
+    """The broker did not answer in time: what was asked may have happened all the same."""
+
+
+class OrderRejected(BrokerError):
+    """The broker refused an order."""
 
 
 class StepFailed(WorkbenchError):
