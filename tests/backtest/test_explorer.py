@@ -60,7 +60,9 @@ def test_the_curve_is_that_of_the_simulator(explorer):
     look, simulation = explorer.look(fast=10), explorer.simulation(fast=10)
     np.testing.assert_allclose(look.curve.returns, simulation.returns, atol=1e-9)
     np.testing.assert_allclose(look.curve.drawdown, simulation.drawdown, atol=1e-9)
-    assert f"Sharpe {stats.sharpe(simulation.returns):.2f} · CAGR {stats.cagr(simulation.returns):.1%}" in str(look)
+    cagr = f"{100 * stats.cagr(simulation.returns):.1f} %".replace("-", "−")
+    assert f"Sharpe {stats.sharpe(simulation.returns):.2f}".replace("-", "−") in str(look)
+    assert f" · CAGR {cagr} · " in str(look)
     assert f"{(~simulation.trades['open'].astype(bool)).sum():,} trades" in str(look)
 
 

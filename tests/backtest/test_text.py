@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.backtest.text import listed, multiple, number, percent, short, whole
+from workbench.backtest.text import listed, multiple, number, percent, short, whole, written
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ from workbench.backtest.text import listed, multiple, number, percent, short, wh
         (short("ema"), "ema"),
         (listed({"fast": 20, "slow": 150.0}), "fast 20, slow 150"),
         (listed({}), ""),
+        (written("pbo", 0.26), "26.0 %"),
+        (written("dsr", 0.99999), ">99.9 %"),
+        (written("cagr", 0.083), "8.3 %"),
+        (written("max_drawdown", -0.3308), "−33.1 %"),
+        (written("cost_per_year", 0.0031), "0.31 %"),
+        (written("turnover", 4.21), "4.2×"),
+        (written("trials", 1200), "1,200"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(written, expected):

@@ -37,7 +37,7 @@ def test_every_doubt_is_raised_by_its_number_and_not_without_it(result):
         "includes zero": {"intervals": {"sharpe": (-0.1, 2.5)}},
         "did not carry over": {"in_sample": {"sharpe": 2.0}},
         "test windows earned money": {"folds": result.folds.assign(test_score=-1.0)},
-        "deeper than -15%": {"out_of_sample": {**good, "max_drawdown": -0.2}},
+        "deeper than −15.0 %": {"out_of_sample": {**good, "max_drawdown": -0.2}},
         "large share of their session's volume": {"out_of_sample": {**good, "crowded_orders": 3}},
         "made data": {"market": "sample"},
         "keeps moving": {
@@ -54,8 +54,8 @@ def test_the_search_raises_its_doubts_by_its_numbers_and_not_without_them(result
         return " | ".join(doubt for _, doubt in doubts([result], pd.DataFrame([row], dtype=object)))
 
     for words, changes in {
-        "with its 40 trials counted, the Sharpe ratio is above zero at 62% only": {"dsr": 0.62},
-        "in 55% of the splits the best cell of one half was below the median": {"pbo": 0.55},
+        "with its 40 trials counted, the Sharpe ratio is above zero at 62.0 % only": {"dsr": 0.62},
+        "in 55.0 % of the splits the best cell of one half was below the median": {"pbo": 0.55},
         "not all could be judged: pbo: one cell only": {"pbo": None, "missing": "pbo: one cell only"},
     }.items():
         assert words not in about()

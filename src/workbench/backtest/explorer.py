@@ -19,6 +19,7 @@ from workbench.backtest import figures, stats
 from workbench.backtest.engine import simulate
 from workbench.backtest.kernel.weights import sweep_cells
 from workbench.backtest.result import Curve, Simulation
+from workbench.backtest.text import multiple, number, percent, whole
 from workbench.backtest.trials import Ledger, Question, record
 from workbench.backtest.walkforward import params_text
 from workbench.errors import StrategyRefused
@@ -38,9 +39,9 @@ class Look:
         """Return the numbers one looks at first, on one line."""
         own = self.statistics
         return (
-            f"Sharpe {own['sharpe']:.2f} · CAGR {stats.cagr(self.curve.returns):.1%} · "
-            f"drawdown {own['max_drawdown']:.1%} · turnover {own['turnover']:.0f}× a year · "
-            f"costs {own['cost_per_year']:.2%} a year · {own['trades']:,.0f} trades · in sample"
+            f"Sharpe {number(own['sharpe'])} · CAGR {percent(stats.cagr(self.curve.returns))} · "
+            f"drawdown {percent(own['max_drawdown'])} · turnover {multiple(own['turnover'])} a year · "
+            f"costs {percent(own['cost_per_year'], 2)} a year · {whole(own['trades'])} trades · in sample"
         )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from workbench.backtest.overfit import Overfitting, evidence
 from workbench.backtest.result import WalkForward
-from workbench.backtest.text import MISSING
+from workbench.backtest.text import written
 from workbench.backtest.trials import Ledger
 from workbench.errors import NoData
 
@@ -46,11 +46,11 @@ def ranking(results: Sequence[WalkForward], ledger: Ledger | None = None) -> pd.
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a ranking as people read it: rounded, a dash for what is not there, and why where one is."""
+    """Return a ranking as people read it: a dash for what is not there, and why where one is."""
     rounded = table.round(3)
-    for name in COUNTED:
+    for name in (*COLUMNS, *COUNTED):
         if name in rounded:
-            rounded[name] = [MISSING if value is None else round(value, 3) for value in table[name]]
+            rounded[name] = [written(name, value) for value in table[name]]
     if "missing" in rounded and not rounded["missing"].any():
         rounded = rounded.drop(columns="missing")
     return rounded

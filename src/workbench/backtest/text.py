@@ -1,9 +1,10 @@
-"""Numbers and parameters as people read them in pictures and tear sheets: true minus signs, and a dash for none."""
+"""Numbers and parameters as people read them, everywhere the same: true minus signs, 26.0 %, and a dash for none."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,45 @@ def short(value: Any) -> str:
 def listed(params: Mapping[str, Any]) -> str:
     """Return parameters on one line: ``fast 20, slow 150``."""
     return ", ".join(f"{name} {short(value)}" for name, value in params.items())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How one statistic is named and written."""
+
+    title: str
+    form: Callable[[float | None], str] = number
+
+
+# In the order of the tear sheet; a statistic that is not listed follows under its own name.
+SHOWN: Mapping[str, Shown] = {
+    "sharpe": Shown("Sharpe ratio"),
+    "sortino": Shown("Sortino ratio"),
+    "calmar": Shown("Calmar ratio"),
+    "omega": Shown("Omega ratio"),
+    "cagr": Shown("CAGR", percent),
+    "volatility": Shown("Volatility a year", percent),
+    "total_return": Shown("Total return", percent),
+    "max_drawdown": Shown("Maximum drawdown", percent),
+    "max_drawdown_sessions": Shown("Longest (sessions)", whole),
+    "alpha": Shown("Alpha a year", percent),
+    "beta": Shown("Beta"),
+    "exposure": Shown("Gross exposure", percent),
+    "turnover": Shown("Turnover a year", multiple),
+    "cost_per_year": Shown("Costs a year", lambda value: percent(value, 2)),
+    "trades": Shown("Round trips", whole),
+    "win_rate": Shown("Win rate", percent),
+    "profit_factor": Shown("Profit factor"),
+    "skew": Shown("Skew"),
+    "kurtosis": Shown("Kurtosis"),
+    "sessions": Shown("Sessions", whole),
+    "crowded_orders": Shown("Crowded orders", whole),
+    "trials": Shown("Trials", whole),
+    "dsr": Shown("Deflated Sharpe ratio", chance),
+    "pbo": Shown("Probability of overfitting", chance),
+}
+
+
+def written(name: str, value: float | None) -> str:
+    """Return a statistic as it is written everywhere: in the terminal, on tear sheets, in tables."""
+    return SHOWN[name].form(value)

@@ -20,6 +20,7 @@ def data(set_: Set = None, fresh: Fresh = False) -> None:
 
 def validate(set_: Set = None) -> None:
     """Audit the published tables again: files, rules, and what is in quarantine."""
+    from workbench.backtest.text import percent
     from workbench.data.datasets import dataset
     from workbench.data.inventory import kept_out
     from workbench.data.lake import Lake
@@ -43,7 +44,7 @@ def validate(set_: Set = None) -> None:
     for name in dict.fromkeys(name for name, rule, *_ in quarantined if rule == RULE):
         widest = differences(lake, dataset(name)).head(10)
         rows = [
-            ["" if value is None else str(value) for value in (*row[:-1], f"{row[-1]:.2%}")] for row in widest.rows()
+            ["" if value is None else str(value) for value in (*row[:-1], percent(row[-1], 2))] for row in widest.rows()
         ]
         show_table(
             f"{name}: a second source says otherwise, the widest first",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from workbench.params import Paths
     from workbench.pipeline import RunResult
 
+SHOWN_IN_RANKING = ("trials", "dsr", "pbo", "cagr", "volatility", "max_drawdown", "turnover", "cost_per_year")
+
 
 def backtest(strategy: Strategies = None, set_: Set = None, fresh: Fresh = False) -> None:
     """Walk the strategies forward on notebooks, record them in MLflow and rank them."""
@@ -65,23 +67,17 @@ def _ranked(result: RunResult) -> list[str]:
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:
-    from workbench.backtest.text import chance
+    from workbench.backtest.text import number, written
 
     outputs = result.step("compare").outputs
     rows = []
     for place, row in enumerate(outputs["ranking"], start=1):
         low, high = row["sharpe_low"], row["sharpe_high"]
         figures = (
-            f"{row['sharpe']:.2f}",
-            f"{low:.2f} … {high:.2f}",
-            f"{row['in_sample']:.2f}",
-            f"{row['trials']}",
-            *(chance(row[name], 0) for name in ("dsr", "pbo")),
-            f"{row['cagr']:+.1%}",
-            f"{row['volatility']:.1%}",
-            f"{row['max_drawdown']:.1%}",
-            f"{row['turnover']:.0f}×",
-            f"{row['cost_per_year']:.2%}",
+            written("sharpe", row["sharpe"]),
+            f"{number(low)} … {number(high)}",
+            number(row["in_sample"]),
+            *(written(name, row[name]) for name in SHOWN_IN_RANKING),
             f"{row['good_folds']}/{row['folds']}",
         )
         rows.append([str(place), row["strategy"], *figures])

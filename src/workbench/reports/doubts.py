@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.backtest.result import WalkForward
+from workbench.backtest.text import chance, percent
 
 # Below this share of the in-sample Sharpe ratio, the choice of parameters did not carry over.
 CARRIED_OVER = 0.8
@@ -34,9 +35,10 @@ def doubts(results: Sequence[WalkForward], ranked: pd.DataFrame | None = None) -
 def _search_doubts(row: Mapping[Hashable, Any]) -> Iterator[str]:
     deflated, overfit = row.get("dsr"), row.get("pbo")
     if deflated is not None and deflated < CONFIDENCE:
-        yield f"with its {row['trials']} trials counted, the Sharpe ratio is above zero at {deflated:.0%} only"
+        yield f"with its {row['trials']} trials counted, the Sharpe ratio is above zero at {chance(deflated)} only"
     if overfit is not None and overfit >= COIN_TOSS:
-        yield f"in {overfit:.0%} of the splits the best cell of one half was below the median in the other: overfit"
+        splits = percent(overfit)
+        yield f"in {splits} of the splits the best cell of one half was below the median in the other: overfit"
     if row.get("missing"):
         yield f"not all could be judged: {row['missing']}"
 
@@ -56,16 +58,17 @@ def _doubts(result: WalkForward) -> Iterator[str]:
         yield f"{choices} different parameter sets in {count} windows: the best one keeps moving"
     worst = result.out_of_sample["max_drawdown"]
     if worst < DEEP_DRAWDOWN:
-        yield f"a drawdown of {worst:.1%} is deeper than {DEEP_DRAWDOWN:.0%}"
+        yield f"a drawdown of {percent(worst)} is deeper than {percent(DEEP_DRAWDOWN)}"
     costs = float(result.simulation.costs.to_numpy().sum())
     gained = float(result.simulation.equity.iloc[-1]) - result.simulation.cash
     if costs > 0.5 * (gained + costs) > 0:
-        yield f"costs took {costs / (gained + costs):.0%} of what was earned before them: twice the costs leave nothing"
+        took = percent(costs / (gained + costs))
+        yield f"costs took {took} of what was earned before them: twice the costs leave nothing"
     if gained > 0:
         monthly = result.simulation.returns.resample("ME").sum()
         share = float(monthly.max() / monthly.sum()) if monthly.sum() > 0 else 0.0
         if share > ONE_MONTH:
-            yield f"{monthly.idxmax():%Y-%m} alone earned {share:.0%} of the whole"
+            yield f"{monthly.idxmax():%Y-%m} alone earned {percent(share)} of the whole"
     crowded = int(result.out_of_sample.get("crowded_orders", 0))
     if crowded:
         yield f"{crowded} orders were a large share of their session's volume: fills like that are not to be had"
