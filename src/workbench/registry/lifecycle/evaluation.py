@@ -1,0 +1,297 @@
+"""One step of one version, judged: the gates' verdicts, what voids the evidence, who agreed and who is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from workbench.errors import InputRefused, PromotionRefused, WorkbenchError
+from workbench.registry.gates.case import LEAVES, Case
+from workbench.registry.gates.judge import judge
+from workbench.registry.gates.policy import Step
+from workbench.registry.gates.verdict import Outcome, Verdict
+from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.stages import (
+    NEXT,
+    PAPER,
+    PRODUCTION,
+    PROMOTE,
+    REDUCE_ONLY,
+    RESTORE,
+    RETIRED,
+)
+from workbench.registry.lifecycle.state import State
+from workbench.registry.packs.approvers import Signed
+from workbench.registry.packs.candidate import PROPOSALS, Candidate
+from workbench.registry.packs.canonical import jsonable, short
+from workbench.registry.packs.code import Code, installed_code
+from workbench.registry.packs.pack import Pack
+from workbench.registry.packs.proposal import Proposal
+from workbench.registry.storing import STRATEGY
+
+FORCE_REASON = 10  # letters at least
+
+
+@dataclass(frozen=True)
+class Next:
+    """The step that a version can take from where it stands; a restoration ends where it begins."""
+
+    action: str
+    from_stage: str
+    to_stage: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known about a step. ``proposal`` is the stored one that still stands, or the one to store."""
+
+    state: State
+    version: int
+    step: Next
+    candidate: Candidate
+    verdicts: tuple[Verdict, ...]
+    voids: tuple[str, ...]  # what no reason can lift: the evidence does not count any more
+    proposal: Proposal
+    stored: bool
+    outdated: str  # why an earlier proposal, and what was signed for it, does not count any more
+    signed: Signed
+    champion: Pack | None
+    champion_version: int
+
+    @property
+    def failed(self) -> list[Verdict]:
+        """The gates that say no."""
+        return [verdict for verdict in self.verdicts if verdict.outcome is Outcome.FAIL]
+
+    @property
+    def reviewed(self) -> list[Verdict]:
+        """The gates that ask for the second approver's written reason."""
+        return [verdict for verdict in self.verdicts if verdict.outcome is Outcome.REVIEW]
+
+    @property
+    def waits_for(self) -> str:
+        """What is missing of the approvals, or nothing."""
+        return missing(self.proposal, self.signed)
+
+    @property
+    def pack(self) -> Pack:
+        """The evidence."""
+        return self.candidate.pack
+
+
+def missing(proposal: Proposal, signed: Signed) -> str:
+    """Say what is missing of a proposal's approvals, or nothing; a REVIEW needs a reason of the second or a later one.
+
+    >>> missing(proposal, Signed(("alice",), {"alice": ""}, ()))
+    '1 approval more of 2'
+    """
+    lacking = proposal.approvals - len(signed.names)
+    if lacking > 0:
+        return f"{lacking} approval{'s' * (lacking > 1)} more of {proposal.approvals}"
+    reviews = [row["gate"] for row in proposal.verdicts if row["outcome"] == Outcome.REVIEW]
+    if reviews and not any(signed.reasons.get(name) for name in signed.names[1:]):
+        return f"the second approver's written reason for {', '.join(reviews)}"
+    return ""
+
+
+def choose(state: State, version: int | None) -> int:
+    """Return the version to look at: the one asked for, or the newest that is not retired."""
+    if version is not None:
+        return state.version(version).version
+    alive = [known.version for known in state.versions.values() if known.stage != RETIRED]
+    if not alive:
+        raise InputRefused(
+            f"{state.name}: all {len(state.versions)} versions are retired; make new evidence: "
+            f"make evidence STRATEGY={state.name}"
+        )
+    return max(alive)
+
+
+def next_step(state: State, version: int) -> Next:
+    """Return the step that a version can take, or say that there is none."""
+    known = state.version(version)
+    if known.stage == RETIRED:
+        raise PromotionRefused(
+            f"{state.name} version {version}: is retired ({known.reason or 'no reason was given'}); make new evidence: "
+            f"make evidence STRATEGY={state.name}"
+        )
+    if known.mode == REDUCE_ONLY:
+        return Next(RESTORE, known.stage, known.stage)
+    if known.stage == PRODUCTION:
+        raise PromotionRefused(
+            f"{state.name} version {version}: stands in production since {known.at:%Y-%m-%d}; no stage is next"
+        )
+    return Next(PROMOTE, known.stage, NEXT[known.stage])
+
+
+def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
+    """Judge the next step of a version on what is known now; nothing is written."""
+    step = next_step(state, version)
+    candidate = desk.candidate(state, version)
+    asked = desk.policy.step(state.kind, step.to_stage)
+    code, unknown_code = _installed(candidate.pack)
+    ledger, ledger_head = desk.ledger(candidate.pack)
+    leaves = LEAVES.get(step.to_stage)
+    record = desk.track_record(state, version, leaves) if leaves else None
+    champion_version = _champion(state, version, step.to_stage)
+    champion = desk.candidate(state, champion_version).pack if champion_version else None
+    case = Case(
+        pack=candidate.pack,
+        version=version,
+        to_stage=step.to_stage,
+        now=desk.now,
+        code=code,
+        ledger=ledger,
+        record=record,
+        champion=champion,
+    )
+    verdicts = judge(asked, case)
+    fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
+    fresh = replace(fresh, record=record.digest if record else "", trials_head=ledger_head)
+    before = candidate.newest(version, step.to_stage)
+    outdated = _outdated(before, fresh, desk) if before else ""
+    proposal = before if before and not outdated else fresh
+    return Evaluation(
+        state=state,
+        version=version,
+        step=step,
+        candidate=candidate,
+        verdicts=verdicts,
+        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step),
+        proposal=proposal,
+        stored=proposal is before,
+        outdated=outdated,
+        signed=candidate.signed(proposal, desk.approvers, desk.now),
+        champion=champion,
+        champion_version=champion_version,
+    )
+
+
+def store_proposal(desk: Desk, found: Evaluation) -> None:
+    """Put the proposal beside the pack, so that people can sign it; it is there already where it still stands."""
+    if not found.stored:
+        path = f"{PROPOSALS}/{found.step.to_stage}/{found.proposal.digest}.json"
+        desk.models.keep(found.state, found.version, path, found.proposal.bytes())
+
+
+def _propose(
+    desk: Desk, state: State, version: int, step: Next, pack: Pack, asked: Step, verdicts: tuple[Verdict, ...]
+) -> Proposal:
+    # A written reason of the second approver needs a second approver.
+    reviews = any(verdict.outcome is Outcome.REVIEW for verdict in verdicts)
+    return Proposal(
+        kind=state.kind,
+        name=state.name,
+        version=version,
+        market=pack.market,
+        pack=pack.digest,
+        from_stage=step.from_stage,
+        to_stage=step.to_stage,
+        policy=desk.policy.digest,
+        verdicts=tuple(jsonable(verdict) for verdict in verdicts),
+        record="",
+        trials_head="",
+        limits=jsonable(asked.limits),
+        approvals=max(asked.approvals, 2 if reviews else 0),
+        made_by=desk.who,
+        made_at=desk.now.replace(microsecond=0),
+        expires_at=(desk.now + timedelta(days=asked.valid_days)).replace(microsecond=0),
+    )
+
+
+def _outdated(before: Proposal, fresh: Proposal, desk: Desk) -> str:
+    """Say why a stored proposal no longer asks for what would be asked now, or nothing.
+
+    Numbers may have grown since, such as the days on paper; what was signed is that every gate answered as it does now.
+    """
+    if desk.now > before.expires_at:
+        return f"it expired on {before.expires_at:%Y-%m-%d %H:%M} UTC"
+    if desk.now < before.made_at - timedelta(minutes=5):
+        return f"it was made at {before.made_at:%Y-%m-%d %H:%M} UTC, in the future: check this machine's clock"
+    if before.policy != fresh.policy:
+        return f"the gates changed ({short(before.policy)} then, {short(fresh.policy)} now)"
+    if (before.from_stage, before.approvals, before.limits) != (fresh.from_stage, fresh.approvals, fresh.limits):
+        return "it asks for another step, other limits or fewer approvals"
+    then, now = _outcomes(before), _outcomes(fresh)
+    changed = sorted(gate for gate in then.keys() | now.keys() if then.get(gate) != now.get(gate))
+    return f"another verdict of {', '.join(changed)}" if changed else ""
+
+
+def _outcomes(proposal: Proposal) -> dict[str, Any]:
+    return {row["gate"]: row["outcome"] for row in proposal.verdicts}
+
+
+def _voids(
+    desk: Desk, pack: Pack, code: Code | None, unknown_code: str, state: State, version: int, step: Next
+) -> tuple[str, ...]:
+    again = f"make evidence STRATEGY={pack.name}" if pack.kind == STRATEGY else f"workbench pack make {pack.name}"
+    found = []
+    if pack.policy != desk.policy.digest:
+        found.append(
+            f"{desk.policy.shown} is not the one that the pack was made under ({short(pack.policy)} then, "
+            f"{short(desk.policy.digest)} now); {again}"
+        )
+    if pack.kind == STRATEGY:
+        found += _code_voids(pack, code, unknown_code, again)
+    if desk.now >= pack.expires_at:
+        found.append(f"the evidence expired on {pack.expires_at:%Y-%m-%d}; {again}")
+    if desk.now < pack.made_at - timedelta(minutes=5):
+        found.append(
+            f"the pack was made at {pack.made_at:%Y-%m-%d %H:%M} UTC, in the future: this machine's clock is wrong; "
+            "set it, and run again"
+        )
+    forced = state.versions[version].forced
+    if forced and step.to_stage != PAPER:
+        found.append(
+            f"it was forced into paper ({forced}), and only what passed may go on; mend what failed, then: {again}"
+        )
+    return tuple(found)
+
+
+def _code_voids(pack: Pack, code: Code | None, unknown_code: str, again: str) -> list[str]:
+    if pack.code is None:
+        return [f"the pack names no code; {again}"]
+    found = []
+    if pack.code.changed:
+        names = ", ".join(pack.code.changed[:3]) + (", …" if len(pack.code.changed) > 3 else "")
+        found.append(
+            f"the evidence was made from a working tree with changes ({names}) on commit {short(pack.code.commit)}; "
+            f"commit them, then: {again}"
+        )
+    if code is None:
+        found.append(f"the strategy cannot be imported ({unknown_code}); mend it, then: {again}")
+    elif (code.digest, code.entry_point) != (pack.code.digest, pack.code.entry_point):
+        differs = code.differs_from(pack.code) or f"{pack.code.entry_point} then, {code.entry_point} now"
+        found.append(f"the code is not that of the evidence: {differs}; {again}")
+    return found
+
+
+def _installed(pack: Pack) -> tuple[Code | None, str]:
+    if pack.kind != STRATEGY:
+        return None, ""
+    try:
+        return installed_code(pack.name), ""
+    except WorkbenchError as error:
+        return None, str(error)
+
+
+def _champion(state: State, version: int, stage: str) -> int:
+    """Return the version to be compared with: at the stage asked for, else in production; or 0."""
+    for place in (stage, PRODUCTION):
+        standing = state.standing.get(place)
+        if standing is not None and standing.version != version:
+            return standing.version
+    return 0
+
+
+def check_force(reason: str, step: Next) -> str:
+    """Return the reason for a force, or refuse it: it exists for paper alone."""
+    if step.to_stage != PAPER:
+        raise PromotionRefused(
+            f"--force: does not exist for {step.to_stage}; only evidence and signatures lead there, see the table"
+        )
+    reason = " ".join(reason.split())
+    if len(reason) < FORCE_REASON:
+        raise InputRefused(f"--force '{reason}': say why in at least {FORCE_REASON} letters; it stays visible for ever")
+    return reason
