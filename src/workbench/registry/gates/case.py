@@ -50,6 +50,11 @@ class Case:
             return f"make evidence STRATEGY={self.pack.name}"
         return f"workbench pack make {self.pack.name}"
 
+    @property
+    def approve_with_reason(self) -> str:
+        """The command with which the second approver writes a reason; a pack has no version before it is registered."""
+        return f'workbench approve {self.pack.name} --version {self.version or "N"} --as NAME --reason "…"'
+
     def facts(self, part: str) -> Facts:
         """Return the content of one of the pack's JSON parts."""
         if not self.pack.has(part):
@@ -94,7 +99,7 @@ class Case:
             raise Unknown(f"the record is of another pack that begins with {short(record.pack)}", remedy)
         if record.account_mode not in modes:
             raise Unknown(
-                f"the record is of a {record.account_mode} account, {stage} asks for {' or '.join(modes)}", remedy
+                f"the record's account is {record.account_mode}, {stage} asks for {' or '.join(modes)}", remedy
             )
         if not record.sessions:
             raise Unknown(f"the {stage} record has no session yet: {RUN_FIRST[stage]}", remedy)

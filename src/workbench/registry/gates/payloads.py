@@ -166,7 +166,7 @@ class RiskLimits:
             f"{len(limits.keys() - before.keys())} new"
         )
         if loosened:
-            remedy = f'workbench approve {case.pack.name} --version {case.version} --as NAME --reason "…"'
+            remedy = case.approve_with_reason
             return fails(self, measured, f"looser: {named(loosened, most=len(loosened))}", remedy, Outcome.REVIEW)
         return passes(self, measured)
 

@@ -26,6 +26,10 @@ FILE = "gates.yaml"
 LEAST_APPROVALS: Mapping[str, int] = {"paper": 0, "staged_live": 2, "production": 2}
 CAPITAL_LOW, CAPITAL_HIGH = 1_000.0, 10_000.0
 
+# How pydantic calls them, of a section and of a gate.
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+
 _Capital = Annotated[float, Field(ge=CAPITAL_LOW, le=CAPITAL_HIGH)]
 _Model = TypeVar("_Model")
 
@@ -65,6 +69,11 @@ class Policy:
                 raise ParamsRefused(f"{shown}: unknown kind 'kinds.{kind}'.{did_you_mean(str(kind), KINDS)}")
             kinds[kind] = _steps(kind, steps, top.profile, shown)
         return cls(sha256(canonical(content)), top.profile, top.pack_valid_days, kinds, shown)
+
+    def first_step(self, kind: str) -> tuple[str, Step]:
+        """Return the first stage that a kind can be moved to, and what that step asks."""
+        stage = next((stage for stage in STAGES if stage in self.kinds.get(kind, ())), STAGES[0])
+        return stage, self.step(kind, stage)
 
     def step(self, kind: str, to_stage: str) -> Step:
         """Return what a step asks, or say that there is no such step."""
@@ -154,11 +163,12 @@ def _read(noun: type[_Model], content: Any, shown: str, path: str) -> _Model:
     try:
         return noun(**content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] in UNKNOWN), found[0])  # a typo is also a missing key
     place = ".".join(part for part in (path, *map(str, first["loc"])) if part)
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in UNKNOWN:
         raise ParamsRefused(f"{shown}: unknown key '{place}'.{did_you_mean(str(first['loc'][0]), _known(noun))}")
-    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+    if first["type"] in MISSING:
         raise ParamsRefused(f"{shown}: '{place}' is missing")
     value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
     raise ParamsRefused(f"{shown}: {place or 'the file'}{value}: {first['msg'].removeprefix('Value error, ')}")

@@ -125,7 +125,7 @@ class PackAge:
         if now < made:
             why = f"the pack was made at {made:%Y-%m-%d %H:%M} UTC, in the future: check this machine's clock"
             return fails(self, measured, why, "timedatectl")
-        if not made < expires <= made + timedelta(days=self.max_days, minutes=1):
+        if not made < expires <= made + timedelta(days=self.max_days):
             why = f"it claims to be valid for {counted((expires - made).days, 'day')}"
             return fails(self, measured, why, case.again)
         if now >= expires:
@@ -147,4 +147,7 @@ def _ledger(case: Case) -> LedgerFacts:
         raise Unknown(
             f"the ledger counts {counts[0]} trials at the pack and {counts[1]} now, which cannot be", "workbench trials"
         )
+    kept = case.facts("trials.json").at("trials").count()
+    if kept != counts[0]:
+        raise Unknown(f"the pack counts {counted(kept, 'trial')}, the ledger {counts[0]:,} at its head", case.again)
     return case.ledger

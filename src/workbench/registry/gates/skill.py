@@ -145,7 +145,7 @@ class Overfitting:
             why = "what was best on one half of the time is no better than a coin toss on the other"
             return fails(self, measured, why, f"search less, or another idea, then: {case.again}")
         if probability >= self.below:
-            remedy = f'workbench approve {case.pack.name} --version {case.version} --as NAME --reason "…"'
+            remedy = case.approve_with_reason
             why = "the choice may be luck; the second approver must write why it is not"
             return fails(self, measured, why, remedy, Outcome.REVIEW)
         return passes(self, measured)
