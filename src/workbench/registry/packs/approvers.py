@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workbench.errors import ParamsRefused, did_you_mean
 from workbench.params import Paths, read_yaml
 from workbench.registry.packs.canonical import moment_text, short
-from workbench.registry.packs.keys import fingerprint, public_key
+from workbench.registry.packs.keys import NAME, fingerprint, public_key
 from workbench.registry.packs.proposal import Approval, Proposal
 
 FILE = "approvers.yaml"
@@ -70,6 +70,8 @@ class Approvers:
         found: dict[str, Approver] = {}
         by_key: dict[str, str] = {}
         for name, entry in content.items():
+            if not NAME.fullmatch(str(name)):
+                raise ParamsRefused(f"{shown}: approvers.{name!r}: a name has small letters, digits, '_', '.' and '-'")
             try:
                 read = _Entry.model_validate(entry)
             except ValidationError as error:

@@ -15,7 +15,8 @@ from pathlib import Path
 from workbench.errors import PackRefused
 from workbench.registry.packs.approvers import Approvers, Signed
 from workbench.registry.packs.canonical import sha256, short
-from workbench.registry.packs.pack import Pack, examine, read_files
+from workbench.registry.packs.files import read_files
+from workbench.registry.packs.pack import Pack, examine
 from workbench.registry.packs.proposal import Approval, Proposal, read_approval, read_proposal
 
 FOLDER = "promotion"

@@ -52,6 +52,11 @@ class Code:
         return ", ".join(parts[:3]) + more + f" ({short(other.digest)} then, {short(self.digest)} now)"
 
 
+def deciding_files(strategy: str) -> dict[str, str]:
+    """Return the SHA-256 of each deciding file as it lies on disk; nothing of it is imported, so nothing runs."""
+    return file_digests(f"strategies.{strategy}", *DECIDING)
+
+
 def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = ()) -> Code:
     """Return the code of a strategy as it is installed now."""
     from workbench.strategies import catalog
@@ -61,7 +66,7 @@ def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = (
         commit=commit,
         changed=changed,
         entry_point=f"{made.__module__}:{made.__qualname__}",
-        files=file_digests(f"strategies.{strategy}", *DECIDING),
+        files=deciding_files(strategy),
         package=workbench.__version__,
     )
 

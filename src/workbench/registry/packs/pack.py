@@ -10,17 +10,20 @@ to the folder meanwhile. Nothing in a pack is ever executed or unpickled.
 from __future__ import annotations
 
 import json
-import os
-import stat
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import InputRefused, PackRefused
 from workbench.registry.packs.canonical import canonical, moment_text, read_canonical, read_moment, sha256, short
 from workbench.registry.packs.code import Code
+from workbench.registry.packs.content import bad_content
+from workbench.registry.packs.files import read_files
+from workbench.types import REAL, SAMPLE
 
 FORMAT = 1
 KINDS = ("strategy", "weights", "risk", "prompt")
@@ -29,9 +32,8 @@ MANIFEST, PARTS = "manifest.json", "parts"
 SUFFIXES = (
     ".json", ".yaml", ".txt", ".md", ".lock", ".diff", ".parquet", ".safetensors", ".ipynb", ".html", ".png", ".csv",
 )  # fmt: skip
-PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04", b"\x93NUMPY")
-MAX_BYTES = 512 * 2**20
-MAX_FILES = 5000
+# A name is also a folder, a module and an MLflow model: it must not lead anywhere.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Pack:
             }
         )
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The name of the pack: the SHA-256 of its manifest, and so of every byte in it."""
         return sha256(self.manifest())
@@ -132,8 +134,10 @@ def make_pack(
     """Return the pack of these files, by their path below ``parts/``."""
     if kind not in KINDS:
         raise InputRefused(f"pack: kind '{kind}' is none of {', '.join(KINDS)}")
+    if reason := _bad_name(name) or _bad_market(market):
+        raise InputRefused(f"pack: {reason}")
     for path, content in files.items():
-        reason = _bad_path(path) or _bad_content(path, content)
+        reason = _bad_path(path) or bad_content(path, content)
         if reason:
             raise PackRefused(f"pack of {name}: {path}: {reason}")
     parts = tuple(Part(path, sha256(files[path]), len(files[path])) for path in sorted(files))
@@ -165,9 +169,10 @@ def examine(found: Mapping[str, bytes], shown: str) -> tuple[Pack, dict[str, str
     try:
         inside = {path.removeprefix(f"{PARTS}/"): found[path] for path in found if path.startswith(f"{PARTS}/")}
         pack = _pack(facts, inside)
+        written = pack.manifest()
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise PackRefused(f"{shown}/{MANIFEST}: {error!r} is missing or of another form; the pack is void") from error
-    if pack.manifest() != found[MANIFEST]:
+    if written != found[MANIFEST]:
         raise PackRefused(f"{shown}/{MANIFEST}: holds more than a manifest; the pack is void")
     wrong: dict[str, str] = {}
     for part in pack.parts:
@@ -180,50 +185,21 @@ def examine(found: Mapping[str, bytes], shown: str) -> tuple[Pack, dict[str, str
             wrong[path] = f"has {len(content):,} bytes instead of {part.bytes:,}"
         elif sha256(content) != part.sha256:
             wrong[path] = f"was changed: SHA-256 {short(sha256(content))} instead of {short(part.sha256)}"
-        elif reason := _bad_path(part.path) or _bad_content(part.path, content):
+        elif reason := _bad_path(part.path) or bad_content(part.path, content):
             wrong[path] = reason
     named = {f"{PARTS}/{part.path}" for part in pack.parts} | {MANIFEST}
     wrong |= dict.fromkeys(sorted(found.keys() - named), "was added: the manifest does not name it")
     return pack, wrong
 
 
-def read_files(folder: Path, shown: str) -> dict[str, bytes]:
-    """Return every file below a folder by its relative path; a link or anything that is no plain file is refused."""
-    if not folder.is_dir():
-        raise PackRefused(f"{shown}: no such folder; name one with: workbench pack path STRATEGY")
-    found: dict[str, bytes] = {}
-    size = 0
-    for path in _walk(folder, shown):
-        name = path.relative_to(folder).as_posix()
-        found[name] = _read(path, f"{shown}/{name}")
-        size += len(found[name])
-        if size > MAX_BYTES or len(found) > MAX_FILES:
-            raise PackRefused(
-                f"{shown}: more than {MAX_BYTES >> 20} MB or {MAX_FILES:,} files; that is no evidence pack"
-            )
-    return found
+def _bad_name(name: str) -> str:
+    return (
+        "" if NAME.fullmatch(name) else f"name {name!r}: use small letters, digits and '_', at most 64, a letter first"
+    )
 
 
-def _walk(folder: Path, shown: str) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_symlink():
-            raise PackRefused(f"{shown}: {entry.name} is a link to somewhere else; a pack holds plain files only")
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), shown)
-        else:
-            yield Path(entry.path)
-
-
-def _read(path: Path, shown: str) -> bytes:
-    """Read a plain file, not what a link put there a moment ago points to."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise PackRefused(f"{shown}: cannot be read ({error.strerror})") from error
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise PackRefused(f"{shown}: is no plain file; a pack holds plain files only")
-        return file.read(MAX_BYTES + 1)
+def _bad_market(market: str) -> str:
+    return "" if market in (SAMPLE, REAL) else f"market {market!r} is none of {SAMPLE}, {REAL}"
 
 
 def _bad_path(path: str) -> str:
@@ -239,29 +215,25 @@ def _bad_path(path: str) -> str:
     return ""
 
 
-def _bad_content(path: str, content: bytes) -> str:
-    if content.startswith(PICKLES):
-        return "holds a pickle or an archive; models are kept as safetensors, Parquet or JSON"
-    return ""
-
-
 def _pack(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> Pack:
     if facts["format"] != FORMAT:
         raise PackRefused(f"pack of {facts.get('name')}: format {facts['format']!r}; this workbench reads {FORMAT}")
     if facts["kind"] not in KINDS:
         raise PackRefused(f"pack of {facts.get('name')}: kind {facts['kind']!r} is none of {', '.join(KINDS)}")
-    code = facts["code"]
+    name, market = _text(facts, "name"), _text(facts, "market")
+    if reason := _bad_name(name) or _bad_market(market):
+        raise PackRefused(f"pack: {reason}; it was written by something else")
     return Pack(
         kind=facts["kind"],
-        name=_text(facts, "name"),
-        market=_text(facts, "market"),
+        name=name,
+        market=market,
         made_by=_text(facts, "made_by"),
         made_at=read_moment(facts["made_at"], "made_at"),
         expires_at=read_moment(facts["expires_at"], "expires_at"),
         policy=_text(facts, "policy"),
         run_id=_text(facts, "run_id"),
         pipeline_run=_text(facts, "pipeline_run"),
-        code=None if code is None else Code(**{**code, "changed": tuple(code["changed"])}),
+        code=None if facts["code"] is None else _code(facts["code"]),
         parts=tuple(Part(path, part["sha256"], part["bytes"]) for path, part in sorted(facts["parts"].items())),
         files=files,
     )
@@ -272,6 +244,14 @@ def _text(facts: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise TypeError(key)
     return value
+
+
+def _code(facts: Mapping[str, Any]) -> Code:
+    texts = {key: _text(facts, key) for key in ("commit", "entry_point", "package")}
+    files, changed = dict(facts["files"]), tuple(facts["changed"])
+    if not files or not all(isinstance(text, str) for text in (*files, *files.values(), *changed)):
+        raise TypeError("code")
+    return Code(**texts, files=files, changed=changed)
 
 
 def _code_facts(code: Code) -> dict[str, Any]:

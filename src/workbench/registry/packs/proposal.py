@@ -116,6 +116,11 @@ def sign(proposal: Proposal, private: Ed25519PrivateKey, approver: str, reason: 
 def read_proposal(content: bytes, name: str) -> Proposal:
     """Return a stored proposal."""
     facts = _facts(content, name, Proposal)
+    rows, limits = facts["verdicts"], facts["limits"]
+    if not isinstance(limits, dict) or not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise PackRefused(
+            f"{name}: 'verdicts' must be a list of mappings and 'limits' a mapping; it was written by hand"
+        )
     return Proposal(
         **{
             **facts,
