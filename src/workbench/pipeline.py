@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.background import in_background
+from workbench.disk import read_json, write_json, writing
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
 from workbench.kernels import WarmParents, lineage
@@ -45,7 +46,7 @@ from workbench.runs import (
     read_run,
     run_history,
 )
-from workbench.step import HANDOVER, MANIFEST, OUTPUTS, SETTINGS, read_json, write_json, writing
+from workbench.step import HANDOVER, MANIFEST, OUTPUTS, SETTINGS
 
 __all__ = ["RunFailed", "RunResult", "StepResult", "Versions", "run_history", "run_pipeline"]
 
@@ -155,7 +156,7 @@ class _Run:
         while again is not None and not self.fresh:
             known = {}
             for task in self.tasks:
-                if task.id not in again and all(need in known for need in task.needs):
+                if task.id not in again and not task.spec.always and all(need in known for need in task.needs):
                     found = self.index.find(self.key(task, known))
                     if found is not None:
                         known[task.id] = found
@@ -301,7 +302,7 @@ def _run_step(
     else:
         try:
             result = replace(result, key=run.key(task, known))
-            found = None if run.fresh or task.spec.feeds else run.index.find(result.key)
+            found = None if run.fresh or task.spec.feeds or task.spec.always else run.index.find(result.key)
             result = found or _execute_step(run, task, replace(result, status="running"), known, parents)
         except WorkbenchError as error:  # the disk is full, a table is damaged: trying again would not help
             result = replace(result, status="failed", error=str(error), seconds=time.time() - begun)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, market, pipelines, research
+from workbench.cli import checkout, evidence, market, pipelines, research
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -28,6 +28,8 @@ app.command()(market.validate)
 app.command()(pipelines.report)
 app.command()(checkout.ui)
 app.command()(research.lookahead)
+app.command()(evidence.evidence)
+app.add_typer(evidence.pack, name="pack")
 app.command(name="new-strategy")(checkout.new_strategy)
 app.command()(checkout.doctor)
 app.command()(pipelines.runs)

@@ -81,14 +81,13 @@ class Connection:
         self._follow_a_moved_checkout(str(found.artifact_location or ""), name)
         return str(found.experiment_id)
 
+    def tags(self, run_id: str) -> dict[str, str]:
+        """Return the tags of a run."""
+        return dict(self._run(run_id).data.tags)
+
     def artifact_folder(self, run_id: str) -> Path | None:
         """Return the folder of a run's artifacts, or None where they are kept on a server."""
-        client = self.client()
-        with self.doing(f"read run {run_id}"):
-            info = client.get_run(run_id).info
-        if info.lifecycle_stage != "active":
-            raise NoData(f"run {run_id} was deleted in the MLflow UI; restore it there, or make it anew with --fresh")
-        place = str(info.artifact_uri)
+        place = str(self._run(run_id).info.artifact_uri)
         return Path(unquote(urlsplit(place).path)) if place.startswith("file:") else None
 
     @contextlib.contextmanager
@@ -114,6 +113,14 @@ class Connection:
             if not from_store(error):
                 raise
             raise explained(self.shown, what, error) from error
+
+    def _run(self, run_id: str) -> Any:
+        client = self.client()
+        with self.doing(f"read run {run_id}"):
+            run = client.get_run(run_id)
+        if run.info.lifecycle_stage != "active":
+            raise NoData(f"run {run_id} was deleted in the MLflow UI; restore it there, or make it anew with --fresh")
+        return run
 
     def _check(self) -> None:
         """Fail at once, in words, where MLflow would retry for minutes or fail half-way."""

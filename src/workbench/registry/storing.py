@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from workbench.registry.packs.pack import MANIFEST, PARTS, Pack, read_pack
 STRATEGY = "strategy"
 # The experiment of what is promoted beside strategies, whose packs lie with their walk-forwards.
 EXPERIMENT = "promotion"
-DIGEST, KIND, NAME, MADE = "pack.digest", "pack.kind", "pack.name", "pack.made_at"
+DIGEST, KIND, NAME, TRUE_AT, AGAIN = "pack.digest", "pack.kind", "pack.name", "pack.true_at", "pack.walk_forward"
 
 
 def keep_pack(connection: Connection, pack: Pack, run_id: str) -> None:
@@ -38,10 +39,24 @@ def keep_pack(connection: Connection, pack: Pack, run_id: str) -> None:
             f"run {run_id}: the store gave back pack {found} instead of {short(pack.digest)}; "
             "mend the artifact store, then make the evidence again"
         )
-    tags = {DIGEST: pack.digest, KIND: pack.kind, NAME: pack.name, MADE: moment_text(pack.made_at)}
-    with connection.doing(f"mark run {run_id}"):
-        for key, value in tags.items():
-            client.set_tag(run_id, key, value)
+    _tag(connection, run_id, {DIGEST: pack.digest, KIND: pack.kind, NAME: pack.name})
+    confirm_pack(connection, run_id, pack.made_at)
+
+
+def confirm_pack(connection: Connection, run_id: str, now: datetime) -> None:
+    """Note that the pack of a run was made, or found to be still true, at this moment."""
+    _tag(connection, run_id, {TRUE_AT: moment_text(now)})
+
+
+def mark_recorded_again(connection: Connection, run_id: str, before: str) -> None:
+    """Note that a run records the walk-forward of an earlier one again, because that one holds another pack."""
+    _tag(connection, run_id, {AGAIN: before})
+
+
+def recorded_again(connection: Connection, run_id: str) -> list[str]:
+    """Return the runs that recorded the walk-forward of a run again, the newest first."""
+    found = _search(connection, connection.experiment_id(), {AGAIN: run_id})
+    return [str(run.info.run_id) for run in sorted(found, key=lambda run: run.info.start_time, reverse=True)]
 
 
 def stored_pack(connection: Connection, run_id: str) -> Pack | None:
@@ -68,18 +83,10 @@ def newest_pack_run(connection: Connection, kind: str, name: str) -> str:
 
 
 def pack_runs(connection: Connection, kind: str, name: str = "") -> list[Any]:
-    """Return the runs that hold packs of a kind, of one name or of all, the newest pack first."""
+    """Return the runs that hold packs of a kind, of one name or of all; first the one that was true last."""
     experiment = connection.experiment_id(None if kind == STRATEGY else EXPERIMENT)
-    wanted = [f"tags.`{KIND}` = '{kind}'", *([f"tags.`{NAME}` = '{name}'"] if name else [])]
-    client, token, found = connection.client(), None, []
-    with connection.doing("look for packs"):
-        while True:
-            page = client.search_runs([experiment], " AND ".join(wanted), max_results=200, page_token=token)
-            found += list(page)
-            token = page.token
-            if not token:
-                break
-    return sorted(found, key=lambda run: (run.data.tags[MADE], run.info.start_time), reverse=True)
+    found = _search(connection, experiment, {KIND: kind, **({NAME: name} if name else {})})
+    return sorted(found, key=lambda run: (run.data.tags.get(TRUE_AT, ""), run.info.start_time), reverse=True)
 
 
 def candidate_folder(connection: Connection, run_id: str) -> Path:
@@ -91,3 +98,22 @@ def candidate_folder(connection: Connection, run_id: str) -> Path:
     kept.mkdir(parents=True, exist_ok=True)
     with connection.doing(f"fetch the candidate of run {run_id}"):
         return Path(connection.client().download_artifacts(run_id, FOLDER, str(kept)))
+
+
+def _tag(connection: Connection, run_id: str, tags: dict[str, str]) -> None:
+    client = connection.client()
+    with connection.doing(f"mark run {run_id}"):
+        for key, value in tags.items():
+            client.set_tag(run_id, key, value)
+
+
+def _search(connection: Connection, experiment: str, tags: dict[str, str]) -> list[Any]:
+    wanted = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    client, token, found = connection.client(), None, []
+    with connection.doing("look for packs"):
+        while True:
+            page = client.search_runs([experiment], wanted, max_results=200, page_token=token)
+            found += list(page)
+            token = page.token
+            if not token:
+                return found

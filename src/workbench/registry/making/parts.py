@@ -35,8 +35,6 @@ class TrialFacts:
     market: str
     trials: int
     effective_trials: int
-    measured: int
-    variance: float
     batch: int
     head: str
     recorded: Facts

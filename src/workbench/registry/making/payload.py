@@ -12,21 +12,23 @@ import yaml
 from workbench.errors import InputRefused
 from workbench.registry.packs.canonical import canonical, sha256
 
-PAYLOAD, REASON = "payload", "reason.json"
+PAYLOAD, REASON, EVALUATION = "payload", "reason.json", "evaluation.json"
 # What may be promoted beside strategies, and the files that it may be.
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "weights": (".json", ".yaml", ".csv", ".parquet", ".safetensors"),
+    "weights": (".json",),
     "risk": (".yaml", ".json"),
     "prompt": (".md", ".txt", ".yaml", ".json"),
 }
-BINARY = (".parquet", ".safetensors")
 NAME = r"[a-z][a-z0-9_]{0,63}"
 LEAST_REASON = 10
-MAX_MB = 256
+MAX_MB = 16
 
 
-def payload_parts(kind: str, name: str, file: Path, reason: str) -> dict[str, bytes]:
-    """Return the parts of a pack of this kind, or say why the file or the reason will not do."""
+def payload_parts(kind: str, name: str, file: Path, reason: str, evaluation: Path | None = None) -> dict[str, bytes]:
+    """Return the parts of a pack of this kind, or say why the file or the reason will not do.
+
+    ``evaluation`` is a JSON file of what it was tried on: ``{"cases": [{"name": "…", "passed": true}]}`` of a prompt.
+    """
     if kind not in SUFFIXES:
         raise InputRefused(
             f"pack make: kind '{kind}' is none of {', '.join(SUFFIXES)}; a strategy's pack is made by "
@@ -40,25 +42,26 @@ def payload_parts(kind: str, name: str, file: Path, reason: str) -> dict[str, by
             f"pack make: the reason has {len(reason)} letters, it needs {LEAST_REASON}; say what changes and why: "
             '--reason "…"'
         )
-    content = _content(kind, file)
+    content = _content(file, SUFFIXES[kind], f"{kind} are kept as")
+    tried = {} if evaluation is None else {EVALUATION: _content(evaluation, (".json",), "an evaluation is")}
     return {
         f"{PAYLOAD}/{file.name}": content,
         REASON: canonical({"reason": reason, "file": file.name, "sha256": sha256(content)}),
+        **tried,
     }
 
 
-def _content(kind: str, file: Path) -> bytes:
-    if file.suffix not in SUFFIXES[kind]:
-        raise InputRefused(f"{file}: {kind} are kept as {', '.join(SUFFIXES[kind])}; name such a file with --file")
+def _content(file: Path, suffixes: tuple[str, ...], what: str) -> bytes:
+    if file.suffix not in suffixes:
+        raise InputRefused(f"{file}: {what} {', '.join(suffixes)}; name such a file")
     try:
         size = file.stat().st_size
         if not 0 < size <= MAX_MB << 20:
             raise InputRefused(f"{file}: has {size:,} bytes; a payload has at least 1 and at most {MAX_MB} MB")
         content = file.read_bytes()
     except OSError as error:
-        raise InputRefused(f"{file}: {error.strerror}; name the file to promote with --file") from error
-    if file.suffix not in BINARY:
-        _require_readable(file, content)
+        raise InputRefused(f"{file}: {error.strerror}; name a file that is there") from error
+    _require_readable(file, content)
     return content
 
 

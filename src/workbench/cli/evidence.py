@@ -1,0 +1,87 @@
+"""Evidence: make the pack of a strategy, or of weights, risk limits and prompts, and say where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.edge import MADE, Fresh, Set, read_settings, run_named, show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
+
+pack = typer.Typer(no_args_is_help=True, help="Evidence packs: where one lies, and packs of what is no strategy.")
+
+
+def evidence(
+    strategy: Annotated[str, typer.Argument(help="The strategy to prove.")], set_: Set = None, fresh: Fresh = False
+) -> None:
+    """Make a strategy's evidence pack, and show what the gates of the first step say of it."""
+    paths, settings = read_settings(set_, [strategy])
+    result = run_named("evidence", settings, paths, fresh)
+    outputs = result.step(f"evidence-{strategy}").outputs
+    print()
+    _show(strategy, outputs["stage"], outputs["verdicts"])
+    if outputs["market"] == "sample":
+        print(MADE)
+    _show_pack(outputs["new"], outputs["pack"], outputs["expires_at"][:10], outputs["folder"])
+    print(f"\nNext: make promote STRATEGY={strategy} · notebooks/explore/30_promotion.ipynb (read it as a person)")
+
+
+@pack.command()
+def path(
+    name: Annotated[str, typer.Argument(help="A strategy, or the name of weights, risk limits or a prompt.")],
+    kind: Annotated[str, typer.Option(help="strategy, weights, risk or prompt.")] = "strategy",
+    set_: Set = None,
+) -> None:
+    """Print the folder of the newest pack, with its proposals and approvals."""
+    from workbench.registry.runs import Tracking
+    from workbench.registry.storing import candidate_folder, newest_pack_run
+
+    paths, settings = read_settings(set_)
+    tracking = Tracking(settings, paths)
+    print(paths.short(candidate_folder(tracking, newest_pack_run(tracking, kind, name))))
+
+
+@pack.command()
+def make(
+    name: Annotated[str, typer.Argument(help="What it is called: house_limits.")],
+    kind: Annotated[str, typer.Option(help="weights, risk or prompt.")],
+    file: Annotated[Path, typer.Option(metavar="FILE", help="The file to promote.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="What changes, and why.")],
+    evaluation: Annotated[
+        Path | None, typer.Option(metavar="JSON", help="What a prompt was tried on: its cases, passed or not.")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Make the pack of a file of weights, risk limits or a prompt."""
+    from dataclasses import asdict
+
+    from workbench.registry.making.data import make_data_pack
+
+    paths, settings = read_settings(set_)
+    made = make_data_pack(kind, name, file, reason, settings, paths, evaluation=evaluation)
+    judged = made.judged
+    _show(name, judged.stage, [asdict(verdict) for verdict in judged.verdicts])
+    _show_pack(made.new, judged.pack.digest, f"{judged.pack.expires_at:%Y-%m-%d}", paths.short(made.folder))
+
+
+def _show(name: str, stage: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
+    show_table(
+        f"{name} · the step to {stage}",
+        ["gate", "asked", "measured", "verdict"],
+        [[row["gate"], row["asked"], row["measured"], MARKS[row["outcome"]]] for row in verdicts],
+        numbers_from=4,
+    )
+    for row in verdicts:
+        if row["outcome"] != "pass":
+            print(f"  {row['gate']}: " + "; ".join(text for text in (row["why"], row["remedy"]) if text))
+
+
+def _show_pack(new: bool, digest: str, until: str, folder: str) -> None:
+    print(f"\n  pack    {digest}  ({'new' if new else 'made before, and still true'}; until {until})")
+    print(f"  folder  {folder}/")
