@@ -55,6 +55,7 @@ STRATEGY: dict[str, Any] = {
             "dsr": 0.97,
             "pbo": 0.6,
             "pbo_all": 0.12,
+            "pbo_all_left_out": 0,
             "min_track_record": 310.4,
             "missing": {},
         },

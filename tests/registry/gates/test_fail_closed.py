@@ -67,6 +67,7 @@ READS = {
     "overfitting": [
         (S, f"{OVER}.pbo_all", (..., NAN, INF, "0.1", True, [], {}, -0.1, 1.1, 0.5, 1.0)),
         (S, f"{OVER}.pbo_all", (None,)),  # the grid's own, 0.6, is judged then
+        (S, f"{OVER}.pbo_all_left_out", (None, NAN, "3", True, -1, 0.5)),
         (S, f"{OVER}.pbo", (NAN, INF, "0.1", True, -0.1, 1.1, ...)),
     ],
     "track_length": [

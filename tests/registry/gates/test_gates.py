@@ -58,6 +58,11 @@ def test_overfitting_is_judged_among_all_trials_and_names_both_numbers(make):
     assert verdict.measured == "0.12 among all trials, 0.60 within the grid"
 
 
+def test_trials_of_other_weeks_are_counted_beside_the_probability(make):
+    verdict = answer(make, "overfitting", (S, "overfitting.pbo_all_left_out", 1200))
+    assert verdict.measured == "0.12 among all trials but 1,200 of other weeks, 0.60 within the grid"
+
+
 def test_overfitting_is_judged_within_the_grid_where_nothing_else_was_tried(make):
     verdict = answer(make, "overfitting", (S, "overfitting.pbo_all", None), (S, "overfitting.pbo", 0.31))
     assert verdict.outcome is Outcome.REVIEW

@@ -75,7 +75,7 @@ def test_every_gate_is_asked_somewhere(policy):
 
 
 def test_every_gate_is_explained_where_it_is_first_asked():
-    blocks = re.split(r"\n(?=\s+(?:%s):)" % "|".join(GATES), TEXT)
+    blocks = re.split(r"\n(?=\s+(?:{}):)".format("|".join(GATES)), TEXT)
     for name in GATES:
         first = next(block for block in blocks if block.strip().startswith(f"{name}:"))
         assert "# " in first.split("\n\n")[0], name

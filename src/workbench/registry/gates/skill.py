@@ -76,7 +76,7 @@ class Folds:
 
 @dataclass(frozen=True, config=STRICT)
 class DeflatedSharpe:
-    """Luck does not explain it once everything ever tried for its question is counted."""
+    """Luck does not explain what is left beside the market, once everything ever tried for its question is counted."""
 
     min: Annotated[float, Field(ge=0.5, lt=1.0)]
     name: ClassVar[str] = "deflated_sharpe"
@@ -140,7 +140,10 @@ class Overfitting:
             key: number(found.at(key).number(0.0, 1.0), self.below, self.fail_from) if value is not None else "unknown"
             for key, value in (("pbo_all", of_all), ("pbo", of_grid))
         }
-        measured = f"{texts['pbo_all']} among all trials, {texts['pbo']} within the grid"
+        elsewhere = dict(found.items()).get("pbo_all_left_out")
+        left_out = 0 if elsewhere is None else elsewhere.count()
+        but = f" but {left_out:,} of other weeks" if left_out else ""
+        measured = f"{texts['pbo_all']} among all trials{but}, {texts['pbo']} within the grid"
         if probability >= self.fail_from:
             why = "what was best on one half of the time is no better than a coin toss on the other"
             return fails(self, measured, why, f"search less, or another idea, then: {case.again}")
@@ -153,7 +156,7 @@ class Overfitting:
 
 @dataclass(frozen=True, config=STRICT)
 class TrackLength:
-    """It was watched out of sample for at least as long as it takes to be 95 % sure of a Sharpe ratio above zero."""
+    """It was watched out of sample for as long as it takes to be 95 % sure of a Sharpe ratio above zero, and longer."""
 
     name: ClassVar[str] = "track_length"
 

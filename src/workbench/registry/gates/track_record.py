@@ -53,9 +53,7 @@ class SessionRecord:
         _number(f"{where}: pnl", self.pnl)
         _number(f"{where}: capital", self.capital, low=0.0)
         _count(f"{where}: trades", self.trades)
-        if self.positions_equal not in (True, False, None) or isinstance(self.positions_equal, (int, float)) != (
-            isinstance(self.positions_equal, bool)
-        ):
+        if not (self.positions_equal is None or isinstance(self.positions_equal, bool)):
             raise DataRefused(
                 f"track record: {where}: positions_equal is {self.positions_equal!r}; it is true, false or null"
             )
