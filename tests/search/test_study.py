@@ -59,6 +59,55 @@ def test_interrupted_trials_go_on_as_if_nothing_had_happened(desk):
     assert resumed.table.equals(whole.table)
 
 
+def counted(desk):
+    rows = Ledger(desk.paths.trials).trials(Question(desk.params.question, "sample"))
+    return rows.assign(cell=rows["params"])
+
+
+def test_a_finished_trial_is_counted_with_the_returns_of_its_tests_and_a_pruned_one_with_what_it_was_judged_on(desk):
+    found = desk.sweep(*WIDE, trials=24, seed=3)
+    rows, tested = counted(desk).set_index("cell"), len(desk.bars.between(*found.tested))
+    for trial in found.trials.itertuples():
+        # training windows of 160 sessions, each 80 later
+        assert rows.loc[trial.cell, "n"] == (tested if trial.status == "done" else 160 + 80 * (trial.folds - 1))
+    done = found.table[found.table["status"] == "done"]
+    for row in done.itertuples():
+        kept = rows.loc[json.dumps({"fast": row.fast, "slow": row.slow}), "sharpe"]
+        assert kept * 252**0.5 == pytest.approx(row.test_score, abs=1e-9)
+    assert {"done", "pruned"} == set(found.trials["status"])
+
+
+def test_a_cell_that_was_pruned_and_is_measured_whole_later_is_another_trial(desk):
+    found = desk.sweep(*WIDE, trials=24, seed=3)
+    pruned = json.loads(found.trials[found.trials["status"] == "pruned"]["cell"].iloc[0])
+    before = counted(desk)
+    desk.sweep(f"fast=[{pruned['fast']}]", f"slow=[{pruned['slow']},61]")  # 61 was not asked before
+    both = counted(desk)
+    assert len(both) == len(before) + 2
+    assert both[both["cell"] == json.dumps(pruned)]["n"].nunique() == 2
+
+
+def test_a_stopped_search_counts_what_it_has_seen_and_counts_nothing_again_when_it_goes_on(desk):
+    class Impatient(NoBar):
+        def advance(self, count: int) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        desk.sweep(*WIDE, trials=16, seed=3, bar=Impatient())
+    stopped = counted(desk)
+    assert set(stopped["n"]) == {160}  # one round, judged on the first of four windows
+    whole = desk.sweep(*WIDE, trials=16, seed=3)
+    resumed = counted(desk)
+    assert len(stopped) == whole.trials.head(8)["cell"].nunique()
+    judged_more = whole.trials.head(8).query("folds > 1")["cell"].nunique()
+    assert len(resumed) == whole.trials["cell"].nunique() + judged_more
+    ledger = Ledger(desk.paths.trials)
+    batches, head = ledger.verify().batches, whole.head
+    again = desk.sweep(*WIDE, trials=16, seed=3)
+    assert again.measured == 0
+    assert (ledger.verify().batches, again.head) == (batches, head)
+
+
 def test_an_unknown_sampler_names_the_known(desk):
     request = Request("sma_cross", (), 5, "tpee")
     with pytest.raises(InputRefused, match=r"--sampler tpee: no such sampler\. Did you mean 'tpe'\?"):

@@ -75,6 +75,12 @@ class Archive:
         """Return the returns of a cell where they were kept."""
         return self._returns.get((cell_text(cell), folds))
 
+    def measured(self, cells: Sequence[Cell], folds: int) -> Measured:
+        """Return cells as they were measured; the returns of each must have been kept."""
+        returns = [self._returns[cell_text(cell), folds] for cell in cells]
+        errors = tuple(self.error(cell, folds) for cell in cells)
+        return Measured(self.numbers(cells, [folds] * len(cells)).to_numpy(), np.array(returns), errors, folds)
+
     def _read(self, file: Path) -> None:
         try:
             table = pd.read_parquet(file)

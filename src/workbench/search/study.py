@@ -3,6 +3,7 @@
 1. a round of trials is asked for together (``search.trials_at_once``)
 2. they are measured on the first quarter of the training windows, then on half, then on all, on bars that end there
 3. after each stage the pruner sees the scores of its windows, in order; what is dropped costs no more
+4. what ended is handed on to be counted, once, with all that it was judged on; when the search is stopped, the rest too
 
 Workers only measure; what is asked and dropped is decided here, in the order of the trials. So a seed gives the same
 trials with any number of workers, and a search that was interrupted asks the same again and finds the answers kept.
@@ -11,7 +12,7 @@ trials with any number of workers, and a search that was interrupted asks the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -31,6 +32,8 @@ SAMPLERS = ("tpe", "random")
 STAGES = (0.25, 0.5, 1.0)
 # Trials at random before the sampler learns, and whole ones before the pruner drops any.
 STARTUP_TRIALS = 10
+# What becomes of a trial that was under way when the search was stopped; it is counted, and asked again.
+STOPPED = "stopped"
 # A trial that the strategy refuses is not counted; so many for one that is not, and the grid is at fault.
 REFUSALS = 50
 
@@ -68,9 +71,13 @@ def search_trials(
     sampler: str = "tpe",
     seed: int = 0,
     at_once: int = 8,
+    ended: Callable[[Sequence[Trial]], None] = lambda trials: None,
     done: Callable[[int], None] = lambda count: None,
 ) -> list[Trial]:
-    """Return all trials in order; ``measure`` puts batches into the archive, ``done`` hears of finished trials."""
+    """Return all trials in order; ``measure`` puts batches into the archive.
+
+    ``ended`` hears of trials that are to be counted, ``done`` of how many more are finished.
+    """
     import optuna
 
     check_sampler(sampler)
@@ -99,7 +106,15 @@ def search_trials(
                     raise InputRefused(f"{refused} trials make no sense, the last: {error}; narrow --grid") from error
                 continue
             asked.append((trial, cell))
-        found += _judge(study, asked, problem, archive, measure, done)
+        round_ = _Round(study, asked, len(problem.folds), archive)
+        try:
+            for finished in round_.judge(measure):
+                ended(finished)
+                done(len(finished))
+        except BaseException:
+            ended(round_.unfinished())
+            raise
+        found += round_.trials()
     return found
 
 
@@ -159,45 +174,63 @@ def _sampler(name: str, seed: int) -> Any:
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
 
 
-def _judge(
-    study: Any,
-    asked: Sequence[tuple[Any, dict[str, Any]]],
-    problem: Problem,
-    archive: Archive,
-    measure: Measure,
-    done: Callable[[int], None],
-) -> list[Trial]:
-    """Take a round through the stages and tell the study what became of each trial."""
-    import optuna
+class _Round:
+    """Some trials taken through the stages together; the study is told what became of each."""
 
-    became: dict[int, Trial] = {}
-    last = len(problem.folds)
-    reported = 0
-    for folds in stages(last):
-        before = len(became)
-        open_ = [(trial, cell) for trial, cell in asked if trial.number not in became]
-        missing = {cell_text(cell): cell for _, cell in open_ if (cell_text(cell), folds) not in archive}
-        if missing:
-            measure([Batch((cell,), folds) for cell in missing.values()])
-        for trial, cell in open_:
-            error = archive.error(cell, folds)
-            scores = _scores(archive, cell, folds)
-            if error:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                became[trial.number] = Trial(cell, folds, FAILED, float("nan"))
-                continue
+    def __init__(self, study: Any, asked: Sequence[tuple[Any, dict[str, Any]]], windows: int, archive: Archive) -> None:
+        self.study, self.asked, self.windows, self.archive = study, asked, windows, archive
+        self._became: dict[int, Trial] = {}
+
+    def trials(self) -> list[Trial]:
+        """Return what became of each, in order."""
+        return [self._became[trial.number] for trial, _ in self.asked]
+
+    def judge(self, measure: Measure) -> Iterator[list[Trial]]:
+        """Take the trials through the stages, and give those that ended after each of them."""
+        reported = 0
+        for folds in stages(self.windows):
+            open_ = self._open()
+            missing = {cell_text(cell): cell for _, cell in open_ if (cell_text(cell), folds) not in self.archive}
+            if missing:
+                measure([Batch((cell,), folds) for cell in missing.values()])
+            finished = [became for trial, cell in open_ if (became := self._end(trial, cell, reported, folds))]
+            reported = folds
+            yield finished
+
+    def unfinished(self) -> list[Trial]:
+        """Return the trials that have not ended, as far as they were judged; those that never were are left out."""
+        found = []
+        for _, cell in self._open():
+            judged = [folds for folds in stages(self.windows) if (cell_text(cell), folds) in self.archive]
+            if judged:
+                found.append(Trial(cell, judged[-1], STOPPED, float("nan")))
+        return found
+
+    def _open(self) -> list[tuple[Any, dict[str, Any]]]:
+        return [(trial, cell) for trial, cell in self.asked if trial.number not in self._became]
+
+    def _end(self, trial: Any, cell: dict[str, Any], reported: int, folds: int) -> Trial | None:
+        """Show a trial's new scores to the study, and return what became of it if it ended."""
+        import optuna
+
+        if self.archive.error(cell, folds):
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            became = Trial(cell, folds, FAILED, float("nan"))
+        else:
+            scores = _scores(self.archive, cell, folds)
             for fold in range(reported, folds):
                 trial.report(float(np.mean(scores[: fold + 1])), fold)
             mean = float(np.mean(scores))
-            if folds == last:
-                study.tell(trial, mean)
-                became[trial.number] = Trial(cell, folds, DONE, mean)
+            if folds == self.windows:
+                self.study.tell(trial, mean)
+                became = Trial(cell, folds, DONE, mean)
             elif trial.should_prune():
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                became[trial.number] = Trial(cell, folds, PRUNED, mean)
-        reported = folds
-        done(len(became) - before)
-    return [became[trial.number] for trial, _ in asked]
+                self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                became = Trial(cell, folds, PRUNED, mean)
+            else:
+                return None
+        self._became[trial.number] = became
+        return became
 
 
 def _scores(archive: Archive, cell: Mapping[str, Any], folds: int) -> np.ndarray[Any, np.dtype[np.float64]]:

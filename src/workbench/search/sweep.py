@@ -128,7 +128,8 @@ def _conclude(
     own = measure(problem, [{**asked.fixed, **plain(terrain.plateau.params)}]).returns[0]
     market = problem.bars.close[settings.data.benchmark].pct_change(fill_method=None)
     whole = len(problem.folds)
-    kept = [own_returns for cell in cells if (own_returns := work.archive.returns(cell, whole)) is not None]
+    done = [cell for cell, seen, error in zip(cells, folds, errors, strict=True) if seen == whole and not error]
+    kept = [own_returns for cell in done if (own_returns := work.archive.returns(cell, whole)) is not None]
     even = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), settings.search.kept_returns)).round().astype(int))
     question = Question(asked.question, problem.bars.market)
     span = problem.bars.index[problem.tested]

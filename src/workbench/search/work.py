@@ -1,6 +1,7 @@
 """The work of a search: the first cells here, which says how long the rest takes and who should do it, then the rest.
 
-Each finished batch is counted in the trial ledger and then kept: nothing is measured twice, nothing stays uncounted.
+Each finished batch is kept, and nothing is measured twice. Nothing stays uncounted either: a batch of a grid's cells is
+counted before it is kept, a trial when it ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.backtest.trials import Ledger, Question
+from workbench.backtest.trials import Ledger, Question, Receipt
 from workbench.errors import InputRefused, StrategyRefused
 from workbench.params import Paths, Settings
 from workbench.search.archive import Archive, cell_text
@@ -125,6 +126,7 @@ class Work:
                 sampler=asked.sampler,
                 seed=asked.seed,
                 at_once=asked.at_once,
+                ended=self._count_trials,
                 done=bar.advance,
             )
         finally:
@@ -148,9 +150,20 @@ class Work:
 
     def _keep(self, batch: Batch, found: Measured) -> None:
         """Count first, then keep: what is kept is counted, and what is counted twice counts once."""
-        self.head = self.counter.count(batch, found).head
+        if not self.asked.trials:
+            self._take_head(self.counter.count(batch, found))
         self.archive.add(batch.cells, found, self.keep)
         self.measured += len(batch.cells)
+
+    def _count_trials(self, trials: Sequence[Trial]) -> None:
+        """Count trials that have ended, each with the returns of the windows that it came to."""
+        for folds in sorted({trial.folds for trial in trials}):
+            cells = tuple(trial.cell for trial in trials if trial.folds == folds)
+            found = self.archive.measured(cells, folds)
+            self._take_head(self.counter.count(Batch(cells, folds), found, again=self.run.resumed))
+
+    def _take_head(self, receipt: Receipt | None) -> None:
+        self.head = self.head if receipt is None else receipt.head
 
     def _recruit(self, cells: int) -> Crew:
         address = os.environ.get(ADDRESS, "")

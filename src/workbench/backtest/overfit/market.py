@@ -42,6 +42,7 @@ def hedge(returns: Matrix, benchmark: pd.Series | ArrayLike) -> Hedged:
         raise InputRefused("hedge: the benchmark never moves, so there is no market to take off; give its returns")
     betas = np.divide((across * along).sum(axis=0), moved, out=np.zeros(len(moved)), where=moved > 0.0)
     left = columns - betas * np.where(np.isfinite(market), market, 0.0)[:, None]
-    spread, before = np.nanstd(left, axis=0), np.nanstd(columns, axis=0)
-    left = np.where(spread > ROUNDING * before, left, 0.0)  # it holds the market and nothing else
+    rest = along - betas * across
+    holds_more = (rest**2).sum(axis=0) > ROUNDING**2 * (along**2).sum(axis=0)
+    left = np.where(holds_more, left, 0.0)  # else it holds the market and nothing else
     return Hedged(left.reshape(own.shape), betas)

@@ -149,6 +149,11 @@ class Ledger:
             query = "SELECT 1 FROM batches WHERE run_id = ? LIMIT 1"
             return connection is not None and connection.execute(query, (run_id,)).fetchone() is not None
 
+    def known(self, keys: Sequence[str]) -> frozenset[str]:
+        """Return which of these trials are recorded."""
+        with self._reading() as connection:
+            return frozenset() if connection is None else frozenset(_known(connection, keys))
+
     def effective(self, question: Question) -> Effective:
         """Return the effective number of a question's trials, by clusters of their weekly returns."""
         with self._reading() as connection:

@@ -46,14 +46,20 @@ def record(
         raise InputRefused(f"record: {len(cells)} cells and {returns.shape[1]} columns of returns; give one for each")
     if not isinstance(returns.index, pd.DatetimeIndex) or not returns.index.is_monotonic_increasing:
         raise InputRefused("record: the returns have no ascending dates as their index; trials are compared by date")
-    context = {**(made_by or {}), "source": source_digest(strategy)}
-    texts = [_text(cell) for cell in cells]
-    keys = [trial_key(question, strategy, json.loads(text), context) for text in texts]
+    keys = keys_of(question, strategy, cells, made_by)
     rows = [
-        Row(key, strategy, text, DONE, "", *measured)
-        for key, text, measured in zip(keys, texts, _measure(returns), strict=True)
+        Row(key, strategy, _text(cell), DONE, "", *measured)
+        for key, cell, measured in zip(keys, cells, _measure(returns), strict=True)
     ]
     return ledger.append(question, rows, source=source, run_id=run_id)
+
+
+def keys_of(
+    question: Question, strategy: str, cells: Sequence[Mapping[str, Any]], made_by: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return the key by which the ledger knows each cell."""
+    context = {**(made_by or {}), "source": source_digest(strategy)}
+    return [trial_key(question, strategy, json.loads(_text(cell)), context) for cell in cells]
 
 
 def record_failure(
@@ -67,9 +73,8 @@ def record_failure(
     run_id: str = "",
 ) -> Receipt:
     """Record a run that failed: it counts one, and the same failure of the same code counts once."""
-    text = _text(params or {})
-    context = {**(made_by or {}), "source": source_digest(strategy), "error": error}
-    row = Row(trial_key(question, strategy, json.loads(text), context), strategy, text, FAILED, error)
+    (key,) = keys_of(question, strategy, [params or {}], {**(made_by or {}), "error": error})
+    row = Row(key, strategy, _text(params or {}), FAILED, error)
     return ledger.append(question, [row], source="failed", run_id=run_id)
 
 

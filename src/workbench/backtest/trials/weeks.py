@@ -43,12 +43,12 @@ def by_week(returns: pd.Series) -> Weekly:
 
 def aligned(trials: Sequence[Weekly], weeks: range) -> Floats:
     """Return the weekly returns, a row a week and a column a trial; 0 where a trial has no week."""
-    found = np.zeros((len(weeks), len(trials)), dtype=np.float32)
-    for column, trial in zip(found.T, trials, strict=True):
+    found = np.zeros((len(trials), len(weeks)), dtype=np.float32)  # a trial's weeks lie side by side: quick to fill
+    for row, trial in zip(found, trials, strict=True):
         first, last = max(trial.week, weeks.start), min(trial.end, weeks.stop)
         if first < last:
-            column[first - weeks.start : last - weeks.start] = trial.returns[first - trial.week : last - trial.week]
-    return found
+            row[first - weeks.start : last - weeks.start] = trial.returns[first - trial.week : last - trial.week]
+    return found.T
 
 
 def span(trials: Sequence[Weekly]) -> range:
