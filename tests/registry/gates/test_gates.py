@@ -223,6 +223,11 @@ def test_a_guard_that_looked_at_other_parameters_proves_nothing(make):
         answer(make, "lookahead", ("params.json", "params", {"fast": 5, "slow": 150}))
 
 
+def test_a_parameter_that_is_a_list_is_not_looked_for_in_the_report(make):
+    chosen = ("params.json", "params", {"fast": 20, "slow": 150, "sectors": ["Technology"]})
+    assert answer(make, "lookahead", chosen).outcome is Outcome.PASS
+
+
 # -- the record of the stage that is left
 
 

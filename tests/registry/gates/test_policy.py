@@ -212,3 +212,8 @@ def test_the_policy_is_read_without_any_heavy_library():
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"mlflow", "vectorbt", "matplotlib", "numba", "polars", "deltalake"})
     assert "workbench.backtest" not in done.stdout.split()
+
+
+def test_the_guide_names_every_gate():
+    page = (ROOT / "docs" / "gates.md").read_text()
+    assert [name for name in GATES if f"`{name}`" not in page] == []

@@ -21,6 +21,7 @@ def _judged(gate: Gate, case: Case) -> Verdict:
     try:
         return gate.judge(case)
     except UNANSWERED as error:
-        text = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__} {error}"
+        said = " ".join(str(error).split())
+        text = said if isinstance(error, WorkbenchError) else f"{type(error).__name__} {said}"
         remedy = getattr(error, "remedy", "") or case.again
         return Verdict(gate.name, gate.asked, "unknown", Outcome.FAIL, f"cannot be evaluated: {text}", remedy)

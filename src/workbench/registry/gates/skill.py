@@ -28,7 +28,7 @@ STATISTICS = "statistics.json"
 
 @dataclass(frozen=True, config=STRICT)
 class OutOfSample:
-    """Most of the Sharpe ratio that the training windows showed is left out of sample."""
+    """Most of the Sharpe ratio that the training windows showed lasts out of sample."""
 
     min_share: Annotated[float, Field(ge=0.0, le=2.0)]
     name: ClassVar[str] = "out_of_sample"
@@ -123,7 +123,7 @@ class Overfitting:
 
     @property
     def asked(self) -> str:
-        return f"PBO < {self.below:g}; from {self.fail_from:g} on it fails, between a written reason"
+        return f"PBO < {self.below:g}, or < {self.fail_from:g} with a written reason"
 
     def judge(self, case: Case) -> Verdict:
         found = case.facts(STATISTICS).at("overfitting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
@@ -86,7 +87,8 @@ def _is_own(report: Facts, case: Case) -> bool:
     if (report.at("kind").text(), report.at("name").text()) != ("strategy", case.pack.name):
         return False
     chosen, tried = case.facts("params.json").at("params"), dict(report.at("params").items())
-    return all(name in tried and tried[name].value == value.value for name, value in chosen.items())
+    plain = {name: value.value for name, value in chosen.items() if not isinstance(value.value, (list, Mapping))}
+    return all(name in tried and tried[name].value == value for name, value in plain.items())  # a report has no others
 
 
 def _dates(report: Facts) -> int:
