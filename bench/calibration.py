@@ -82,6 +82,7 @@ def research(market: Market, years: int) -> Verdict:
     from workbench.data.lake import Lake
     from workbench.data.sample import SampleSource
     from workbench.data.source import Request
+    from workbench.data.validated import Validated
     from workbench.params import CostParams, SampleParams, Settings, Universe, load_strategy_params
 
     params = SampleParams(
@@ -93,7 +94,7 @@ def research(market: Market, years: int) -> Verdict:
         lake, ledger = Lake(Path(folder) / "lake", "sample"), Ledger(Path(folder) / "trials.db")
         source = SampleSource(params)
         for name in ("symbols", "prices_daily", "actions"):
-            lake.publish(name, source.fetch(Request(name)).rows)
+            lake.publish(Validated(name, source.fetch(Request(name)).rows, "the sample market"))
         bars = lake.bars()
         found = []
         for strategy in PLANTED:

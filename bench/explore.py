@@ -24,6 +24,7 @@ from workbench.backtest.trials import Ledger
 from workbench.data.lake import Lake
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
+from workbench.data.validated import Validated
 from workbench.params import SampleParams, Settings, load_strategy_params
 from workbench.types import Bars
 
@@ -32,7 +33,7 @@ def sample_bars(folder: Path, years: int) -> Bars:
     """Return the bars of the sample market, by way of a lake."""
     source, lake = SampleSource(SampleParams(years=years, intraday_sessions=0)), Lake(folder / "lake", "sample")
     for name in ("symbols", "prices_daily", "actions"):
-        lake.publish(name, source.fetch(Request(name)).rows)
+        lake.publish(Validated(name, source.fetch(Request(name)).rows, "the sample market"))
     return lake.bars()
 
 

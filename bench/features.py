@@ -25,6 +25,7 @@ from figure import report, seconds
 from lake import DATASET, market
 
 from workbench.data.lake import Lake
+from workbench.data.validated import Validated
 from workbench.features import study, technical
 from workbench.features.alpha158 import alpha158
 from workbench.features.dense import kept_bars
@@ -61,9 +62,10 @@ def filled(root: Path, symbols: int, days: int) -> Lake:
     """Return a lake with random walks, and one old dividend: the bars are adjusted, as real ones are."""
     rows = market(symbols, days)
     lake = Lake(root, "sample")
-    lake.publish(DATASET, rows)
+    lake.publish(Validated(DATASET, rows, "made here"))
     first = rows.head(1).select("symbol", "session", "known_at", "source")
-    lake.publish("actions", first.with_columns(kind=pl.lit("dividend"), value=pl.lit(0.01)))
+    paid = first.with_columns(kind=pl.lit("dividend"), value=pl.lit(0.01))
+    lake.publish(Validated("actions", paid, "made here"))
     lake.read(DATASET)  # every file is compared with its digest once a process
     return lake
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.by_hand import put
 from workbench.backtest.events.fed import fed_statements
 from workbench.backtest.events.study import EventStudy, event_study
 from workbench.data.lake import Lake
@@ -30,7 +31,7 @@ def lake_of(folder, seed: int, **effects: float) -> Lake:
     source = SampleSource(SampleParams(seed=seed, intraday_sessions=0, **effects))
     lake = Lake(folder / f"lake-{seed}", "sample")
     for name in ("symbols", "prices_daily", "actions", "events"):
-        lake.publish(name, source.fetch(Request(name)).rows)
+        put(lake, name, source.fetch(Request(name)).rows)
     return lake
 
 

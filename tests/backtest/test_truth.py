@@ -8,6 +8,7 @@ error of such a mean Sharpe ratio is about 1 / sqrt(4 × 15) = 0.13.
 import numpy as np
 import pytest
 
+from tests.data.by_hand import put
 from workbench.backtest import stats
 from workbench.backtest.engine import simulate
 from workbench.data.lake import Lake
@@ -24,7 +25,7 @@ def bars_of_seed(folder, seed: int, **effects: float):
     source = SampleSource(SampleParams(seed=seed, intraday_sessions=0, **effects))
     lake = Lake(folder / f"lake-{seed}", "sample")
     for name in ("symbols", "prices_daily", "actions"):
-        lake.publish(name, source.fetch(Request(name)).rows)
+        put(lake, name, source.fetch(Request(name)).rows)
     return lake.bars()
 
 

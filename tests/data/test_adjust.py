@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.data.by_hand import put
 from workbench.data.adjust import factors
 from workbench.data.datasets import dataset
 from workbench.data.lake import Lake
@@ -46,11 +47,13 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def test_a_split_and_a_dividend_are_adjusted_as_computed_by_hand(lake: Lake) -> None:
-    lake.publish(
+    put(
+        lake,
         "prices_daily",
         prices(("ABC", MON, 100, 10), ("ABC", TUE, 102, 10), ("ABC", WED, 51, 30), ("ABC", THU, 50, 40)),
     )
-    lake.publish(
+    put(
+        lake,
         "actions",
         actions(("ABC", WED, "split", 2.0, announced(MON)), ("ABC", THU, "dividend", 1.02, announced(MON))),
     )
@@ -65,15 +68,15 @@ def test_a_split_and_a_dividend_are_adjusted_as_computed_by_hand(lake: Lake) -> 
 
 
 def test_prices_as_traded_can_be_read_without_any_actions(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("ABC", MON, 100, 10)))
+    put(lake, "prices_daily", prices(("ABC", MON, 100, 10)))
     assert lake.bars(adjusted=False).close["ABC"].to_list() == [100]
     with pytest.raises(NoData, match="actions: market 'real' has no such table, so prices cannot be adjusted"):
         lake.bars()
 
 
 def test_an_announced_split_is_not_applied_before_its_ex_date(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 102, 10)))
-    lake.publish("actions", actions(("ABC", WED, "split", 2.0, announced(MON))))
+    put(lake, "prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 102, 10)))
+    put(lake, "actions", actions(("ABC", WED, "split", 2.0, announced(MON))))
     assert lake.bars().close["ABC"].to_list() == [100, 102]
     assert lake.bars(as_of=close_of(TUE)).close["ABC"].to_list() == [100, 102]
     # On the morning of the ex-date the newest bar is Tuesday's, yet every share has become two.
@@ -81,18 +84,20 @@ def test_an_announced_split_is_not_applied_before_its_ex_date(lake: Lake) -> Non
 
 
 def test_a_split_that_was_announced_later_is_not_known_before(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 50, 20)))
-    lake.publish("actions", actions(("ABC", TUE, "split", 2.0, announced(FRI))))
+    put(lake, "prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 50, 20)))
+    put(lake, "actions", actions(("ABC", TUE, "split", 2.0, announced(FRI))))
     assert lake.bars(as_of=close_of(TUE)).close["ABC"].to_list() == [100, 50]
     assert lake.bars(as_of=close_of(FRI)).close["ABC"].to_list() == [50, 50]
 
 
 def test_the_range_read_does_not_change_the_returns(lake: Lake) -> None:
-    lake.publish(
+    put(
+        lake,
         "prices_daily",
         prices(("ABC", MON, 100, 10), ("ABC", TUE, 102, 10), ("ABC", WED, 51, 30), ("ABC", THU, 50, 40)),
     )
-    lake.publish(
+    put(
+        lake,
         "actions",
         actions(("ABC", WED, "split", 2.0, announced(MON)), ("ABC", THU, "dividend", 1.02, announced(MON))),
     )
@@ -101,8 +106,9 @@ def test_the_range_read_does_not_change_the_returns(lake: Lake) -> None:
 
 
 def test_split_and_dividend_on_one_day_take_the_dividend_per_new_share(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 49, 20)))
-    lake.publish(
+    put(lake, "prices_daily", prices(("ABC", MON, 100, 10), ("ABC", TUE, 49, 20)))
+    put(
+        lake,
         "actions",
         actions(("ABC", TUE, "split", 2.0, announced(MON)), ("ABC", TUE, "dividend", 1.0, announced(MON))),
     )
@@ -111,11 +117,12 @@ def test_split_and_dividend_on_one_day_take_the_dividend_per_new_share(lake: Lak
 
 
 def test_a_dividend_after_a_halt_uses_the_last_close_there_is(lake: Lake) -> None:
-    lake.publish(
+    put(
+        lake,
         "prices_daily",
         prices(("ABC", MON, 50, 10), ("ABC", WED, 49, 10), ("DEF", MON, 7, 1), ("DEF", TUE, 7, 1), ("DEF", WED, 7, 1)),
     )
-    lake.publish("actions", actions(("ABC", WED, "dividend", 1.0, announced(MON))))
+    put(lake, "actions", actions(("ABC", WED, "dividend", 1.0, announced(MON))))
     bars = lake.bars()
     assert bars.close["ABC"].iloc[[0, 2]].to_list() == pytest.approx([49.0, 49.0])
     assert np.isnan(bars.close["ABC"].iloc[1])
@@ -123,8 +130,8 @@ def test_a_dividend_after_a_halt_uses_the_last_close_there_is(lake: Lake) -> Non
 
 
 def test_a_dividend_as_large_as_the_price_is_refused(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("ABC", MON, 50, 10), ("ABC", TUE, 49, 10)))
-    lake.publish("actions", actions(("ABC", TUE, "dividend", 50.0, announced(MON))))
+    put(lake, "prices_daily", prices(("ABC", MON, 50, 10), ("ABC", TUE, 49, 10)))
+    put(lake, "actions", actions(("ABC", TUE, "dividend", 50.0, announced(MON))))
     with pytest.raises(DataRefused, match="ABC paid a dividend of 50 on 2024-03-05, not below the close before it, 50"):
         lake.bars()
 
@@ -143,8 +150,8 @@ def test_intraday_bars_before_the_ex_date_are_adjusted(lake: Lake) -> None:
         ("ABC", ts, p, p, p, p, 10.0, ts + timedelta(minutes=5), "hand")
         for ts, p in zip(starts, (100.0, 50.0), strict=True)
     ]
-    lake.publish("prices_5min", pl.DataFrame(rows, schema=dataset("prices_5min").schema, orient="row"))
-    lake.publish("actions", actions(("ABC", WED, "split", 2.0, announced(MON))))
+    put(lake, "prices_5min", pl.DataFrame(rows, schema=dataset("prices_5min").schema, orient="row"))
+    put(lake, "actions", actions(("ABC", WED, "split", 2.0, announced(MON))))
     bars = lake.bars(dataset="prices_5min")
     assert bars.close["ABC"].to_list() == [50, 50]
     assert bars.volume["ABC"].to_list() == [20, 10]
@@ -181,7 +188,8 @@ def test_adjusted_closes_equal_those_that_lean_publishes(lake: Lake, shared: Pat
             known.append((symbol, later[0], "split", split, announced(day)))
         if abs(kept - 1) > 1e-9:
             known.append((symbol, later[0], "dividend", closes[held] * (1 - kept), announced(day)))
-    lake.publish(
+    put(
+        lake,
         "prices_daily",
         recorded.select(
             "symbol",
@@ -192,7 +200,7 @@ def test_adjusted_closes_equal_those_that_lean_publishes(lake: Lake, shared: Pat
             source=pl.lit("lean"),
         ),
     )
-    lake.publish("actions", actions(*known))
+    put(lake, "actions", actions(*known))
     if symbol == "AAPL":
         split = lake.read("actions", ["AAPL"], start="2014-06-09", end="2014-06-09")
         assert split["value"].to_list() == pytest.approx([7.0], rel=1e-4)

@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from tests.data.by_hand import put
 from workbench.data.inventory import inventory, overview, pins
 from workbench.data.lake import Lake
 from workbench.data.quality import audit
@@ -28,7 +29,7 @@ def lake(tmp_path) -> Lake:
             "source": ["hand"] * 3,
         }
     ).with_columns(pl.col("known_at").cast(pl.Datetime("us", "UTC")))
-    lake.publish("prices_daily", rows)
+    put(lake, "prices_daily", rows)
     return lake
 
 
@@ -57,21 +58,21 @@ def test_a_file_that_is_missing_or_short_stops_the_inventory(lake, damage, says)
 def test_of_several_lost_files_the_first_is_named_and_the_rest_counted(lake):
     for number in (2, 3):
         day = pl.lit(date(2024, 7, number))
-        lake.publish(
-            "prices_daily", lake.read("prices_daily", start="2024-07-01", end="2024-07-01").with_columns(session=day)
+        put(
+            lake,
+            "prices_daily",
+            lake.read("prices_daily", start="2024-07-01", end="2024-07-01").with_columns(session=day),
         )
     for file in (lake.root / "sample" / "prices_daily").glob("*.parquet"):
         file.unlink()
-    with pytest.raises(
-        LakeDamaged, match="is missing, and 2 more files of the table are damaged; restore them"
-    ):
+    with pytest.raises(LakeDamaged, match="is missing, and 2 more files of the table are damaged; restore them"):
         inventory(lake)
 
 
 def test_a_file_of_an_older_version_is_not_asked_for(lake):
     (old,) = (lake.root / "sample" / "prices_daily").glob("*.parquet")
     day = pl.lit(date(2024, 7, 2))
-    lake.publish("prices_daily", lake.read("prices_daily", start="2024-07-01").with_columns(session=day))
+    put(lake, "prices_daily", lake.read("prices_daily", start="2024-07-01").with_columns(session=day))
     lake.optimize("prices_daily")
     old.unlink()
     assert [facts.rows for facts in inventory(lake)] == [4]
@@ -88,7 +89,7 @@ def test_an_audit_finds_rows_that_break_a_rule_of_today(lake):
         high=pl.when(pl.col("session") == date(2024, 7, 1)).then(5.0).otherwise("high"),
         known_at=pl.lit(datetime(2024, 7, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC")),
     )
-    lake.publish("prices_daily", broken)
+    put(lake, "prices_daily", broken)
     (found,) = audit(lake)
     assert found.version == 1
     assert found.broken == 1
@@ -102,6 +103,6 @@ def test_pins_name_the_version_and_its_content(lake):
     later = lake.read("prices_daily").with_columns(
         close=pl.col("close") + 0.1, known_at=pl.lit(datetime(2024, 7, 2, tzinfo=UTC)).cast(pl.Datetime("us", "UTC"))
     )
-    lake.publish("prices_daily", later)
+    put(lake, "prices_daily", later)
     assert pins(lake, {"prices_daily": 0}) == before
     assert pins(lake, lake.versions())["prices_daily"] != before["prices_daily"]

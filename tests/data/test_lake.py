@@ -19,6 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.data.by_hand import put
 from workbench.data import layout
 from workbench.data.datasets import UTC_TIME, dataset
 from workbench.data.lake import Lake, Published
@@ -53,11 +54,12 @@ def lake(tmp_path: Path) -> Lake:
 @pytest.fixture
 def filled(lake: Lake) -> Lake:
     """Two symbols over three days; on Thursday Monday's close of AAA01 turns out to have been 11."""
-    lake.publish(
+    put(
+        lake,
         "prices_daily",
         prices(("AAA01", MON, 10), ("AAA01", TUE, 12), ("AAA01", WED, 13), ("BBB01", MON, 20), ("BBB01", WED, 21)),
     )
-    lake.publish("prices_daily", prices(("AAA01", MON, 11, closed(THU))))
+    put(lake, "prices_daily", prices(("AAA01", MON, 11, closed(THU))))
     return lake
 
 
@@ -65,7 +67,7 @@ def filled(lake: Lake) -> Lake:
 
 
 def test_rows_come_back_sorted_by_time_and_then_by_key(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("BBB01", TUE, 3), ("AAA01", TUE, 2), ("BBB01", MON, 1)))
+    put(lake, "prices_daily", prices(("BBB01", TUE, 3), ("AAA01", TUE, 2), ("BBB01", MON, 1)))
     assert facts(lake.read("prices_daily")) == [("BBB01", MON, 1), ("AAA01", TUE, 2), ("BBB01", TUE, 3)]
     assert lake.read("prices_daily").schema == dataset("prices_daily").schema
 
@@ -101,7 +103,7 @@ def test_the_end_of_an_intraday_read_includes_the_whole_day(lake: Lake) -> None:
     starts = [datetime(2024, 3, 4, 14, 30, tzinfo=UTC), datetime(2024, 3, 4, 20, 55, tzinfo=UTC)]
     starts.append(datetime(2024, 3, 5, 14, 30, tzinfo=UTC))
     rows = [("AAA01", ts, 1.0, 1.0, 1.0, 1.0, 1.0, ts + timedelta(minutes=5), "hand") for ts in starts]
-    lake.publish("prices_5min", pl.DataFrame(rows, schema=dataset("prices_5min").schema, orient="row"))
+    put(lake, "prices_5min", pl.DataFrame(rows, schema=dataset("prices_5min").schema, orient="row"))
     assert lake.read("prices_5min", start=MON, end=MON)["ts"].to_list() == starts[:2]
     assert lake.read("prices_5min", start=starts[1], end=starts[2])["ts"].to_list() == starts[1:]
     with pytest.raises(InputRefused, match="start 2024-03-04T14:30:00 has no time zone"):
@@ -112,7 +114,7 @@ def test_a_revised_macro_series_shows_each_vintage(lake: Lake) -> None:
     first, second = datetime(2024, 2, 13, 13, 30, tzinfo=UTC), datetime(2024, 3, 12, 12, 30, tzinfo=UTC)
     period = date(2024, 1, 1)
     rows = [("CPI", period, 308.4, first, "hand"), ("CPI", period, 308.5, second, "hand")]
-    done = lake.publish("macro", pl.DataFrame(rows, schema=dataset("macro").schema, orient="row"))
+    done = put(lake, "macro", pl.DataFrame(rows, schema=dataset("macro").schema, orient="row"))
     assert done == Published(version=0, added=1, unchanged=0, corrected=1)
     assert lake.read("macro", ["CPI"], as_of=first)["value"].to_list() == [308.4]
     assert lake.read("macro", ["CPI"])["value"].to_list() == [308.5]
@@ -123,9 +125,9 @@ def test_a_listing_corrected_to_another_day_is_one_fact(lake: Lake) -> None:
         row = ("AAA01", "Aaa", "TECH", "stock", listed, None, known, "hand")
         return pl.DataFrame([row], schema=dataset("symbols").schema, orient="row")
 
-    lake.publish("symbols", listing(MON, closed(MON)))
-    assert lake.publish("symbols", listing(WED, closed(THU))) == Published(1, added=0, unchanged=0, corrected=1)
-    assert lake.publish("symbols", listing(WED, closed(FRI))).unchanged == 1
+    put(lake, "symbols", listing(MON, closed(MON)))
+    assert put(lake, "symbols", listing(WED, closed(THU))) == Published(1, added=0, unchanged=0, corrected=1)
+    assert put(lake, "symbols", listing(WED, closed(FRI))).unchanged == 1
     assert lake.read("symbols")["listed"].to_list() == [WED]
     assert lake.read("symbols", as_of=closed(WED))["listed"].to_list() == [MON]
     assert lake.read("symbols", start=TUE)["listed"].to_list() == [WED]
@@ -135,9 +137,9 @@ def test_a_listing_corrected_to_another_day_is_one_fact(lake: Lake) -> None:
     assert lake.read("symbols")["listed"].to_list() == [WED]
     both = pl.concat([listing(MON, closed(FRI)), listing(TUE, closed(FRI))])
     with pytest.raises(BatchRefused, match="AAA01 is in the batch twice"):
-        lake.publish("symbols", both)
+        put(lake, "symbols", both)
     with pytest.raises(BatchRefused, match="AAA01 differs from what is stored with the same known_at 2024-03-07"):
-        lake.publish("symbols", listing(FRI, closed(THU)))
+        put(lake, "symbols", listing(FRI, closed(THU)))
 
 
 def test_a_history_ingested_again_with_a_new_session_adds_that_session(filled: Lake) -> None:
@@ -145,10 +147,10 @@ def test_a_history_ingested_again_with_a_new_session_adds_that_session(filled: L
         ("AAA01", MON, 10), ("AAA01", MON, 11, closed(THU)), ("AAA01", TUE, 12), ("AAA01", WED, 13), ("BBB01", MON, 20)
     )
     history = pl.concat([history, prices(("BBB01", WED, 21), ("AAA01", THU, 14))])
-    assert filled.publish("prices_daily", history) == Published(version=2, added=1, unchanged=6, corrected=0)
+    assert put(filled, "prices_daily", history) == Published(version=2, added=1, unchanged=6, corrected=0)
     filled.optimize("prices_daily")  # now one sorted file: the quick way for a history that repeats itself
     again = pl.concat([history, prices(("AAA01", FRI, 15), ("AAA01", FRI, 16, closed(FRI) + timedelta(days=3)))])
-    assert filled.publish("prices_daily", again) == Published(version=4, added=1, unchanged=7, corrected=1)
+    assert put(filled, "prices_daily", again) == Published(version=4, added=1, unchanged=7, corrected=1)
 
 
 # Publishing
@@ -156,33 +158,31 @@ def test_a_history_ingested_again_with_a_new_session_adds_that_session(filled: L
 
 def test_the_same_rows_again_change_nothing(filled: Lake) -> None:
     before = filled.digest("prices_daily")
-    again = filled.publish("prices_daily", prices(("AAA01", TUE, 12), ("BBB01", MON, 20)))
+    again = put(filled, "prices_daily", prices(("AAA01", TUE, 12), ("BBB01", MON, 20)))
     assert again == Published(version=1, added=0, unchanged=2, corrected=0)
     assert filled.versions() == {"prices_daily": 1}
     assert filled.digest("prices_daily") == before
 
 
 def test_only_what_is_new_is_counted(filled: Lake) -> None:
-    done = filled.publish(
-        "prices_daily", prices(("AAA01", TUE, 12), ("AAA01", WED, 14, closed(FRI)), ("BBB01", TUE, 22))
-    )
+    done = put(filled, "prices_daily", prices(("AAA01", TUE, 12), ("AAA01", WED, 14, closed(FRI)), ("BBB01", TUE, 22)))
     assert done == Published(version=2, added=1, unchanged=1, corrected=1)
 
 
 def test_the_same_value_known_again_later_is_no_news(filled: Lake) -> None:
-    assert filled.publish("prices_daily", prices(("AAA01", TUE, 12, closed(FRI)))).unchanged == 1
+    assert put(filled, "prices_daily", prices(("AAA01", TUE, 12, closed(FRI)))).unchanged == 1
     assert filled.version("prices_daily") == 1
 
 
 def test_a_value_that_returns_after_a_correction_is_a_correction(filled: Lake) -> None:
-    assert filled.publish("prices_daily", prices(("AAA01", MON, 10, closed(FRI)))).corrected == 1
+    assert put(filled, "prices_daily", prices(("AAA01", MON, 10, closed(FRI)))).corrected == 1
     assert facts(filled.read("prices_daily", ["AAA01"], end=MON, as_of=closed(THU))) == [("AAA01", MON, 11)]
     assert facts(filled.read("prices_daily", ["AAA01"], end=MON)) == [("AAA01", MON, 10)]
 
 
 def test_an_earlier_vintage_may_arrive_late(lake: Lake) -> None:
-    lake.publish("prices_daily", prices(("AAA01", MON, 11, closed(THU))))
-    assert lake.publish("prices_daily", prices(("AAA01", MON, 10))).corrected == 1
+    put(lake, "prices_daily", prices(("AAA01", MON, 11, closed(THU))))
+    assert put(lake, "prices_daily", prices(("AAA01", MON, 10))).corrected == 1
     assert facts(lake.read("prices_daily", as_of=closed(WED))) == [("AAA01", MON, 10)]
     assert facts(lake.read("prices_daily")) == [("AAA01", MON, 11)]
 
@@ -191,7 +191,7 @@ def test_another_value_with_the_same_known_at_is_refused_and_nothing_is_publishe
     with pytest.raises(
         BatchRefused, match=r"AAA01 2024-03-05 differs from what is stored with the same known_at 2024-03"
     ):
-        filled.publish("prices_daily", prices(("AAA01", TUE, 12.5), ("CCC01", TUE, 1)))
+        put(filled, "prices_daily", prices(("AAA01", TUE, 12.5), ("CCC01", TUE, 1)))
     assert filled.version("prices_daily") == 1
     with pytest.raises(NoData, match="unknown symbol 'CCC01'"):
         filled.read("prices_daily", ["CCC01"])
@@ -222,19 +222,19 @@ def test_another_value_with_the_same_known_at_is_refused_and_nothing_is_publishe
 )
 def test_rows_of_another_shape_are_refused(lake: Lake, rows: pl.DataFrame, message: str) -> None:
     with pytest.raises(BatchRefused, match=f"prices_daily: {message}"):
-        lake.publish("prices_daily", rows)
+        put(lake, "prices_daily", rows)
     assert lake.versions() == {}
 
 
 def test_columns_in_another_order_are_fine(lake: Lake) -> None:
     rows = prices(("AAA01", MON, 1))
-    assert lake.publish("prices_daily", rows.select(sorted(rows.columns))).added == 1
+    assert put(lake, "prices_daily", rows.select(sorted(rows.columns))).added == 1
 
 
 def test_appending_a_day_does_not_rewrite_what_is_there(filled: Lake) -> None:
     folder = filled.root / "sample" / "prices_daily"
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
-    filled.publish("prices_daily", prices(("AAA01", THU, 14), ("BBB01", THU, 22)))
+    put(filled, "prices_daily", prices(("AAA01", THU, 14), ("BBB01", THU, 22)))
     after = {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
     assert len(after) == len(before) + 1
     assert before.items() <= after.items()
@@ -243,7 +243,7 @@ def test_appending_a_day_does_not_rewrite_what_is_there(filled: Lake) -> None:
 def test_many_daily_appends_are_tidied_up_by_themselves(lake: Lake) -> None:
     days = [date(2023, 1, 2) + timedelta(days=n) for n in range(layout.LOOSE_FILES + 2)]
     for number, day in enumerate(days):
-        lake.publish("prices_daily", prices(("AAA01", day, number + 1)))
+        put(lake, "prices_daily", prices(("AAA01", day, number + 1)))
     history = lake.history("prices_daily")
     assert history["operation"].to_list().count("optimize") == 1
     assert history["files"][-1] == 2
@@ -253,8 +253,8 @@ def test_many_daily_appends_are_tidied_up_by_themselves(lake: Lake) -> None:
 
 def test_tidying_up_may_leave_a_file_as_it_was(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "FILE_ROWS", 2)
-    lake.publish("prices_daily", prices(("AAA01", MON, 1), ("AAA01", WED, 3)))
-    lake.publish("prices_daily", prices(("AAA01", TUE, 2), ("BBB01", TUE, 2)))  # this file stays, the other is cut
+    put(lake, "prices_daily", prices(("AAA01", MON, 1), ("AAA01", WED, 3)))
+    put(lake, "prices_daily", prices(("AAA01", TUE, 2), ("BBB01", TUE, 2)))  # this file stays, the other is cut
     kept = facts(lake.read("prices_daily"))
     assert lake.optimize("prices_daily") == 2
     assert lake.history("prices_daily")["files"].to_list() == [1, 2, 3]
@@ -354,7 +354,7 @@ def test_an_unknown_dataset_or_market_is_refused(lake: Lake) -> None:
 def test_a_pinned_version_reads_the_same_after_publishes_corrections_and_optimize(filled: Lake) -> None:
     pinned = {name: filled.read("prices_daily", version=name) for name in (0, 1)}
     digests = {name: filled.digest("prices_daily", name) for name in (0, 1)}
-    filled.publish("prices_daily", prices(("AAA01", TUE, 99, closed(FRI)), ("CCC01", MON, 5)))
+    put(filled, "prices_daily", prices(("AAA01", TUE, 99, closed(FRI)), ("CCC01", MON, 5)))
     newest = filled.read("prices_daily")
     assert filled.optimize("prices_daily") == 3
     assert filled.optimize("prices_daily") == 3  # nothing left to do
@@ -371,13 +371,13 @@ def test_a_pinned_version_reads_the_same_after_publishes_corrections_and_optimiz
 
 def test_bars_are_repeated_from_the_versions_that_a_run_recorded(filled: Lake) -> None:
     split = [("AAA01", TUE, "split", 2.0, closed(MON), "hand")]
-    filled.publish("actions", pl.DataFrame(split, schema=dataset("actions").schema, orient="row"))
+    put(filled, "actions", pl.DataFrame(split, schema=dataset("actions").schema, orient="row"))
     recorded, then = filled.versions(), filled.bars()
     assert recorded == {"prices_daily": 1, "actions": 0}
     assert then.close["AAA01"].to_list() == [5.5, 12, 13]
-    filled.publish("prices_daily", prices(("AAA01", WED, 26, closed(FRI)), ("BBB01", FRI, 23)))
+    put(filled, "prices_daily", prices(("AAA01", WED, 26, closed(FRI)), ("BBB01", FRI, 23)))
     other = [("AAA01", WED, "split", 2.0, closed(MON), "hand")]
-    filled.publish("actions", pl.DataFrame(other, schema=dataset("actions").schema, orient="row"))
+    put(filled, "actions", pl.DataFrame(other, schema=dataset("actions").schema, orient="row"))
     assert filled.bars().close["AAA01"].to_list()[:3] == [2.75, 6, 26]
     again = filled.bars(versions=recorded)
     assert again.close.equals(then.close)
@@ -395,13 +395,13 @@ def test_the_history_tells_what_each_version_did(filled: Lake) -> None:
 def test_digests_tell_contents_apart(filled: Lake, tmp_path: Path) -> None:
     assert filled.digest("prices_daily", 0) != filled.digest("prices_daily", 1)
     other = Lake(tmp_path / "other", "sample")
-    other.publish("prices_daily", filled.read("prices_daily", version=0).sort("close"))
+    put(other, "prices_daily", filled.read("prices_daily", version=0).sort("close"))
     assert other.digest("prices_daily") == filled.digest("prices_daily", 0)
 
 
 def test_bars_carry_market_and_sectors(filled: Lake) -> None:
     listed = [("AAA01", "Aaa", "TECH", "stock", MON, None, closed(MON), "hand")]
-    filled.publish("symbols", pl.DataFrame(listed, schema=dataset("symbols").schema, orient="row"))
+    put(filled, "symbols", pl.DataFrame(listed, schema=dataset("symbols").schema, orient="row"))
     bars = filled.bars(adjusted=False)
     assert bars.market == "sample"
     assert bars.sectors == {"AAA01": "TECH"}
@@ -500,7 +500,7 @@ def test_a_missing_newest_log_file_is_no_short_answer(filled: Lake) -> None:
 
 @pytest.mark.parametrize("content", ["", "garbage", '{"commitInfo":{"timestamp":1}}\n'])
 def test_a_damaged_log_file_is_no_short_answer(filled: Lake, content: str) -> None:
-    filled.publish("prices_daily", prices(("AAA01", FRI, 14)))
+    put(filled, "prices_daily", prices(("AAA01", FRI, 14)))
     log_file(filled, 1).write_text(content)
     with pytest.raises(LakeDamaged) as caught:
         Lake(filled.root, "sample").read("prices_daily")
@@ -515,7 +515,7 @@ def test_a_log_file_that_lost_one_line_is_no_short_answer(filled: Lake) -> None:
 
 
 def test_a_missing_log_file_in_the_middle_is_named(filled: Lake) -> None:
-    filled.publish("prices_daily", prices(("AAA01", FRI, 14)))
+    put(filled, "prices_daily", prices(("AAA01", FRI, 14)))
     log_file(filled, 1).unlink()
     with pytest.raises(LakeDamaged, match=r"00000000000000000001\.json is missing"):
         Lake(filled.root, "sample").read("prices_daily")
@@ -525,7 +525,7 @@ def test_a_lost_log_folder_is_not_taken_for_a_table_that_never_was(filled: Lake)
     shutil.rmtree(table_folder(filled) / "_delta_log")
     assert_damaged(filled, log_file(filled, 1), "is missing, but version 1 was published")
     with pytest.raises(LakeDamaged):
-        filled.publish("prices_daily", prices(("AAA01", MON, 10)))
+        put(filled, "prices_daily", prices(("AAA01", MON, 10)))
 
 
 def test_a_broken_note_of_the_newest_version_is_named(filled: Lake) -> None:
@@ -572,18 +572,18 @@ def test_delta_readers_of_other_programs_can_read_a_table(filled: Lake) -> None:
 def test_a_second_publisher_waits_and_then_says_who_is_at_work(filled: Lake) -> None:
     lock = table_folder(filled) / LOCK
     with locked(lock, "somebody", wait_seconds=1), pytest.raises(AlreadyRunning) as caught:
-        filled.publish("prices_daily", prices(("AAA01", FRI, 14)), wait_seconds=0.05)
+        put(filled, "prices_daily", prices(("AAA01", FRI, 14)), wait_seconds=0.05)
     assert f"prices_daily: process {os.getpid()} since " in str(caught.value)
     assert "is publishing; wait for it or stop it" in str(caught.value)
     assert len(filled.read("prices_daily")) == 5  # readers never wait
-    assert filled.publish("prices_daily", prices(("AAA01", FRI, 14))).added == 1
+    assert put(filled, "prices_daily", prices(("AAA01", FRI, 14))).added == 1
 
 
 def test_publishers_at_the_same_time_lose_nothing(lake: Lake) -> None:
     def publish(symbol: str) -> None:
         own = Lake(lake.root, "sample")
         for number in range(8):
-            own.publish("prices_daily", prices((symbol, MON + timedelta(days=number), number + 1)))
+            put(own, "prices_daily", prices((symbol, MON + timedelta(days=number), number + 1)))
 
     threads = [threading.Thread(target=publish, args=(symbol,)) for symbol in ("AAA01", "BBB01", "CCC01")]
     for thread in threads:
@@ -619,14 +619,14 @@ def noise(days: int, source: str = "hand") -> pl.DataFrame:
 
 def publish_daily(lake: Lake, days: int) -> None:
     for number in range(days):
-        lake.publish("prices_daily", prices(("AAA01", FRI + timedelta(days=number), 1)))
+        put(lake, "prices_daily", prices(("AAA01", FRI + timedelta(days=number), 1)))
 
 
 def test_a_full_disk_leaves_the_version_that_was_there(small_disk: Path) -> None:
     lake = Lake(small_disk / "lake", "sample")
-    lake.publish("prices_daily", noise(5))
+    put(lake, "prices_daily", noise(5))
     with pytest.raises(CannotWrite, match=r"prices_daily: No space left on device; free some space and run again"):
-        lake.publish("prices_daily", noise(600))
+        put(lake, "prices_daily", noise(600))
     assert len(Lake(lake.root, "sample").read("prices_daily")) == 2000
     assert not [path for path in table_folder(lake).iterdir() if path.name.endswith(".tmp")]
     with pytest.raises(CannotWrite, match="No space left on device"):
@@ -636,7 +636,7 @@ def test_a_full_disk_leaves_the_version_that_was_there(small_disk: Path) -> None
 
 def test_a_disk_that_fills_up_before_the_commit_leaves_the_version_that_was_there(small_disk: Path) -> None:
     lake = Lake(small_disk / "lake", "sample")
-    lake.publish("prices_daily", noise(5))
+    put(lake, "prices_daily", noise(5))
     filler = small_disk / "filler"
     with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
         stream.write(b"x" * 4_000_000)
@@ -653,12 +653,14 @@ def test_a_disk_that_fills_up_before_the_commit_leaves_the_version_that_was_ther
 
 def test_a_read_only_disk_can_be_read_but_not_written(small_disk: Path) -> None:
     lake = Lake(small_disk / "lake", "sample")
-    lake.publish("prices_daily", prices(("AAA01", MON, 1)))
+    put(lake, "prices_daily", prices(("AAA01", MON, 1)))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for attempt in (
-        lambda: lake.publish("prices_daily", prices(("AAA01", TUE, 2))),
-        lambda: lake.publish(
-            "macro", pl.DataFrame([("A", MON, 1.0, closed(MON), "x")], schema=dataset("macro").schema, orient="row")
+        lambda: put(lake, "prices_daily", prices(("AAA01", TUE, 2))),
+        lambda: put(
+            lake,
+            "macro",
+            pl.DataFrame([("A", MON, 1.0, closed(MON), "x")], schema=dataset("macro").schema, orient="row"),
         ),
         lambda: lake.stage(batch(prices(("AAA01", TUE, 2)))),
         lambda: lake.optimize("prices_daily"),
@@ -671,7 +673,7 @@ def test_a_read_only_disk_can_be_read_but_not_written(small_disk: Path) -> None:
 def test_leftovers_of_a_killed_publish_are_swept(filled: Lake) -> None:
     leftover = table_folder(filled) / ".abc.parquet.tmp"
     leftover.write_bytes(b"half")
-    filled.publish("prices_daily", prices(("AAA01", FRI, 14)))
+    put(filled, "prices_daily", prices(("AAA01", FRI, 14)))
     assert not leftover.exists()
 
 
@@ -680,7 +682,7 @@ def test_a_kill_after_the_commit_needs_no_repair(filled: Lake) -> None:
     note.write_text(json.dumps({"version": 0}))  # the commit of version 1 was there, its note was not written yet
     again = Lake(filled.root, "sample")
     assert again.version("prices_daily") == 1
-    assert again.publish("prices_daily", prices(("AAA01", FRI, 14))).version == 2
+    assert put(again, "prices_daily", prices(("AAA01", FRI, 14))).version == 2
     assert json.loads(note.read_text()) == {"version": 2}
 
 
@@ -739,11 +741,11 @@ def test_any_sequence_of_publishes_reads_like_a_dictionary(
         rows = prices(*((*key, value, moment) for key, moment, value in each))
         if not model.add(each):
             with pytest.raises(BatchRefused, match="differs from what is stored with the same known_at"):
-                lake.publish("prices_daily", rows)
+                put(lake, "prices_daily", rows)
             continue
-        lake.publish("prices_daily", rows)
+        put(lake, "prices_daily", rows)
         pinned[lake.version("prices_daily")] = model.read(MOMENTS[-1])
-        assert lake.publish("prices_daily", rows).added == 0
+        assert put(lake, "prices_daily", rows).added == 0
     if not model.known:
         return
     fresh = Lake(lake.root, "sample")

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from tests.data.by_hand import put
 from workbench.data.datasets import dataset
 from workbench.data.lake import Lake
 from workbench.data.log import states
@@ -25,7 +26,7 @@ def publish(lake: Lake, *closes: float) -> None:
         ("AAA01", day, p, p, p, p, 1.0, datetime(day.year, day.month, day.day, 21, tzinfo=UTC), "hand")
         for day, p in zip(days, closes, strict=True)
     ]
-    lake.publish("prices_daily", pl.DataFrame(rows, schema=dataset("prices_daily").schema, orient="row"))
+    put(lake, "prices_daily", pl.DataFrame(rows, schema=dataset("prices_daily").schema, orient="row"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.data.by_hand import put
 from workbench.data.datasets import dataset
 from workbench.data.lake import Lake
 from workbench.data.quality import Report, overview, require_fresh, require_published, validate_staged
@@ -410,7 +411,7 @@ def test_a_validation_that_was_stopped_can_run_again(lake: Lake) -> None:
     rows = replaced(market(), "S05", SESSIONS[0], volume=-1.0)
     stage(lake, rows)
     sound = pl.DataFrame(rows, schema=SCHEMA).filter(pl.col("volume") > 0)
-    lake.publish("prices_daily", sound)  # killed after this, before the quarantine
+    put(lake, "prices_daily", sound)  # killed after this, before the quarantine
     (report,) = validate(lake)
     assert (report.published, report.unchanged, report.quarantined) == (0, 113, {"negative_volume": 1})
     assert len(lake.quarantine("prices_daily")) == 1
@@ -458,7 +459,7 @@ def test_now_needs_a_time_zone(lake: Lake) -> None:
 
 
 def test_stale_data_stops_with_its_age(lake: Lake) -> None:
-    lake.publish("prices_daily", pl.DataFrame(market(), schema=SCHEMA))
+    put(lake, "prices_daily", pl.DataFrame(market(), schema=SCHEMA))
     monday_night = datetime(2024, 4, 1, 21, tzinfo=UTC)  # one session, 1 April, has closed since 28 March
     require_fresh(lake, "prices_daily", monday_night, 1)
     require_fresh(lake, "prices_daily", NOW, None)

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from tests.data.by_hand import put
 from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features import technical
@@ -57,13 +58,14 @@ def market(rows):
 @pytest.fixture
 def lake(tmp_path):
     lake = Lake(tmp_path / "lake", "sample")
-    lake.publish("prices_daily", market(ROWS))
+    put(lake, "prices_daily", market(ROWS))
     told = {"session": [SESSIONS[0].date()], "symbol": ["OTHER"], "kind": ["split"], "value": [2.0]}
-    lake.publish("actions", pl.DataFrame(told).with_columns(**KNOWN))
+    put(lake, "actions", pl.DataFrame(told).with_columns(**KNOWN))
     listed = [
         {"symbol": f"SYM{number}", "name": "x", "sector": "AB"[number % 2], "kind": "stock"} for number in range(9)
     ]
-    lake.publish(
+    put(
+        lake,
         "symbols",
         pl.DataFrame(listed).with_columns(listed=pl.lit(SESSIONS[0].date()), delisted=pl.lit(None, pl.Date), **KNOWN),
     )
@@ -97,7 +99,7 @@ def test_new_days_alone_are_computed_and_equal_the_whole(lake, tmp_path):
     engine = Engine(lake, tmp_path / "features")
     engine.evaluate(LIBRARY)
     for rows, new in ((ROWS + 1, 1), (ROWS + 4, 3)):
-        lake.publish("prices_daily", market(rows))
+        put(lake, "prices_daily", market(rows))
         found = engine.evaluate(LIBRARY)
         assert set(found.rows_computed.values()) == {new}
         same(found.columns, at_once(lake))
@@ -107,7 +109,7 @@ def test_one_day_reads_its_quarter_and_what_the_windows_look_back_on(lake, tmp_p
     engine = Engine(lake, tmp_path / "features")
     few = [alpha158(), technical.momentum(21)]
     engine.evaluate(few)
-    lake.publish("prices_daily", market(ROWS + 1))
+    put(lake, "prices_daily", market(ROWS + 1))
     found = engine.evaluate(few, start=SESSIONS[ROWS].date())
     # 112 calendar days before the quarter's first, 61 sessions being asked for, and the quarter so far.
     quarter = [
@@ -126,7 +128,7 @@ def test_a_correction_recomputes_the_quarters_it_touches(lake, tmp_path):
     engine.evaluate(few)
     wrong = market(ROWS).filter((pl.col("session") == SESSIONS[100].date()) & (pl.col("symbol") == "SYM3"))
     right = wrong.with_columns(close=pl.col("close") * 1.005, known_at=pl.col("known_at") + timedelta(days=3))
-    assert lake.publish("prices_daily", right).corrected == 1
+    assert put(lake, "prices_daily", right).corrected == 1
     found = engine.evaluate(few)
     quarters = [pd.Timestamp(day).to_period("Q") for day in SESSIONS[:ROWS]]
     # Session 100 lies in the second quarter of 2021 and decides the sixty that follow, into the third.
@@ -144,7 +146,8 @@ def test_a_split_that_changes_all_prices_recomputes_them(lake, tmp_path):
     few = [technical.momentum(5)]
     before = engine.evaluate(few).columns
     split = {"session": [SESSIONS[ROWS - 2].date()], "symbol": ["SYM1"], "kind": ["split"], "value": [2.0]}
-    lake.publish(
+    put(
+        lake,
         "actions",
         pl.DataFrame(split).with_columns(**KNOWN),
     )
@@ -170,7 +173,7 @@ def test_a_damaged_file_counts_as_absent(lake, tmp_path):
 def test_one_file_a_quarter_stays(lake, tmp_path):
     engine = Engine(lake, tmp_path / "features")
     for rows in range(ROWS, ROWS + 4):
-        lake.publish("prices_daily", market(rows))
+        put(lake, "prices_daily", market(rows))
         engine.evaluate([technical.momentum(5)])
     labels = [file.name.split("-")[0] for file in (tmp_path / "features").rglob("*Q*.npy")]
     assert len(labels) == len(set(labels)) == SESSIONS[: ROWS + 3].to_period("Q").nunique()
@@ -184,7 +187,7 @@ def test_kept_bars_are_the_lakes_own_and_follow_its_versions(lake, tmp_path):
             assert (found.symbols, found.sectors, found.market) == (expected.symbols, expected.sectors, "sample")
             for name in ("open", "high", "low", "close", "volume", "traded_close"):
                 pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name), check_freq=False)
-    lake.publish("prices_daily", market(ROWS + 1))
+    put(lake, "prices_daily", market(ROWS + 1))
     assert len(kept_bars(lake, folder)) == ROWS + 1
     assert len(kept_bars(lake, folder, versions={"prices_daily": 0})) == ROWS
     for file in folder.glob("*.npy"):

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from tests.data.by_hand import put
 from workbench.data.lake import Lake
 from workbench.data.sample import generate
 from workbench.errors import InputRefused, NoData
@@ -120,7 +121,7 @@ def sample(tmp_path_factory):
     made = generate(SampleParams())
     lake = Lake(tmp_path_factory.mktemp("sample") / "lake", "sample")
     for name in ("symbols", "actions", "prices_daily"):
-        lake.publish(name, getattr(made, name).with_columns(source=pl.lit("sample")))
+        put(lake, name, getattr(made, name).with_columns(source=pl.lit("sample")))
     return lake.bars()
 
 

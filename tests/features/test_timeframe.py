@@ -3,6 +3,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from tests.data.by_hand import put
 from workbench.data.lake import Lake
 from workbench.data.sample import generate
 from workbench.errors import DataRefused, NoData
@@ -116,7 +117,7 @@ def test_five_minute_bars_of_the_sample_market_add_up_to_its_days(tmp_path):
     made = generate(SampleParams(years=2, symbols_per_sector=2, intraday_sessions=3))
     lake = Lake(tmp_path / "lake", "sample")
     for name in ("symbols", "actions", "prices_daily", "prices_5min"):
-        lake.publish(name, getattr(made, name).with_columns(source=pl.lit("sample")))
+        put(lake, name, getattr(made, name).with_columns(source=pl.lit("sample")))
     few = sessions(lake.bars(dataset="prices_5min", adjusted=False))
     days = lake.bars(list(few.symbols), start=few.index[0].date(), adjusted=False)
     assert len(few) == 3

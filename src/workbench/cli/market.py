@@ -32,9 +32,13 @@ def validate(set_: Set = None) -> None:
     reports = audit(lake)
     show_table(
         f"Audit of the lake · {settings.market} market",
-        ["dataset", "version", "files", "rows", "broken rows", "rules broken"],
+        ["dataset", "version", "files", "rows", "released", "broken rows", "rules broken"],
         [
-            [r.dataset, str(r.version), str(r.files), f"{r.rows:,}", f"{r.broken:,}", ", ".join(r.rules) or "none"]
+            [
+                r.dataset,
+                *(f"{n:,}" for n in (r.version, r.files, r.rows, r.released, r.broken)),
+                ", ".join(r.rules) or "none",
+            ]
             for r in reports
         ],
     )

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from workbench.data.lake import Lake
+from workbench.data.release import unreleased
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def inventory(lake: Lake) -> list[TableFacts]:
                 first=min((str(file.first)[:10] for file in files if file.first is not None), default=""),
                 last=max((str(file.last)[:10] for file in files if file.last is not None), default=""),
                 size_mb=round(sum(file.size for file in files) / 1e6, 1),
-                quarantined=len(lake.quarantine(name)),
+                quarantined=len(unreleased(lake, name)),
             )
         )
     return found
@@ -47,7 +48,7 @@ def kept_out(lake: Lake) -> list[tuple[str, str, int, str]]:
     """Return dataset, rule, rows and the newest day of what lies in quarantine."""
     found = []
     for name in lake.versions():
-        rules = lake.quarantine(name).with_columns(pl.col("rule").str.split(",")).explode("rule")
+        rules = unreleased(lake, name).with_columns(pl.col("rule").str.split(",")).explode("rule")
         each = rules.group_by("rule", maintain_order=True).agg(pl.len(), pl.col("quarantined_at").max())
         found += [(name, str(rule), int(rows), str(when)[:10]) for rule, rows, when in each.iter_rows()]
     return found

@@ -27,6 +27,7 @@ from workbench.data.panel import panel
 from workbench.data.question import When, as_of_moment, names, pinned, span
 from workbench.data.source import Batch
 from workbench.data.table import DataFile, Moment, Snapshot, Table
+from workbench.data.validated import Validated
 from workbench.disk import short
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.types import FIELDS, Bars
@@ -63,18 +64,24 @@ class Lake:
         """Put a batch where validation finds it, and keep it for ever as what the source sent."""
         return staging.stage(batch, self.market, staged_root or self.staged_root, raw_root or self.raw_root)
 
-    def publish(self, name: str, rows: pl.DataFrame, *, wait_seconds: float = WAIT_SECONDS) -> Published:
-        """Add validated rows to a dataset; what says nothing new changes nothing, not even the version."""
-        contract = dataset(name)
-        rows = checked(contract, rows)
-        table = self._table(name)
+    def publish(self, sound: Validated, *, wait_seconds: float = WAIT_SECONDS) -> Published:
+        """Add validated rows to their dataset; what says nothing new changes nothing, not even the version."""
+        if not isinstance(sound, Validated):
+            raise InputRefused(
+                f"publish: a {type(sound).__name__} was not validated; stage a batch with lake.stage and run "
+                "validate_staged(lake), or release rows of the quarantine: docs/lake.md"
+            )
+        contract = dataset(sound.dataset)
+        rows = checked(contract, sound.rows)
+        table = self._table(contract.name)
         with table.lock(wait_seconds):
             before = table.snapshot() if table.exists() else None
             known = rows.clear() if before is None else read_around(table, before, contract, rows)
             news = sift(contract, known, rows)
             if before is not None and news.rows.is_empty():
                 return Published(before.version, 0, news.unchanged, 0)
-            note = {"operation": "publish", "added": news.added, "corrected": news.corrected}
+            note = {"operation": sound.operation, "added": news.added, "corrected": news.corrected}
+            note |= {"because": sound.because, "by": sound.by}
             after = table.commit(cut(news.rows, contract.time), note)
             if sum(map(len, loose_runs(after.files))) > layout.LOOSE_FILES:
                 after = tidy(table, after, contract)
@@ -160,8 +167,22 @@ class Lake:
     def history(self, name: str) -> pl.DataFrame:
         """Return what each version of a dataset did, the oldest first."""
         rows = self._existing(name).history()
-        columns = ("version", "moment", "operation", "added", "corrected", "rows", "files")
-        return pl.DataFrame([{column: row[column] for column in columns} for row in rows])
+        columns = ("version", "moment", "operation", "added", "corrected", "rows", "files", "by", "because")
+        return pl.DataFrame([{column: row.get(column, "") for column in columns} for row in rows])
+
+    def released(self, name: str) -> pl.DataFrame:
+        """Return the rows that people let into a dataset against a rule: who did, when, and why."""
+        table, columns = self._table(name), list(dataset(name).schema)
+        schema = {**dataset(name).schema, "because": pl.String, "by": pl.String, "released_at": UTC_TIME}
+        found = [pl.DataFrame(schema=schema)]
+        for done in table.history() if table.exists() else ():
+            if done["operation"] == "release":
+                before = table.snapshot(done["version"] - 1).files if done["version"] else ()
+                files = [file for file in table.snapshot(done["version"]).files if file not in before]
+                told = {"because": done["because"], "by": done["by"], "released_at": done["moment"]}
+                told = {column: pl.lit(value).cast(schema[column]) for column, value in told.items()}
+                found.append(scan(table, files, columns).with_columns(**told))
+        return pl.concat(found)
 
     def digest(self, name: str, version: int | None = None) -> str:
         """Return a digest of a version's content, without reading it."""

@@ -8,13 +8,10 @@
 from __future__ import annotations
 
 import json
-import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -22,9 +19,11 @@ import polars as pl
 from workbench.data import evidence, second_source
 from workbench.data.datasets import DATASETS, Dataset, dataset
 from workbench.data.lake import WAIT_SECONDS, Lake
-from workbench.data.rules import DUPLICATE, Bounds, Rule, rules
+from workbench.data.rules import DUPLICATE, Bounds, rules
 from workbench.data.staging import Staged, waiting
+from workbench.data.suite import Outcome, examine
 from workbench.data.table import locked
+from workbench.data.validated import Validated
 from workbench.errors import BatchRefused, InputRefused
 from workbench.sessions import Calendar
 
@@ -144,7 +143,10 @@ def require_fresh(
 
 @dataclass(frozen=True)
 class Audited:
-    """What a second look at a published table found: sound files, and rows that break a rule of today."""
+    """What a second look at a published table found: sound files, and rows that break a rule of today.
+
+    Broken rows that a person released are counted apart: somebody answered for them.
+    """
 
     dataset: str
     version: int
@@ -152,6 +154,7 @@ class Audited:
     rows: int
     broken: int
     rules: tuple[str, ...]
+    released: int = 0
 
 
 def audit(lake: Lake, *, now: datetime | None = None, bounds: Bounds | None = None) -> list[Audited]:
@@ -161,59 +164,13 @@ def audit(lake: Lake, *, now: datetime | None = None, bounds: Bounds | None = No
     for name, version in lake.versions().items():
         contract, rows = dataset(name), lake.read(name)
         outcomes = examine(contract, rules(contract, again.bounds), again._with_evidence(contract, rows))
-        bad = _broken_rows(outcomes, len(rows)).filter(pl.col("rule") != "")
-        found.append(Audited(name, version, lake.verify(name), len(rows), len(bad), tuple(_counts(bad))))
+        bad = rows.with_columns(_broken_rows(outcomes, len(rows))["rule"]).filter(pl.col("rule") != "")
+        answered_for = bad.join(lake.released(name), on=list(contract.schema), how="semi", nulls_equal=True)
+        bad = bad.join(answered_for, on=list(contract.schema), how="anti", nulls_equal=True)
+        found.append(
+            Audited(name, version, lake.verify(name), len(rows), len(bad), tuple(_counts(bad)), len(answered_for))
+        )
     return found
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What Great Expectations found: the positions of the rows that break the rule."""
-
-    rule: Rule
-    broken: tuple[int, ...]
-
-
-def examine(contract: Dataset, asked: tuple[Rule, ...], rows: pl.DataFrame) -> list[Outcome]:
-    """Run the dataset's suite over the rows, with their evidence, and return one outcome a rule and column."""
-    frame = _frame(asked, rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # imports modules that Python 3.11 deprecates
-        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-        import great_expectations as gx  # five seconds: only where data is validated
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        asset = context.data_sources.add_pandas("staged").add_dataframe_asset(contract.name)
-        batch = asset.add_batch_definition_whole_dataframe("batch").get_batch({"dataframe": frame})
-        suite = gx.ExpectationSuite(contract.name)
-        for number, rule in enumerate(asked):
-            expectation = getattr(gx.expectations, rule.expectation)
-            suite.add_expectation(expectation(**rule.asked, meta={"number": number, "rule": rule.name}))
-        found = batch.validate(suite, result_format={"result_format": "COMPLETE", "include_unexpected_rows": False})
-    outcomes = {}
-    for result in found.results:
-        number = result.expectation_config.meta["number"]
-        if "unexpected_index_list" not in result.result:
-            raise RuntimeError(f"{contract.name}: rule {asked[number].name} could not run: {result.exception_info}")
-        outcomes[number] = Outcome(asked[number], tuple(result.result["unexpected_index_list"] or ()))
-    return [outcomes[number] for number in range(len(asked))]
-
-
-def _frame(asked: tuple[Rule, ...], rows: pl.DataFrame) -> pd.DataFrame:
-    """Return the columns that the rules look at, as numbers: texts as codes, unless a rule lists the texts allowed."""
-    columns = dict.fromkeys(column for rule in asked for column in rule.columns)
-    listed = {column for rule in asked if "value_set" in rule.asked for column in rule.columns}
-    frame: dict[str, Any] = {}
-    for name in columns:
-        values = rows[name]
-        if name in listed:
-            frame[name] = values.to_pandas()
-            continue
-        if values.dtype == pl.String:
-            values = values.cast(pl.Categorical)
-        frame[name] = values.to_physical().cast(pl.Float64).fill_nan(None).to_numpy()
-    return pd.DataFrame(frame)
 
 
 class _Audit:
@@ -245,8 +202,9 @@ class _Audit:
         if refused is None:
             sound = rows.filter((broken["rule"] == "") & ~shared)
             unchanged = int(((broken["rule"] == "") & shared).sum())
+            passed = f"batch {staged.digest[:12]} of source '{staged.source}' passed {len(outcomes)} checks"
             try:
-                done = self.lake.publish(contract.name, sound) if len(sound) else None
+                done = self.lake.publish(Validated(contract.name, sound, passed)) if len(sound) else None
             except BatchRefused as contradiction:
                 refused = str(contradiction)
             else:

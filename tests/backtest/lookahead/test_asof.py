@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from tests.data.by_hand import put
 from workbench.backtest import lookahead
 from workbench.backtest.lookahead import Depth
 from workbench.backtest.lookahead.asof import LakeThen
@@ -27,7 +28,7 @@ def lake(tmp_path_factory) -> Lake:
     source = SampleSource(SampleParams(years=4, symbols_per_sector=3, intraday_sessions=0))
     made = Lake(tmp_path_factory.mktemp("lake") / "lake", "sample")
     for name in ("symbols", "prices_daily", "actions", "macro"):
-        made.publish(name, source.fetch(Request(name)).rows)
+        put(made, name, source.fetch(Request(name)).rows)
     return made
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.data.by_hand import put
 from workbench.backtest.lookahead import Report
 from workbench.backtest.lookahead.survey import eventful as eventful_symbols
 from workbench.backtest.lookahead.survey import feature_names, grid_corners, lines, opened_lake, survey
@@ -80,7 +81,7 @@ def test_the_lake_is_used_where_there_is_one(paths, tmp_path):
     with opened_lake(settings, mine) as made:
         assert made.root != mine.lake
         assert len(made.bars(["TEC01"])) > 700
-    Lake(mine.lake, "sample").publish("symbols", SampleSource(settings.sample).fetch(Request("symbols")).rows)
+    put(Lake(mine.lake, "sample"), "symbols", SampleSource(settings.sample).fetch(Request("symbols")).rows)
     with opened_lake(settings, mine) as found:
         assert found.root == mine.lake
     with (

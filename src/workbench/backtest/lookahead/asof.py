@@ -25,7 +25,8 @@ from workbench.backtest.lookahead.subject import FEATURE, FUNCTION, STRATEGY, Ra
 from workbench.backtest.lookahead.world import World
 from workbench.data.datasets import dataset as contract_of
 from workbench.data.facts import sort_order
-from workbench.data.lake import Lake, When
+from workbench.data.lake import Lake
+from workbench.data.question import When
 from workbench.errors import InputRefused, NoData
 from workbench.sessions import Calendar
 from workbench.types import Bars

@@ -17,6 +17,7 @@ from workbench.backtest.lookahead.examine import examine
 from workbench.backtest.lookahead.finding import Report
 from workbench.backtest.lookahead.replay import Depth
 from workbench.data.lake import Lake
+from workbench.data.quality import require_published, validate_staged
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
 from workbench.errors import CannotWrite, InputRefused, NoData, StrategyRefused, did_you_mean
@@ -101,7 +102,8 @@ def opened_lake(settings: Settings, paths: Paths) -> Iterator[Lake]:
     with tempfile.TemporaryDirectory() as folder:
         made, source = Lake(Path(folder) / "lake", SAMPLE), SampleSource(settings.sample)
         for name in ("symbols", "prices_daily", "actions"):
-            made.publish(name, source.fetch(Request(name)).rows)
+            made.stage(source.fetch(Request(name)))
+        require_published(validate_staged(made))
         yield made
 
 
