@@ -61,6 +61,15 @@ def card(market, result) -> Robustness:
     return robustness("sma_cross", PARAMS, market, SETTINGS, result)
 
 
+def test_a_result_that_paid_for_its_impact_is_judged(market):
+    costly = SETTINGS.model_copy(update={"costs": CostParams(impact=1.0)})
+    result = walk_forward("sma_cross", PARAMS, market, costly)
+    assert result.simulation.costs["impact"].iloc[:10].sum() > 0.0  # by a volatility known before the first test window
+    assert robustness("sma_cross", PARAMS, market, costly, result).base.sharpe == stats.sharpe(
+        result.simulation.returns
+    )
+
+
 def row(card: Robustness, name: str) -> Variant:
     return next(variant for variant in card.variants if variant.name == name)
 

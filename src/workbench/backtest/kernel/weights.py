@@ -72,9 +72,13 @@ def sweep_returns(
     portfolio: PortfolioParams,
     costs: CostParams,
     workers: int | None = None,
+    history: Bars | None = None,
 ) -> pd.DataFrame:
-    """Return the net returns of each cell, one column each, without keeping their portfolios."""
-    each = _walk_cells(cells, bars, portfolio, costs, lambda series: series.returns.copy(), workers)
+    """Return the net returns of each cell, one column each, without keeping their portfolios.
+
+    ``history`` has the bars before these, too, where there are any: volatility is known from there, as in ``simulate``.
+    """
+    each = _walk_cells(cells, bars, portfolio, costs, lambda series: series.returns.copy(), workers, history)
     return pd.DataFrame(np.stack(each, axis=1), index=bars.index)
 
 
@@ -106,11 +110,12 @@ def _walk_cells(
     costs: CostParams,
     keep: Callable[[Series], Found],
     workers: int | None,
+    history: Bars | None = None,
 ) -> list[Found]:
     """Return what ``keep`` takes from the series of each cell, in order, walking some cells at a time."""
     from workbench.backtest.kernel.account import Account, Market, Series, walk
 
-    tape = read_tape(bars, portfolio)
+    tape = read_tape(bars, portfolio, history)
     market = Market(
         price=_fresh(tape.price),
         close=_fresh(tape.close),

@@ -188,8 +188,10 @@ class _Stress:
     def _traded(self, weights: Sequence[pd.DataFrame], portfolio: PortfolioParams) -> list[pd.Series]:
         """Return the returns after costs of several weights of the same symbols."""
         index = weights[0].index
-        bars = self.bars.select([str(symbol) for symbol in weights[0].columns]).between(index[0], index[-1])
-        returns = sweep_returns(weights, bars, portfolio, self.settings.costs)
+        whole = self.bars.select([str(symbol) for symbol in weights[0].columns])
+        returns = sweep_returns(
+            weights, whole.between(index[0], index[-1]), portfolio, self.settings.costs, history=whole
+        )
         return [returns[column] for column in returns]
 
     def _axes(self) -> dict[str, list[Any]]:
