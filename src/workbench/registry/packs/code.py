@@ -6,14 +6,18 @@ approval, a changed indicator does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 import workbench
 from workbench.params import Paths
 from workbench.registry.checkout import checkout
 from workbench.registry.packs.canonical import canonical, sha256, short
-from workbench.source import file_digests
+from workbench.source import PACKAGE, file_digests
 
 # What the runner calls to come from a pack to weights; the strategy's own file is added.
 DECIDING = ("strategies.catalog", "strategies.protocol", "strategies.sizing", "types")
@@ -75,3 +79,61 @@ def code_of(strategy: str, paths: Paths) -> Code:
     """Return the code of a strategy with the commit of the project and what differs from it."""
     found = checkout(paths.root)
     return installed_code(strategy, found.commit, found.changed)
+
+
+def running_otherwise(files: Mapping[str, str]) -> str:
+    """Name a file that this process runs in another form than lies on disk, or nothing.
+
+    What was imported stays: a process that began before an edit runs the old functions under the new file's digest.
+    Functions, methods and plain constants are compared; what another module put together at import is not.
+    """
+    for name, digest in files.items():
+        called = f"workbench.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
+        module = sys.modules.get(called)
+        if module is None:
+            continue
+        content = (PACKAGE / name).read_bytes()
+        if sha256(content) != digest or runs_otherwise(module, content):
+            return name
+    return ""
+
+
+def runs_otherwise(module: ModuleType, content: bytes) -> bool:
+    """Return whether a module that was imported is not what these bytes of its file would make."""
+    tree = ast.parse(content)
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError:  # made by a call: its function is compared
+                continue
+            if getattr(module, statement.targets[0].id, None) != value:
+                return True
+    written = {_form(code) for code in _codes(compile(content, module.__file__ or "", "exec", dont_inherit=True))}
+    return any(_form(code) not in written for code in _running(module))
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield inner
+            yield from _codes(inner)
+
+
+def _running(module: ModuleType) -> Iterator[CodeType]:
+    """Give the code of a module's own functions, and of the methods of its own classes."""
+    values: list[Any] = list(vars(module).values())
+    for value in values:
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            values += list(vars(value).values())
+        for part in (value, getattr(value, "__wrapped__", None), getattr(value, "__func__", None),
+                     getattr(value, "fget", None), getattr(value, "func", None)):  # fmt: skip
+            if isinstance(part, FunctionType) and part.__code__.co_filename == module.__file__:
+                yield part.__code__
+
+
+def _form(code: CodeType) -> tuple[Any, ...]:
+    """Return what a function does, wherever its file lies."""
+    inner = tuple(_form(one) if isinstance(one, CodeType) else (type(one), one) for one in code.co_consts)
+    return (code.co_qualname, code.co_code, inner, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+            code.co_argcount, code.co_kwonlyargcount, code.co_flags)  # fmt: skip
