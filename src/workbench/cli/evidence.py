@@ -12,6 +12,8 @@ from workbench.cli.edge import MADE, Fresh, Set, read_settings, run_named, show_
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from workbench.params import Paths, Settings
+
 MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
 
 pack = typer.Typer(no_args_is_help=True, help="Evidence packs: where one lies, and packs of what is no strategy.")
@@ -28,7 +30,8 @@ def evidence(
     _show(strategy, outputs["stage"], outputs["verdicts"])
     if outputs["market"] == "sample":
         print(MADE)
-    _show_pack(outputs["new"], outputs["pack"], outputs["expires_at"][:10], outputs["folder"])
+    version = _register("strategy", strategy, outputs["pack"], settings, paths)
+    _show_pack(version, outputs["new"], outputs["pack"], outputs["expires_at"][:10], outputs["folder"])
     print(f"\nNext: make promote STRATEGY={strategy} · notebooks/explore/30_promotion.ipynb (read it as a person)")
 
 
@@ -67,7 +70,19 @@ def make(
     made = make_data_pack(kind, name, file, reason, settings, paths, evaluation=evaluation)
     judged = made.judged
     _show(name, judged.stage, [asdict(verdict) for verdict in judged.verdicts])
-    _show_pack(made.new, judged.pack.digest, f"{judged.pack.expires_at:%Y-%m-%d}", paths.short(made.folder))
+    version, until = _register(kind, name, judged.pack.digest, settings, paths), f"{judged.pack.expires_at:%Y-%m-%d}"
+    _show_pack(version, made.new, judged.pack.digest, until, paths.short(made.folder))
+
+
+def _register(kind: str, name: str, digest: str, settings: Settings, paths: Paths) -> int:
+    """Give the pack a version in the record and in MLflow, unless it has one, and return its number."""
+    from workbench.registry.lifecycle.desk import Desk
+
+    desk = Desk.open(settings, paths)
+    desk.register(kind, name)
+    known = desk.record.state(kind, name).with_pack(digest)
+    assert known is not None
+    return known.version
 
 
 def _show(name: str, stage: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
@@ -82,6 +97,6 @@ def _show(name: str, stage: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
             print(f"  {row['gate']}: " + "; ".join(text for text in (row["why"], row["remedy"]) if text))
 
 
-def _show_pack(new: bool, digest: str, until: str, folder: str) -> None:
-    print(f"\n  pack    {digest}  ({'new' if new else 'made before, and still true'}; until {until})")
-    print(f"  folder  {folder}/")
+def _show_pack(version: int, new: bool, digest: str, until: str, folder: str) -> None:
+    print(f"\n  version {version}  ({'new' if new else 'made before, and still true'}; until {until})")
+    print(f"  pack    {digest}\n  folder  {folder}/")

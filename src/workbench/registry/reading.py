@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from workbench.registry.making.parts import DATA, GATES, LOCK, NOTEBOOKS, RESULT
 from workbench.registry.packs.canonical import short
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY, pack_runs, stored_pack
-
-LINES = 12  # of a cell's source or output, as much as a person reads in a table
 
 
 def newest_pack(connection: Connection, strategy: str = "") -> Pack | None:
@@ -48,7 +47,8 @@ def result(pack: Pack) -> WalkForward:
 def drawdown_band(pack: Pack | None) -> pd.DataFrame:
     """Return sessions × confidence, the largest drawdown that is still no news."""
     bounds = {} if pack is None else pack.json(STATISTICS)["drawdown_band"]["bounds"]
-    table = pd.DataFrame(bounds).T.rename_axis("sessions")
+    rows = {int(horizon): bounds[horizon] for horizon in sorted(bounds, key=int)}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("sessions")
     return table.rename(columns=lambda confidence: f"{float(confidence):.0%} of paths stay above")
 
 
@@ -80,25 +80,27 @@ def provenance(pack: Pack | None, number: str) -> pd.DataFrame:
 
 def tables(pack: Pack | None) -> pd.DataFrame:
     """Return the tables that were read: version, id, digest of the content and rows."""
-    return pd.DataFrame([] if pack is None else [{"table": name, **facts} for name, facts in _data(pack)])
+    columns = ["table", "version", "rows", "digest", "id"]
+    rows = [] if pack is None else [{"table": name, **facts} for name, facts in _data(pack)]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def cells(pack: Pack | None, step: str) -> pd.DataFrame:
-    """Return the code cells of a step's executed notebook with what they printed or returned."""
-    columns = ["cell", "source", "output"]
+def cells(pack: Pack | None, step: str, word: str = "") -> str:
+    """Return the code cells of a step's executed notebook that hold a word, each with what it printed or returned."""
     if pack is None:
-        return pd.DataFrame([], columns=columns)
+        return ""
     known = [path.removeprefix(f"{NOTEBOOKS}/") for path in pack.files if path.startswith(f"{NOTEBOOKS}/")]
     found = [name for name in known if name.removesuffix(".ipynb").partition("-")[0] == step]
     if not found:
         raise InputRefused(f"{pack.shown}: no notebook of a step '{step}'.{did_you_mean(step, known)}")
-    notebook = pack.json(f"{NOTEBOOKS}/{found[0]}")
-    rows = [
-        (cell["execution_count"], _first(cell["source"]), _first("".join(map(_said, cell["outputs"]))))
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code"
+    code = [cell for cell in pack.json(f"{NOTEBOOKS}/{found[0]}")["cells"] if cell["cell_type"] == "code"]
+    shown = [
+        f"{found[0]} [{cell['execution_count']}]\n{_indented(cell['source'])}\n"
+        + "".join(f"→ {said.strip()}\n" for said in map(_said, cell["outputs"]) if said.strip())
+        for cell in code
+        if word in "".join(cell["source"])
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return "\n".join(shown) or f"{found[0]}: no cell holds '{word}'"
 
 
 def _data(pack: Pack) -> list[tuple[str, dict[str, Any]]]:
@@ -120,7 +122,5 @@ def _said(output: dict[str, Any]) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def _first(text: str | list[str]) -> str:
-    whole = text if isinstance(text, str) else "".join(text)
-    lines = whole.strip().splitlines()
-    return "\n".join([*lines[:LINES], *(["…"] if len(lines) > LINES else [])])
+def _indented(source: str | list[str]) -> str:
+    return textwrap.indent(source if isinstance(source, str) else "".join(source), "    ")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from workbench.backtest.lookahead import Report, examine, survey_feature, survey_strategy
@@ -26,15 +26,11 @@ def examine_candidate(
     traded = catalog.build(name, symbols, read_sizing(settings.sizing, params.sizing, name), chosen)
     reports = [examine(traded, bars, portfolio=settings.portfolio, depth=OWN)]
     reports += survey_strategy(name, bars, settings, paths, lake=lake)
-    return reports + [survey_feature(used, bars) for used in features_used(name)]
+    used = features_in(file_digests(f"strategies.{name}"))
+    return reports + [survey_feature(each, bars) for each in used]
 
 
-def features_used(name: str) -> tuple[str, ...]:
-    """Return the features whose modules a strategy imports, directly or by what it imports."""
-    files = file_digests(f"strategies.{name}")
-    modules = {known: type(feature(known)).__module__ for known in feature_names()}
-    return tuple(
-        known
-        for known, module in modules.items()
-        if f"{module.removeprefix('workbench.').replace('.', '/')}.py" in files
-    )
+def features_in(files: Iterable[str]) -> tuple[str, ...]:
+    """Return the features that are made by these files of the package: those that a strategy imports."""
+    modules = {f"workbench.{file.removesuffix('.py').replace('/', '.')}" for file in files}
+    return tuple(known for known in feature_names() if type(feature(known)).__module__ in modules)

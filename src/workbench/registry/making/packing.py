@@ -13,7 +13,6 @@ from workbench.registry.gates.judge import judge
 from workbench.registry.gates.policy import FILE, Policy
 from workbench.registry.gates.verdict import Verdict
 from workbench.registry.making.parts import GATES, TRIALS
-from workbench.registry.packs.approvers import STAGES
 from workbench.registry.packs.canonical import canonical, jsonable
 from workbench.registry.packs.code import Code
 from workbench.registry.packs.pack import Pack, make_pack
@@ -54,8 +53,7 @@ def judged_pack(
 ) -> Judged:
     """Return the pack of these files, judged by the gates of the first step that its kind can take."""
     policy = Policy.read(paths.params / FILE, paths)
-    stage = next((stage for stage in STAGES if stage in policy.kinds.get(kind, ())), STAGES[0])
-    step = policy.step(kind, stage)
+    stage, step = policy.first_step(kind)
     facts: dict[str, Any] = {
         "kind": kind,
         "name": name,
