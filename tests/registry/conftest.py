@@ -175,7 +175,7 @@ class Project:
         assert place is not None
         return place / "promotion"
 
-    def track(self, pack: Pack, version: int, stage: str, **changes: Any) -> None:
+    def track(self, pack: Pack, version: int, stage: str, /, **changes: Any) -> None:
         """Write what the runner would write of 38 sessions at a stage, one trade each."""
         days = [day for number in range(80) if (day := date(2026, 1, 22) + timedelta(days=number)).weekday() < 5][:28]
         steps = [1_000.0] * 7 + [2_500.0] * 7 + [5_000.0] * 7 + [10_000.0] * 7

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, evidence, market, pipelines, research
+from workbench.cli import checkout, evidence, market, pipelines, promotion, research
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -30,6 +30,14 @@ app.command()(checkout.ui)
 app.command()(research.lookahead)
 app.command()(evidence.evidence)
 app.add_typer(evidence.pack, name="pack")
+app.command()(promotion.verify)
+app.command()(promotion.promote)
+app.command()(promotion.approve)
+app.command()(promotion.rollback)
+app.command()(promotion.demote)
+app.command()(promotion.retire)
+app.command()(promotion.status)
+app.add_typer(promotion.keys, name="keys")
 app.command(name="new-strategy")(checkout.new_strategy)
 app.command()(checkout.doctor)
 app.command()(pipelines.runs)

@@ -68,6 +68,7 @@ class Desk:
         state = self.record.state(kind, name)
         if not state.versions:
             raise self._unknown(kind, name)
+        self.record.verify(self.models.find(kind, name).heads())
         return state
 
     def register(self, kind: str, name: str) -> list[Transition]:

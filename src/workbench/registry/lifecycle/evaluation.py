@@ -130,7 +130,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     step = next_step(state, version)
     candidate = desk.candidate(state, version)
     asked = desk.policy.step(state.kind, step.to_stage)
-    code, unknown_code = _installed(candidate.pack)
+    code, unknown_code = installed(candidate.pack)
     ledger, ledger_head = desk.ledger(candidate.pack)
     leaves = LEAVES.get(step.to_stage)
     record = desk.track_record(state, version, leaves) if leaves else None
@@ -267,7 +267,8 @@ def _code_voids(pack: Pack, code: Code | None, unknown_code: str, again: str) ->
     return found
 
 
-def _installed(pack: Pack) -> tuple[Code | None, str]:
+def installed(pack: Pack) -> tuple[Code | None, str]:
+    """Return the code that is installed now for a pack, or why there is none; other kinds have no code."""
     if pack.kind != STRATEGY:
         return None, ""
     try:

@@ -27,3 +27,9 @@ POSITIONS = {
     REDUCE_ONLY: "open positions may only shrink, and nothing new is opened, until a new approval",
     FLATTEN: "open positions are closed at the next session, and what comes after starts from cash",
 }
+# The same where a version is retired and nothing takes over.
+LEFT = {
+    KEEP: "open positions stay in the account, and nothing trades them",
+    REDUCE_ONLY: "open positions may only shrink, and nothing takes over",
+    FLATTEN: "open positions are closed at the next session",
+}

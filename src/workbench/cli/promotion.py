@@ -1,0 +1,403 @@
+"""Promotion: keys, verification, approvals, the step itself, and what undoes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.edge import MADE, Set
+from workbench.errors import PromotionRefused, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.registry.lifecycle.desk import Desk
+    from workbench.registry.lifecycle.evaluation import Evaluation
+    from workbench.registry.lifecycle.state import State
+    from workbench.registry.lifecycle.status import Line
+
+Name = Annotated[str, typer.Argument(metavar="STRATEGY", help="A strategy, or what --kind names.")]
+Kind = Annotated[str, typer.Option(help="strategy, weights, risk or prompt.")]
+Version = Annotated[int | None, typer.Option("--version", help="Without it: the newest that is not retired.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the record.")]
+Positions = Annotated[str, typer.Option(help="What becomes of open positions: keep, reduce_only or flatten.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
+PLAIN_WIDTH = 180  # of a table that is piped
+
+keys = typer.Typer(no_args_is_help=True, help="Signing keys of people, on this machine, outside the project.")
+
+
+@keys.command(name="new")
+def new_key(
+    name: Annotated[str, typer.Argument(help="Who signs with it: alice.")],
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="Lock the key with words.")] = False,
+) -> None:
+    """Make a key, and print the line for params/approvers.yaml."""
+    from workbench.params import Paths
+    from workbench.registry.packs.keys import new_key as make
+
+    words = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else ""
+    made = make(name, Paths(), words)
+    print(f"private key  {made.file}  (keep it to yourself; there is no copy)")
+    print(f"fingerprint  {made.fingerprint}")
+    print("\nUnder 'approvers:' in params/approvers.yaml, in a commit that another person reads:")
+    print(f'  {name}: {{key: "{made.public}"}}')
+
+
+@keys.command(name="list")
+def list_keys() -> None:
+    """List the keys on this machine, and what each may approve."""
+    from workbench.params import Paths
+    from workbench.registry.packs.approvers import FILE, Approvers
+    from workbench.registry.packs.keys import keys_folder, list_keys, needs_passphrase
+
+    paths = Paths()
+    names, approvers = list_keys(paths), Approvers.read(paths.params / FILE, paths)
+    if not names:
+        print(f"no keys in {keys_folder(paths)}; make one: workbench keys new NAME")
+        return
+    rows = []
+    for name in names:
+        known = approvers.known.get(name)
+        may = f"{', '.join(known.may)}{f' until {known.until}' if known.until else ''}" if known else "not on the list"
+        rows.append([name, known.fingerprint if known else "", "yes" if needs_passphrase(name, paths) else "no", may])
+    _table(f"Keys in {keys_folder(paths)}", ["name", "listed key", "passphrase", "may approve"], rows)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A candidate's folder: workbench pack path STRATEGY.")],
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only what is wrong.")] = False,
+) -> None:
+    """Check every file of a candidate without any network: present, matching, signed."""
+    from datetime import UTC, datetime
+
+    from workbench.params import Paths
+    from workbench.registry.packs.approvers import FILE, Approvers
+    from workbench.registry.packs.candidate import verify_folder
+
+    paths = Paths()
+    found = verify_folder(folder, Approvers.read(paths.params / FILE, paths), datetime.now(UTC))
+    rows = [
+        [file.path, "yes" if file.present else "✗ no", "yes" if file.matching else "✗ no",
+         ", ".join(file.signed) or "-", file.wrong]
+        for file in found.files
+        if file.wrong or not quiet
+    ]  # fmt: skip
+    if rows:
+        _table(f"{found.pack.shown} · {found.pack.market} market", ["file", "present", "matching", "signed", ""], rows)
+    for line in found.approvals:
+        print(line)
+    print(f"pack {found.pack.digest}")
+    wrong = [file for file in found.files if file.wrong]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise WorkbenchError(f"{folder}: void: {wrong[0].path} {wrong[0].wrong}{more}; make the evidence again")
+    signed = "signed" if found.signed else "not signed by anyone on the list"
+    print(f"whole: {len(found.files)} files present and matching; {signed}")
+
+
+def promote(
+    strategy: Name,
+    version: Version = None,
+    kind: Kind = "strategy",
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show everything, write nothing.")] = False,
+    force: Annotated[
+        str | None, typer.Option("--force", metavar="REASON", help="To paper only: although a gate fails.")
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Take the next step of a candidate: gates, champion, approvals, confirmation."""
+    from workbench.registry.lifecycle.evaluation import choose, evaluate
+    from workbench.registry.lifecycle.promote import commit, propose, rule
+
+    desk = _desk(set_)
+    state = _state(desk, kind, strategy)
+    found = evaluate(desk, state, choose(state, version))
+    _show_evaluation(found)
+    _show_champion(found)
+    ruling = rule(found, force)
+    if ruling.forced:
+        print(f"\nFORCED: {ruling.reason} (stays visible in every report)")
+    if ruling.waits and not dry_run:
+        propose(desk, ruling)
+        _say_who_signs(desk, found)
+    if ruling.refusal:
+        raise PromotionRefused(ruling.refusal)
+    if dry_run:
+        print("\nAll is there; nothing was written (--dry-run).")
+        return
+    print(f"\nApproved by {', '.join(found.signed.names)}." if found.signed.names else "\nNo approval is asked for.")
+    step = f"{strategy} version {found.version} from {found.step.from_stage} to {found.step.to_stage}"
+    _confirm(f"Move {step}?", yes)
+    done = commit(desk, ruling)
+    print(f"{strategy}: {done.sentence} (transition {done.number}, pack {done.pack[:12]})")
+    if done.replaces:
+        print(f"It replaces version {done.replaces}.")
+    print(f"\nNext: workbench status · workbench rollback {strategy} --stage {done.to_stage}")
+
+
+def approve(
+    strategy: Name,
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Who you are: the name of your key.")],
+    version: Version = None,
+    kind: Kind = "strategy",
+    reason: Reason = "",
+    set_: Set = None,
+) -> None:
+    """Read the verdicts of the newest proposal, and sign it."""
+    from workbench.registry.lifecycle.evaluation import choose, evaluate
+    from workbench.registry.lifecycle.promote import approve as sign
+    from workbench.registry.packs.keys import needs_passphrase
+
+    desk = _desk(set_)
+    state = _state(desk, kind, strategy)
+    found = evaluate(desk, state, choose(state, version))
+    _show_evaluation(found)
+    words = typer.prompt(f"passphrase of {name}", hide_input=True) if needs_passphrase(name, desk.paths) else ""
+    made = sign(desk, found, name, reason, words)
+    print(f"\n{name} approved {found.proposal.step} (proposal {made.proposal[:12]}, key {made.key})")
+    again = evaluate(desk, state, found.version)
+    print(f"It waits for {again.waits_for}." if again.waits_for else f"Next: make promote STRATEGY={strategy}")
+
+
+def rollback(
+    strategy: Name,
+    kind: Kind = "strategy",
+    stage: Annotated[str, typer.Option(help="paper, staged_live or production.")] = "production",
+    positions: Positions = "keep",
+    reason: Reason = "",
+    yes: Yes = False,
+    set_: Set = None,
+) -> None:
+    """Return to the version that stood at a stage before, in one step."""
+    from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
+    from workbench.registry.lifecycle.stages import POSITIONS
+
+    desk = _desk(set_)
+    state = _state(desk, kind, strategy)
+    plan = plan_rollback(desk, state, stage, positions)
+    print(f"{strategy} {stage}: version {plan.instead_of or 'none'} → version {plan.version}")
+    print(f"  pack {plan.pack.digest}, every byte verified; approved by {', '.join(plan.names)}")
+    print(f"  positions: {POSITIONS[positions]}")
+    if plan.mode != "active" and positions != plan.mode:
+        print("  it was reduce-only when it left, and stays so until a new approval")
+    _confirm(f"Roll {stage} back to version {plan.version}?", yes)
+    print(f"{strategy}: {roll_back(desk, plan, reason).sentence}")
+
+
+def retire(
+    strategy: Name,
+    version: Version = None,
+    kind: Kind = "strategy",
+    reason: Reason = "",
+    positions: Positions = "keep",
+    yes: Yes = False,
+    set_: Set = None,
+) -> None:
+    """Take a version out for good; no rollback brings it back."""
+    from workbench.registry.lifecycle.evaluation import choose
+    from workbench.registry.lifecycle.rollback import check_positions, reason_of
+    from workbench.registry.lifecycle.rollback import retire as take_out
+    from workbench.registry.lifecycle.stages import LEFT, TRADED
+
+    desk = _desk(set_)
+    state = _state(desk, kind, strategy)
+    number = choose(state, version)
+    reason_of(reason)
+    check_positions(positions)
+    if state.versions[number].stage in TRADED:
+        print(f"version {number} stands at {state.versions[number].stage}; {LEFT[positions]}")
+    _confirm(f"Retire {strategy} version {number} for good?", yes)
+    print(f"{strategy}: {take_out(desk, state, number, reason, positions).sentence}")
+
+
+def demote(
+    strategy: Annotated[str, typer.Argument(metavar="[STRATEGY]")] = "",
+    version: Version = None,
+    kind: Kind = "strategy",
+    reason: Reason = "",
+    check: Annotated[bool, typer.Option("--check", help="Judge by the rules; of all strategies, or of one.")] = False,
+    set_: Set = None,
+) -> None:
+    """Set a version to reduce-only where it stands: by hand with a reason, or by the rules."""
+    from workbench.errors import InputRefused
+    from workbench.registry.lifecycle.demote import demote as reduce
+    from workbench.registry.lifecycle.evaluation import choose
+
+    desk = _desk(set_)
+    if check:
+        _check(desk, kind, strategy)
+        return
+    if not strategy:
+        raise InputRefused(
+            "demote: name a strategy and a --reason, or let the rules judge all: workbench demote --check"
+        )
+    state = _state(desk, kind, strategy)
+    standing = max((one.version for one in state.standing.values()), default=None)
+    done = reduce(desk, state, choose(state, version or standing), reason)
+    print(f"{strategy}: {done.sentence}; it may only reduce positions until a new approval lifts that:")
+    print(f"  make promote STRATEGY={strategy}")
+
+
+def status(kind: Annotated[str, typer.Option(help="Only this kind.")] = "", set_: Set = None) -> None:
+    """Show what stands where, how old its evidence is, and who approved it."""
+    from workbench.registry.lifecycle.status import status as look
+
+    desk = _desk(set_)
+    found = look(desk, kind)
+    kinds = ["kind"] if len({line.kind for line in found.lines}) > 1 else []
+    columns = ["name", "stage", "v", "mode", "market", "evidence", "DSR", "trials", "approved by", "pack"]
+    _table(
+        f"Promotions · {desk.settings.market} market · record {desk.record.shown}",
+        [*kinds, *columns],
+        [[line.kind for _ in kinds] + _cells(line) for line in found.lines],
+    )
+    for note in found.notes:
+        print(f"! {note}")
+    if found.broken:
+        raise WorkbenchError(found.broken[0])
+    if not any(line.version for line in found.lines):
+        print("nothing was promoted yet: make evidence STRATEGY=…, then make promote STRATEGY=…")
+
+
+def _desk(set_: list[str] | None) -> Desk:
+    from workbench.params import Paths, load_settings
+    from workbench.registry.lifecycle.desk import Desk
+
+    paths = Paths()
+    return Desk.open(load_settings(paths, set_ or []), paths)
+
+
+def _state(desk: Desk, kind: str, name: str) -> State:
+    """Return a name's state; a step that was cut off is finished first, and new packs become versions."""
+    for step in desk.finish(kind, name):
+        print(f"finished what was cut off: {name}: {step.sentence} is shown in MLflow now")
+    state = desk.state(kind, name)
+    model = desk.models.find(kind, name)
+    for line in (*model.differing(state), *model.unrecorded(state)):
+        print(f"! {line}")
+    return state
+
+
+def _check(desk: Desk, kind: str, name: str) -> None:
+    from workbench.registry.lifecycle.demote import check as judge
+
+    rows, demoted = [], 0
+    for (of, called), state in sorted(desk.record.states().items()):
+        if name and (of, called) != (kind, name):
+            continue
+        desk.finish(of, called)
+        for one in judge(desk, state):
+            demoted += one.demoted is not None
+            verdict = "✓ goes on" if not one.wrong else "✗ reduce-only" + ("" if one.demoted else " already")
+            rows.append([called, one.stage, str(one.version), one.seen, verdict, "; ".join(one.wrong)])
+    if not rows:
+        print(f"{name or 'nothing'}: stands at no stage where it trades; nothing to check")
+        return
+    _table("Demotion rules", ["name", "stage", "v", "judged by", "verdict", "why"], rows)
+    if demoted:
+        raise PromotionRefused(f"{demoted} set to reduce-only, see the table; a new approval lifts it: make promote")
+
+
+def _show_evaluation(found: Evaluation) -> None:
+    pack = found.pack
+    title = (
+        f"{found.state.name} version {found.version} · {found.step.from_stage} → {found.step.to_stage} · "
+        f"{pack.market} market · pack {pack.digest[:12]}"
+    )
+    verdicts: Iterable[Mapping[str, Any]] = [vars(verdict) for verdict in found.verdicts]
+    rows = [[row["gate"], row["asked"], row["measured"], MARKS[str(row["outcome"])]] for row in verdicts]
+    _table(title, ["gate", "asked", "measured", "verdict"], rows)
+    for verdict in found.verdicts:
+        if verdict.outcome != "pass":
+            told = "; ".join(text for text in (verdict.why, verdict.remedy and f"do: {verdict.remedy}") if text)
+            print(f"  {verdict.gate}: {told}")
+    for void in found.voids:
+        print(f"  ✗ {void}")
+    if found.outdated:
+        print(f"  the proposal before this one, and its signatures, count no more: {found.outdated}")
+    for refusal in found.signed.refusals:
+        print(f"  ✗ {refusal}")
+    if pack.market == "sample":
+        print(MADE)
+
+
+def _show_champion(found: Evaluation) -> None:
+    if found.champion is None or found.champion.kind != "strategy":
+        return
+    from workbench.registry.lifecycle.champion import compare
+
+    compared = compare(found.champion, found.pack)
+    if compared is None:
+        print(f"\nChampion version {found.champion_version}: one of the packs has no result to compare.")
+        return
+    print()
+    columns = ["", f"champion: version {found.champion_version}", f"challenger: version {found.version}"]
+    _table("Champion against challenger", columns, [[row.what, row.champion, row.challenger] for row in compared.rows])
+    for line in compared.lines():
+        print(line)
+
+
+def _say_who_signs(desk: Desk, found: Evaluation) -> None:
+    from workbench.registry.lifecycle.promote import may_sign
+
+    print(f"\nProposal {found.proposal.digest[:12]} stands until {found.proposal.expires_at:%Y-%m-%d %H:%M} UTC.")
+    if found.signed.names:
+        print(f"Approved so far by {', '.join(found.signed.names)}.")
+    people = may_sign(desk, found)
+    if not people:
+        print(
+            f"Nobody else in {desk.approvers.shown} may approve {found.step.to_stage}: workbench keys new NAME, then "
+            "add the line that it prints"
+        )
+        return
+    print("Each approver types, on the machine with their key:")
+    why = ' --reason "…"' if found.reviewed else ""
+    of = "" if found.state.kind == "strategy" else f" --kind {found.state.kind}"
+    for approver in people:
+        print(f"  workbench approve {found.state.name} --version {found.version}{of} --as {approver.name}{why}")
+
+
+def _cells(line: Line) -> list[str]:
+    old = "" if line.age_days is None else f"{line.age_days} d, until {line.expires}"
+    return [
+        line.name,
+        line.stage + (" (forced)" if line.forced else ""),
+        str(line.version or ""),
+        line.mode,
+        line.market,
+        old,
+        "" if line.dsr is None else f"{line.dsr:.1%}",
+        "" if line.trials is None else f"{line.trials:,}",
+        ", ".join(line.names),
+        line.pack,
+    ]
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise PromotionRefused(f"{question} nobody is here to answer; nothing was moved; say --yes to go on")
+    if not typer.confirm(question):
+        raise PromotionRefused("nothing was moved")
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table whose cells are whole: narrow terminals fold them, nothing is cut off."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    (console if console.is_terminal else Console(width=PLAIN_WIDTH, markup=False, highlight=False)).print(table)

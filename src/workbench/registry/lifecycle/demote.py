@@ -1,0 +1,172 @@
+"""Demotion: a version stays at its stage and may only reduce; by hand with a reason, or by rules over its record.
+
+Rules: a drawdown that 99 % of the past's own paths stay above, drift of a model's features, positions that research
+does not compute, a severe break, evidence or a model that expired, a record that cannot be judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.errors import DataRefused, NoData, PromotionRefused, WorkbenchError
+from workbench.registry.gates.models import CARD
+from workbench.registry.gates.track_record import TrackRecord
+from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.rollback import reason_of
+from workbench.registry.lifecycle.stages import DEMOTE, REDUCE_ONLY, STAGED, TRADED
+from workbench.registry.lifecycle.state import Standing, State
+from workbench.registry.lifecycle.transition import Transition
+from workbench.registry.packs.canonical import read_moment, short
+from workbench.registry.packs.pack import Pack
+from workbench.registry.storing import STRATEGY
+
+CONFIDENCE = "0.99"  # of the drawdown band
+DRIFT = 0.2  # where the gates name no other bound
+CHECKER = "workbench demote --check"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the rules say of one version where it stands; nothing wrong: it goes on."""
+
+    name: str
+    stage: str
+    version: int
+    wrong: tuple[str, ...]
+    seen: str  # what there was to judge
+    demoted: Transition | None = None
+
+
+def demote(desk: Desk, state: State, version: int, reason: str, who: str = "") -> Transition:
+    """Set a version to reduce-only where it stands."""
+    known = state.version(version)
+    if known.stage not in TRADED:
+        raise PromotionRefused(
+            f"{state.name} version {version}: stands at {known.stage}, where nothing is traded; nothing to demote"
+        )
+    step = Transition(
+        kind=state.kind,
+        name=state.name,
+        version=version,
+        action=DEMOTE,
+        from_stage=known.stage,
+        to_stage=known.stage,
+        pack=known.pack,
+        who=who or desk.who,
+        at=desk.now,
+        reason=reason_of(reason),
+        mode=REDUCE_ONLY,
+    )
+    placed = desk.record.append(step, after=state)
+    desk.finish(state.kind, state.name)
+    return placed
+
+
+def check(desk: Desk, state: State) -> list[Checked]:
+    """Hold every version that stands somewhere against the rules, and demote at once what breaks one."""
+    found = []
+    for stage in TRADED:
+        standing = state.standing.get(stage)
+        if standing is None:
+            continue
+        wrong, seen = examine(desk, state, stage, standing)
+        done = None
+        if wrong and standing.mode != REDUCE_ONLY:
+            done = demote(desk, state, standing.version, "; ".join(wrong), who=CHECKER)
+            state = desk.record.state(state.kind, state.name)
+        found.append(Checked(state.name, stage, standing.version, tuple(wrong), seen, done))
+    return found
+
+
+def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[list[str], str]:
+    """Return what is wrong with a version where it stands, and what it was judged by."""
+    try:
+        pack = desk.candidate(state, standing.version).pack
+    except (DataRefused, NoData) as error:
+        return [f"its evidence cannot be verified: {error}"], "nothing"
+    wrong = expired(desk, pack)
+    try:
+        record = desk.track_record(state, standing.version, stage)
+    except WorkbenchError as error:
+        return [*wrong, f"its record cannot be read: {error}"], "its evidence"
+    if record is None or not record.sessions:
+        return wrong, f"its evidence; no {stage} record yet"
+    if (record.pack, record.version, record.stage) != (pack.digest, standing.version, stage):
+        return [*wrong, f"its record is of version {record.version}, pack {short(record.pack)}"], "its evidence"
+    wrong += [*beyond_band(pack, record), *drifted(record, _drift_bound(desk, state.kind)), *not_equal(record)]
+    return wrong, f"{len(record.sessions)} sessions to {record.sessions[-1].date}"
+
+
+def expired(desk: Desk, pack: Pack) -> list[str]:
+    """Say whether the evidence or the model in it is too old."""
+    wrong = []
+    if desk.now >= pack.expires_at:
+        wrong.append(f"the evidence expired on {pack.expires_at:%Y-%m-%d}")
+    if pack.has(CARD):
+        until = read_moment(pack.json(CARD).get("expires_at"), CARD)
+        if desk.now >= until:
+            wrong.append(f"the model expired on {until:%Y-%m-%d}")
+    return wrong
+
+
+def beyond_band(pack: Pack, record: TrackRecord) -> list[str]:
+    """Say whether the drawdown is deeper than 99 % of the past's own paths of at least as many sessions."""
+    if pack.kind != STRATEGY:
+        return []
+    lost = drawdown(record)
+    try:
+        bounds = {int(sessions): float(row[CONFIDENCE]) for sessions, row in _bounds(pack).items()}
+    except (KeyError, TypeError, ValueError):
+        return ["the pack has no drawdown band to hold its drawdown against"]
+    horizon = min((one for one in bounds if one >= len(record.sessions)), default=max(bounds))
+    if lost < bounds[horizon]:
+        return [
+            f"drawdown {-lost:.1%} in {len(record.sessions)} sessions, 99 % of paths of {horizon} sessions stay within "
+            f"{-bounds[horizon]:.1%}"
+        ]
+    return []
+
+
+def drawdown(record: TrackRecord) -> float:
+    """Return the largest loss from a high, zero or negative; capital that was added or taken out is no gain or loss."""
+    pnl = np.array([session.pnl for session in record.sessions])
+    begun = np.array([session.equity for session in record.sessions]) - pnl
+    returns = np.divide(pnl, begun, out=np.full(len(pnl), -1.0), where=begun > 0.0)
+    growth = np.cumprod(1.0 + np.maximum(returns, -1.0))
+    return float((growth / np.maximum.accumulate(np.maximum(growth, 1.0)) - 1.0).min())
+
+
+def drifted(record: TrackRecord, bound: float) -> list[str]:
+    """Say which features no longer look as they did in training."""
+    far = {name: value for name, value in record.drift.items() if value >= bound}
+    named = ", ".join(f"{name} {far[name]:.2f}" for name in sorted(far, key=lambda name: -far[name])[:3])
+    return [f"drift of {named}, the bound is {bound:g}"] if far else []
+
+
+def not_equal(record: TrackRecord) -> list[str]:
+    """Say in which sessions account, journal and research disagree."""
+    apart = [str(session.date) for session in record.sessions if session.positions_equal is False]
+    severe = [
+        f"{session.date} {found.text}"
+        for session in record.sessions
+        for found in session.breaks
+        if found.severity == "severe"
+    ]
+    wrong = [f"positions other than research computes on {', '.join(apart[:3])}"] if apart else []
+    return wrong + ([f"severe break on {severe[0]}"] if severe else [])
+
+
+def _bounds(pack: Pack) -> dict[str, dict[str, float]]:
+    bounds: dict[str, dict[str, float]] = pack.json("statistics.json")["drawdown_band"]["bounds"]
+    if not bounds:
+        raise KeyError("bounds")
+    return bounds
+
+
+def _drift_bound(desk: Desk, kind: str) -> float:
+    for gate in desk.policy.step(kind, STAGED).gates:
+        if gate.name == "drift":
+            return float(getattr(gate, "below", DRIFT))
+    return DRIFT
