@@ -12,7 +12,16 @@ from pathlib import Path
 
 from figure import report
 
-from workbench.backtest.lookahead.survey import eventful, feature, feature_names, opened_lake, survey
+from workbench.backtest.lookahead.survey import (
+    FIVE_MINUTES,
+    eventful,
+    family_of,
+    feature,
+    feature_names,
+    opened_lake,
+    survey,
+)
+from workbench.features.intraday import Intraday
 from workbench.params import Paths, Settings, load_strategy_params
 from workbench.strategies import catalog
 
@@ -25,27 +34,31 @@ def main() -> None:
     asked = arguments.parse_args()
     settings = Settings()
     sample = settings.sample.model_copy(
-        update={"years": asked.years, "symbols_per_sector": asked.symbols_per_sector, "intraday_sessions": 0}
+        update={"years": asked.years, "symbols_per_sector": asked.symbols_per_sector, "intraday_sessions": 30}
     )
     settings = settings.model_copy(update={"sample": sample})
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths()
         paths.lake = Path(folder) / "lake"  # no lake there: one is made
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         reports = list(survey(settings, paths))
-        whole = time.perf_counter() - begin
+        whole, busy = time.perf_counter() - begin, time.process_time() - busy
         with opened_lake(settings, paths) as lake:
-            bars = lake.bars()
+            bars, five = lake.bars(), lake.bars(dataset=FIVE_MINUTES)
         begin = time.perf_counter()
         for name in catalog.names():
             params = load_strategy_params(name, paths)
             catalog.default(name, params, bars, settings.sizing, settings.data.benchmark).weights(bars)
-        few = bars.select(eventful(bars, 8))
+        few = bars.select((settings.data.benchmark, *eventful(bars, 8)))
         for name in feature_names():
-            feature(name).compute(few)
+            each = feature(name)
+            each.compute(five if isinstance(each, Intraday) else few)
         once = time.perf_counter() - begin
     assert all(each.clean for each in reports)
     size = {"reports": len(reports), "runs": sum(each.runs for each in reports), "bars": len(bars)}
+    size |= {"strategies": len(catalog.names()), "features": len(feature_names())}
+    size |= {"families": len({family_of(name) for name in feature_names()})}
+    size |= {"processor_s": round(busy, 1)}  # what other work on the machine does not change
     size |= {"symbols": len(bars.symbols), "dates_tried": sum(each.tried for each in reports)}
     report("lookahead_everything", whole, "each_run_once", once, size, target="60 s at the default market")
 

@@ -55,7 +55,10 @@ def sweep(
 
 def lookahead(
     strategy: Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY]...")] = None,
-    feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this feature; repeat for more.")] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="Only this feature, or one of yours: module:name. Repeat for more."),
+    ] = None,
     json: Annotated[str, typer.Option("--json", metavar="FILE", help="Write the reports as JSON, too.")] = "",
     set_: Set = None,
 ) -> None:
@@ -72,9 +75,12 @@ def lookahead(
     found = lines(reports)
     show_table(
         f"Look-ahead guard · {settings.market} market",
-        ["name", "checks", "cells", "dates tried", "verdict"],
-        [[each.name, each.checks, str(len(each.reports)), f"{each.tried:,}", each.verdict] for each in found],
-        numbers_from=2,
+        ["name", "family", "checks", "cells", "dates tried", "verdict"],
+        [
+            [each.name, each.family, each.checks, str(len(each.reports)), f"{each.tried:,}", each.verdict]
+            for each in found
+        ],
+        numbers_from=3,
     )
     sentences = [f"{kind}: {text}" for each in found for kind, text in each.findings.items()]
     for sentence in sentences:
@@ -82,6 +88,11 @@ def lookahead(
     if sentences:
         raise WorkbenchError(f"{len(sentences)} to mend, see above; what each means: docs/lookahead.md")
     print("Nothing reads ahead.")
+    left_out = [each.name for each in found if not each.examined]
+    if left_out:
+        print(f"Not examined: {', '.join(left_out)}.")
+    if not strategy and not feature:
+        print("Features of your own: workbench lookahead --feature module:name")
 
 
 def trials(set_: Set = None) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ import pytest
 import yaml
 
 from tests.data.by_hand import put
-from workbench.backtest.lookahead import Report
+from workbench.backtest.lookahead import Report, examine
 from workbench.backtest.lookahead.survey import eventful as eventful_symbols
-from workbench.backtest.lookahead.survey import feature_names, grid_corners, lines, opened_lake, survey
+from workbench.backtest.lookahead.survey import feature_names, grid_corners, lines, opened_lake, survey, survey_or_say
 from workbench.data.lake import Lake
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
@@ -34,7 +35,7 @@ def paths(tmp_path_factory) -> Paths:
     shutil.copytree(ROOT / "params", root / "params")
     base = root / "params" / "base.yaml"
     settings = yaml.safe_load(base.read_text())
-    settings["sample"] |= {"years": 3, "symbols_per_sector": 2, "intraday_sessions": 0}
+    settings["sample"] |= {"years": 3, "symbols_per_sector": 2, "intraday_sessions": 5}
     base.write_text(yaml.safe_dump(settings))
     return Paths(root)
 
@@ -53,6 +54,29 @@ def test_everything_there_is_is_examined_and_clean(reports):
     by_name = {line.name: line for line in found}
     assert "as of" in by_name["sma_cross"].checks
     assert "lookback" in by_name["alpha158"].checks
+    assert {line.family for line in found} == {
+        "strategy", "technical", "weeks and months", "across symbols", "neutral", "TA-Lib", "pandas-ta-classic",
+        "five minutes", "Alpha158",
+    }  # fmt: skip
+
+
+def test_where_the_market_lacks_something_the_rest_is_examined_and_it_is_said(paths, tmp_path):
+    settings, mine = load_settings(paths), Paths(tmp_path)
+    source, lake = SampleSource(settings.sample), Lake(mine.lake, "sample")
+    for name in ("symbols", "prices_daily", "actions"):
+        put(lake, name, source.fetch(Request(name)).rows)
+    one = replace(lake.bars(start="2024-05-01"), sectors={})  # 169 sessions: too few for half a year of months
+    reports = [survey_or_say(name, one, lake, "MKT00", 7) for name in feature_names()]
+    found = {line.name: line for line in lines(reports)}
+    assert found["intraday"].verdict.startswith("not examined: intraday: the lake has no prices_5min")
+    assert "no sector is known" in found["momentum_126_neutral_sector"].verdict
+    assert found["momentum_6_month"].verdict.startswith("not examined: momentum_6_month: its lookback is 322 bars")
+    assert found["momentum_21"].verdict == "clean"
+    unexamined = found["intraday"].reports[0]
+    assert not unexamined.clean
+    assert not unexamined.reads_ahead
+    assert unexamined.line.startswith("– intraday: not examined")
+    assert Report.from_json(unexamined.to_json()) == unexamined
 
 
 def test_a_grid_is_examined_at_its_corners(reports):
@@ -99,9 +123,115 @@ def test_symbols_with_gaps_and_splits_come_first(eventful):
     assert "TEC00" not in eventful_symbols(_with_close(eventful, hardly), 100)
 
 
-def _with_close(bars, close):
-    from dataclasses import replace
+MINE = """
+from dataclasses import dataclass
 
+from workbench.features import technical
+from workbench.features.crosssection import ranked
+
+ready = ranked(technical.momentum(10))
+number = 3
+
+
+def made():
+    return ready
+
+
+def centred(bars):
+    return bars.close.rolling(5, center=True).mean()
+
+
+def of_one_symbol(bars):
+    return bars.close["CON01"].pct_change(fill_method=None)
+
+
+def breaks():
+    raise ValueError("out of luck")
+
+
+@dataclass(frozen=True)
+class Range:
+    name: str = "range"
+    inputs: tuple[str, ...] = ("high", "low")
+    lookback: int = 1
+
+    def compute(self, bars):
+        return bars.high - bars.low
+
+
+@dataclass(frozen=True)
+class Needs:
+    window: int
+
+
+class TwoStocks:
+    name, symbols, lookback = "two_stocks", ("TEC01", "FIN01"), 21
+
+    def weights(self, bars):
+        close = bars.close[list(self.symbols)]
+        return 0.5 * (close.shift(-1) > close)
+"""
+
+
+@pytest.fixture
+def mine(paths):
+    (paths.root / "mine_to_examine.py").write_text(MINE)
+    return paths
+
+
+@pytest.mark.parametrize("name", ["ready", "made", "Range", "of_one_symbol"])
+def test_a_feature_of_ones_own_is_examined_by_its_address(mine, name):
+    (report,) = survey(load_settings(mine), mine, (), [f"mine_to_examine:{name}"])
+    assert report.clean, report
+    assert report.tried > 0
+    assert lines([report])[0].family == "your own"
+
+
+@pytest.mark.parametrize(("name", "ahead"), [("centred", 1), ("TwoStocks", 1)])
+def test_what_reads_ahead_in_ones_own_is_named(mine, name, ahead):
+    (report,) = survey(load_settings(mine), mine, (), [f"mine_to_examine:{name}"])
+    assert (report.findings[0].kind, report.findings[0].field) == ("reads ahead", "close")
+    assert report.findings[0].sessions_ahead == ahead
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("mine_to_examine:redy", "mine_to_examine has no 'redy'. Did you mean 'ready'?"),
+        ("nowhere:ready", "nowhere:ready: no module 'nowhere' in the environment"),
+        ("mine_to_examine:", "'mine_to_examine:' is no address of a feature"),
+        ("mine_to_examine:number", "mine_to_examine:number is of type int; it must be a feature"),
+        ("mine_to_examine:Needs", "mine_to_examine:Needs is a class that needs window"),
+        ("mine_to_examine:breaks", "mine_to_examine:breaks: making it raises ValueError: out of luck"),
+        ("broken_to_examine:x", "broken_to_examine:x: importing broken_to_examine raises ZeroDivisionError"),
+        ("lacking_to_examine:x", "lacking_to_examine imports 'not_installed_anywhere', which is not there"),
+    ],
+)
+def test_a_wrong_address_is_refused_in_one_line(mine, address, says):
+    (mine.root / "broken_to_examine.py").write_text("1 / 0")
+    (mine.root / "lacking_to_examine.py").write_text("import not_installed_anywhere")
+    with pytest.raises(InputRefused) as refused:
+        next(survey(load_settings(mine), mine, (), [address]))
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_number_of_a_session_is_known_at_the_end_of_its_last_bar(paths):
+    with opened_lake(load_settings(paths), paths) as lake:
+        five = lake.bars(dataset="prices_5min")
+
+    def share_of_day(bars, ahead):
+        days = bars.index.tz_localize(None).normalize()
+        return bars.volume.groupby(days).sum().shift(-ahead)
+
+    assert examine(lambda bars: share_of_day(bars, 0), five).clean
+    (finding,) = examine(lambda bars: share_of_day(bars, 1), five).findings
+    assert (finding.kind, finding.field) == ("reads ahead", "volume")
+    assert finding.sessions_ahead == 1
+    assert "(1 bar later)" in finding.text
+
+
+def _with_close(bars, close):
     return replace(bars, close=close)
 
 
@@ -140,6 +270,7 @@ def test_the_command_ends_with_one_and_a_sentence_where_something_reads_ahead(pa
     [
         (["sma_crss"], "Did you mean 'sma_cross'?"),
         (["--feature", "rsi_15"], "Did you mean 'rsi_14'?"),
+        (["--feature", "nowhere:rsi"], "no module 'nowhere'"),
         (["sma_cross", "--set", "data.as_of=soon"], "data.as_of"),
     ],
 )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from workbench.backtest.lookahead.world import World
 from workbench.errors import InputRefused
 from workbench.features.columns import Columns
+from workbench.sessions import Calendar
 
 TOLERANCE, TOLERANCE_SINGLE = 1e-9, 1e-5
 
@@ -66,22 +67,20 @@ class Difference:
 def read_answer(found: Any, world: World, group: str) -> Answer:
     """Return what the subject gave as an answer; one that has no row a session is refused."""
     if isinstance(found, Columns):
-        _check_rows(found.index, world, group)
         labels = tuple(Label(name, symbol) for name in found.names for symbol in found.symbols)
         values = found.values.reshape(len(labels), -1).T
-        return Answer(labels, _on_rows(values, found.index, world))
+        return Answer(labels, _on_rows(values, found.index, world, group))
     if isinstance(found, np.ndarray) and found.shape[:1] == (len(world),):
         symbols = list(world.symbols) if found.shape[1:] == (len(world.symbols),) else None
         found = pd.DataFrame(found, world.index, symbols) if found.ndim == 2 else pd.Series(found, world.index)
     frame, labels = _as_frame(found, world, group)
     if len(set(labels)) < len(labels):
         raise InputRefused(f"{group}: two columns of its answer have the same name; rename one")
-    index = _check_rows(frame.index, world, group)
     try:
         values = frame.to_numpy(dtype=np.float32 if (frame.dtypes == np.float32).all() else float, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InputRefused(f"{group}: its answer holds something that is not a number; return numbers") from error
-    return Answer(labels, _on_rows(values, index, world))
+    return Answer(labels, _on_rows(values, frame.index, world, group))
 
 
 def _as_frame(found: Any, world: World, group: str) -> tuple[pd.DataFrame, tuple[Label, ...]]:
@@ -145,23 +144,32 @@ def _in_columns(answer: Answer, labels: tuple[Label, ...]) -> NDArray[np.floatin
     return values
 
 
-def _check_rows(index: pd.Index, world: World, group: str) -> pd.DatetimeIndex:
+def _on_rows(values: NDArray[np.floating[Any]], index: pd.Index, world: World, group: str) -> NDArray[np.floating[Any]]:
+    """Return the values at the rows of the world, NaN where the answer has no row."""
     if not isinstance(index, pd.DatetimeIndex) or index.has_duplicates:
         raise InputRefused(
             f"{group}: its answer has no row a session: its index is {type(index).__name__}; keep that of the data"
         )
+    if world.index.tz is not None and index.tz is None:
+        index, closed = _last_bars(index, world.index)
+        values = values[closed]
+    if index.equals(world.index):
+        return values
     strange = index.difference(world.index)
     if len(strange):
         raise InputRefused(
             f"{group}: its answer has a row on {strange[0].date()}, which is no row of the data; label each row by the "
             "session that decides it"
         )
-    return index
-
-
-def _on_rows(values: NDArray[np.floating[Any]], index: pd.DatetimeIndex, world: World) -> NDArray[np.floating[Any]]:
-    if index.equals(world.index):
-        return values
     full = np.full((len(world), values.shape[1]), np.nan, dtype=values.dtype)
     full[world.index.get_indexer(index)] = values
     return full
+
+
+def _last_bars(days: pd.DatetimeIndex, bars: pd.DatetimeIndex) -> tuple[pd.DatetimeIndex, NDArray[np.bool_]]:
+    """Return the last bar of each session, at whose end a number of that session is known, and which have one."""
+    closes = Calendar().closing_times(days)
+    place = np.maximum(bars.searchsorted(closes) - 1, 0)
+    length = bars.to_series().diff().min()
+    closed = np.asarray((closes - bars[place] <= length) & (bars[place] < closes))
+    return bars[place[closed]], closed

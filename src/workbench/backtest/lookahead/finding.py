@@ -24,6 +24,8 @@ MEANING: Mapping[str, str] = {
 LOOK_AHEAD = (
     "reads ahead", "reads gaps ahead", "reads later dates", "same-bar fill", "used before known", "revised value",
 )  # fmt: skip
+# The verdict where the data has not what the subject is made of.
+NOT_EXAMINED = "not examined"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,13 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing at all was found."""
-        return not self.findings
+        """Whether it was examined, and nothing at all was found."""
+        return bool(self.checks) and not self.findings
+
+    @property
+    def sign(self) -> str:
+        """A tick, a cross, or a dash where nothing was examined."""
+        return "✓" if self.clean else "✗" if self.findings else "–"
 
     @property
     def reads_ahead(self) -> bool:
@@ -80,8 +87,9 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``clean``, or what was found."""
-        return ", ".join(dict.fromkeys(finding.kind for finding in self.findings)) or "clean"
+        """``clean``, what was found, or ``not examined``."""
+        found = ", ".join(dict.fromkeys(finding.kind for finding in self.findings))
+        return found or ("clean" if self.checks else NOT_EXAMINED)
 
     @property
     def tried(self) -> int:
@@ -96,7 +104,7 @@ class Report:
     @property
     def line(self) -> str:
         """The report on one line."""
-        return f"{'✓' if self.clean else '✗'} {self.title}: {self.verdict} · {self.tried} dates · {self.data}"
+        return f"{self.sign} {self.title}: {self.verdict} · {self.tried} dates · {self.data}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-able values, the verdict included."""
@@ -117,9 +125,8 @@ class Report:
         return cls(**{**parts, "dates": tuple(parts["dates"]), "notes": tuple(parts["notes"])})
 
     def __str__(self) -> str:
-        sign = "✓" if self.clean else "✗"
         tried = ", ".join(f"{check.name} {check.dates}" for check in self.checks)
-        lines = [f"{sign} {self.title}: {self.verdict}", f"  {self.data}; dates tried: {tried}; {self.runs} runs"]
+        lines = [f"{self.sign} {self.title}: {self.verdict}", f"  {self.data}; dates tried: {tried}; {self.runs} runs"]
         lines += [f"  ✗ {finding.text}" for finding in self.findings]
         lines += [f"  · {note}" for note in self.notes]
         return "\n".join(lines)
@@ -142,7 +149,7 @@ class Report:
         said = "".join(f"<li><b>{html.escape(f.kind)}</b>: {html.escape(f.text)}</li>" for f in self.findings)
         noted = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
-            f"<h4>{'✓' if self.clean else '✗'} {html.escape(self.title)}: {html.escape(self.verdict)}</h4>"
+            f"<h4>{self.sign} {html.escape(self.title)}: {html.escape(self.verdict)}</h4>"
             f"<p>{html.escape(self.data)}</p>"
             + (f"<ul>{said}</ul>" if said else "")
             + f"<table><tr><th>check</th><th>dates</th><th>runs</th></tr>{rows}</table>"

@@ -107,7 +107,7 @@ class Locator:
             text = f"{self._what()} changes when {many} change{also}: it reads ahead"
             return self._finding("reads ahead", text, name, symbol, last, None, None)
         ahead, farthest = first + late - self.row, last + late - self.row
-        known = f"known {_sessions(ahead)} later" if late else f"{_sessions(ahead)} later"
+        known = f"known {self._rows(ahead)} later" if late else f"{self._rows(ahead)} later"
         text = (
             f"{self._what()} changes when {what} on {self._day(first)} ({known}) changes{also}: "
             f"it reads ahead{self._far(ahead, last + late, last >= self._last_value(name))}"
@@ -121,7 +121,7 @@ class Locator:
         if not alone:
             text = f"{self._what()} depends on which bars of {who} will be missing after that day: it reads ahead"
             return self._finding("reads gaps ahead", text, "gaps", symbol, last, None, None)
-        when = f"on {self._day(first)} ({_sessions(ahead)} later)"
+        when = f"on {self._day(first)} ({self._rows(ahead)} later)"
         far = self._far(ahead, last, last == len(self.world) - 1)
         text = f"{self._what()} depends on whether {who} will have a bar {when}: it reads ahead{far}"
         return self._finding("reads gaps ahead", text, "gaps", symbol, first, ahead, last - self.row)
@@ -133,7 +133,7 @@ class Locator:
         moved = any(self._differs(self.base, self._later_dates(days)) for days in MOVES_DAYS)
         ahead = settled - self.row
         what = "the dates of later rows" if moved else "how many rows follow"
-        until = END if settled == last else f"up to {self._day(settled)} ({_sessions(ahead)} later)"
+        until = END if settled == last else f"up to {self._day(settled)} ({self._rows(ahead)} later)"
         text = f"{self._what()} changes when later rows are not there yet: it reads {what}, {until}"
         field = "dates" if moved else "length"
         return self._finding("reads later dates", text, field, "", settled, None if settled == last else ahead, ahead)
@@ -146,7 +146,7 @@ class Locator:
         first = self._smallest(self._together, self.row + 1, last)
         ahead = first - self.row
         text = (
-            f"{self._what()} changes when bars on {self._day(first)} ({_sessions(ahead)} later) change in several "
+            f"{self._what()} changes when bars on {self._day(first)} ({self._rows(ahead)} later) change in several "
             "fields at once: it reads ahead"
         )
         return self._finding("reads ahead", text, "several", "", first, ahead, None)
@@ -164,6 +164,10 @@ class Locator:
     def _later_dates(self, days: int) -> World:
         later = self.world.index[self.row + 1 :] + pd.Timedelta(days=days)
         return replace(self.world, index=pd.DatetimeIndex(self.world.index[: self.row + 1].append(later)))
+
+    def _rows(self, count: int) -> str:
+        """Return a number of rows in words: sessions, or bars within them."""
+        return f"{count} {'session' if self.world.index.tz is None else 'bar'}{'' if count == 1 else 's'}"
 
     # Bisection --------------------------------------------------------------------------------------------------------
 
@@ -223,7 +227,7 @@ class Locator:
         farthest = last - self.row
         if farthest <= ahead:
             return ""
-        return f" {END}" if is_end else f", up to {_sessions(farthest)}"
+        return f" {END}" if is_end else f", up to {self._rows(farthest)}"
 
     def _finding(
         self, kind: str, text: str, field: str, symbol: str, read: int, ahead: int | None, farthest: int | None
@@ -231,7 +235,3 @@ class Locator:
         return Finding(
             kind, text, str(self.label), self._day(self.row), field, symbol, self._day(read), ahead, farthest
         )
-
-
-def _sessions(count: int) -> str:
-    return f"{count} session" if count == 1 else f"{count} sessions"

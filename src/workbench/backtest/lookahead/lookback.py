@@ -27,7 +27,10 @@ def windows(case: Case, count: int) -> list[int]:
     # What is carried over a gap stands before the window: the row after which it should not matter any more.
     opening = _gap_ends(case.world) + (case.subject.lookback or 1) - 1
     opening = opening[(opening >= case.first) & (opening < last)]
-    return sorted({*rows, *(int(row) for row in opening[-count // 2 :]), last})
+    # Where most rows are empty, as those of sessions among five-minute bars, the next that is not tells more.
+    filled = np.append(np.flatnonzero((~np.isnan(case.base.values)).any(axis=1)), last)
+    wanted = [*rows, *opening[-count // 2 :]]
+    return sorted({*(int(filled[filled.searchsorted(row)]) for row in wanted), last})
 
 
 def _gap_ends(world: World) -> NDArray[np.int64]:

@@ -14,25 +14,30 @@ from typing import Any
 import numpy as np
 
 from workbench.backtest.lookahead.examine import examine
-from workbench.backtest.lookahead.finding import Report
+from workbench.backtest.lookahead.finding import NOT_EXAMINED, Report
+from workbench.backtest.lookahead.own import is_address, load
 from workbench.backtest.lookahead.replay import Depth
+from workbench.backtest.lookahead.subject import FEATURE, STRATEGY
 from workbench.data.lake import Lake
 from workbench.data.quality import require_published, validate_staged
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
-from workbench.errors import CannotWrite, InputRefused, NoData, StrategyRefused, did_you_mean
-from workbench.features import technical
-from workbench.features.alpha158 import Alpha158, alpha158
-from workbench.features.protocol import Feature
-from workbench.params import Paths, Settings, StrategyParams, load_strategy_params, read_sizing
+from workbench.errors import CannotWrite, DataRefused, InputRefused, NoData, StrategyRefused, did_you_mean
+from workbench.features.catalog import families, name_of, named
+from workbench.features.intraday import Intraday
+from workbench.features.protocol import Family, Feature
+from workbench.params import DataParams, Paths, Settings, StrategyParams, load_strategy_params, read_sizing
 from workbench.strategies import catalog
+from workbench.strategies.protocol import Strategy
 from workbench.types import SAMPLE, Bars
 
 # A strategy's own parameters are tried on more dates than the corners of its grid, and on the lake as of a few.
 OWN, CORNER, AS_OF = Depth(), Depth(cuts=4, combs=1, windows=3), Depth(cuts=6)
 # Features are computed symbol by symbol or across them: a few symbols show either, with gaps among them.
 FEATURE_SYMBOLS = 8
-ALPHA158 = "alpha158"
+# Thirty sessions of five-minute bars are some 2,300 rows.
+FIVE_MINUTES, INTRADAY_SESSIONS = "prices_5min", 30
+BENCHMARK = DataParams().benchmark
 
 
 def survey(
@@ -43,14 +48,31 @@ def survey(
     for name in strategies:
         catalog.strategy_class(name)
     for name in features:
-        feature(name)
+        if not is_address(name):
+            feature(name)
+    own = {name: load(name, paths.root) for name in features if is_address(name)}
+    benchmark = settings.data.benchmark
     with opened_lake(settings, paths) as lake:
         read = settings.data
         bars = lake.bars(start=read.start, end=read.end, as_of=read.as_of)
         for name in catalog.names() if everything else strategies:
             yield from survey_strategy(name, bars, settings, paths, lake=lake, seed=seed)
-        for name in feature_names() if everything else features:
-            yield survey_feature(name, bars, seed=seed)
+        for name in features:
+            if name in own:
+                yield survey_own(own[name], name, bars, settings, seed=seed)
+            else:
+                yield survey_feature(name, bars, lake=lake, benchmark=benchmark, seed=seed)
+        if everything:
+            for name in feature_names():
+                yield survey_or_say(name, bars, lake, benchmark, seed)
+
+
+def survey_or_say(name: str, bars: Bars, lake: Lake, benchmark: str, seed: int) -> Report:
+    """Return the report of a feature; where the market has not what it needs, one without a check that says so."""
+    try:
+        return survey_feature(name, bars, lake=lake, benchmark=benchmark, seed=seed)
+    except (InputRefused, NoData, DataRefused) as refused:
+        return Report(name, FEATURE, {}, "", f"{lake.market} market", seed, (), (), (), (str(refused),))
 
 
 def survey_strategy(
@@ -73,21 +95,57 @@ def survey_strategy(
             yield examine(strategy, bars, portfolio=settings.portfolio, depth=CORNER, seed=seed)
 
 
-def survey_feature(name: str, bars: Bars, *, seed: int = 7) -> Report:
-    """Return the report of a feature on some symbols, those with gaps first."""
-    return examine(feature(name), bars.select(eventful(bars, FEATURE_SYMBOLS)), name=name, seed=seed)
+def survey_feature(
+    name: str, bars: Bars, *, lake: Lake | None = None, benchmark: str = BENCHMARK, seed: int = 7
+) -> Report:
+    """Return the report of a feature on some symbols, those with gaps first; one of sessions needs the lake."""
+    thing = feature(name, benchmark)
+    if isinstance(thing, Intraday):
+        return examine(thing, _five_minutes(name, bars, lake), name=name, seed=seed)
+    return examine(thing, bars.select(_few(bars, benchmark)), name=name, seed=seed)
+
+
+def survey_own(thing: Any, name: str, bars: Bars, settings: Settings, *, seed: int = 7) -> Report:
+    """Return the report of a user's own: a strategy on all symbols, all else on some, or on all where it needs them."""
+    some = bars if isinstance(thing, Strategy) else bars.select(_few(bars, settings.data.benchmark))
+    try:
+        return examine(thing, some, name=name, portfolio=settings.portfolio, seed=seed)
+    except InputRefused:
+        if some is bars:
+            raise
+    return examine(thing, bars, name=name, seed=seed)
 
 
 def feature_names() -> tuple[str, ...]:
-    """Return the names of the workbench's features; the library Alpha158 is one."""
-    return (*(each.name for each in technical.basic()), ALPHA158)
+    """Return the names of the workbench's features, some of each family; the library Alpha158 is one."""
+    return tuple(named())
 
 
-def feature(name: str) -> Feature | Alpha158:
+def feature(name: str, benchmark: str = BENCHMARK) -> Feature | Family:
     """Return a feature by its name."""
-    if name not in feature_names():
-        raise InputRefused(f"unknown feature '{name}'.{did_you_mean(name, feature_names())}")
-    return alpha158() if name == ALPHA158 else next(each for each in technical.basic() if each.name == name)
+    known = named(benchmark)
+    if name not in known:
+        raise InputRefused(f"unknown feature '{name}'.{did_you_mean(name, known)} For one of yours: module:name")
+    return known[name]
+
+
+def family_of(name: str) -> str:
+    """Return the family of a feature, nothing for a user's own."""
+    return next((family for family, some in families().items() if name in map(name_of, some)), "")
+
+
+def _few(bars: Bars, benchmark: str) -> tuple[str, ...]:
+    """Return some symbols, the benchmark among them where there is one."""
+    market = (benchmark,) if benchmark in bars.symbols else ()
+    return tuple(dict.fromkeys((*market, *eventful(bars, FEATURE_SYMBOLS))))
+
+
+def _five_minutes(name: str, bars: Bars, lake: Lake | None) -> Bars:
+    if lake is None or FIVE_MINUTES not in lake.versions():
+        raise NoData(f"{name}: the lake has no {FIVE_MINUTES}, which it is made of; ingest them, or leave it out")
+    days = bars.index[-INTRADAY_SESSIONS:]
+    five = lake.bars(start=days[0].date(), end=days[-1].date(), dataset=FIVE_MINUTES)
+    return five.select(eventful(five, FEATURE_SYMBOLS))
 
 
 @contextmanager
@@ -101,7 +159,7 @@ def opened_lake(settings: Settings, paths: Paths) -> Iterator[Lake]:
         raise NoData(f"the lake of the {settings.market} market is empty: ingest it, or try --set market=sample")
     with tempfile.TemporaryDirectory() as folder:
         made, source = Lake(Path(folder) / "lake", SAMPLE), SampleSource(settings.sample)
-        for name in ("symbols", "prices_daily", "actions"):
+        for name in ("symbols", "prices_daily", "actions", FIVE_MINUTES):
             made.stage(source.fetch(Request(name)))
         require_published(validate_staged(made))
         yield made
@@ -147,8 +205,20 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """``clean``, or everything that was found."""
+        """``clean``, everything that was found, or why it was not examined."""
+        if not self.examined:
+            return f"{NOT_EXAMINED}: {self.reports[0].notes[0]}"
         return ", ".join(self.findings) or "clean"
+
+    @property
+    def examined(self) -> bool:
+        """Whether any check could be made."""
+        return any(report.checks for report in self.reports)
+
+    @property
+    def family(self) -> str:
+        """What it is: a strategy, the family of a feature, or a user's own."""
+        return (family_of(self.name) or "your own") if self.kind != STRATEGY or is_address(self.name) else STRATEGY
 
     @property
     def findings(self) -> dict[str, str]:
