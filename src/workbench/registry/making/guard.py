@@ -26,8 +26,8 @@ def examine_candidate(
     traded = catalog.build(name, symbols, read_sizing(settings.sizing, params.sizing, name), chosen)
     reports = [examine(traded, bars, portfolio=settings.portfolio, depth=OWN)]
     reports += survey_strategy(name, bars, settings, paths, lake=lake)
-    used = features_in(file_digests(f"strategies.{name}"))
-    return reports + [survey_feature(each, bars) for each in used]
+    used, benchmark = features_in(file_digests(f"strategies.{name}")), settings.data.benchmark
+    return reports + [survey_feature(each, bars, lake=lake, benchmark=benchmark) for each in used]
 
 
 def features_in(files: Iterable[str]) -> tuple[str, ...]:
