@@ -68,13 +68,16 @@ class Desk:
         state = self.record.state(kind, name)
         if not state.versions:
             raise self._unknown(kind, name)
-        self.record.verify(self.models.find(kind, name).heads())
         return state
 
     def register(self, kind: str, name: str) -> list[Transition]:
         """Give every pack of a name that has none a version, in the order in which they were made."""
         done: list[Transition] = []
-        for run in reversed(pack_runs(self.models.connection, kind, name) if kind in KINDS else []):
+        if kind not in KINDS:
+            return done
+        # First: a record that was cut short must not grow again over what MLflow still shows of it.
+        self.record.verify(self.models.find(kind, name).heads())
+        for run in reversed(pack_runs(self.models.connection, kind, name)):
             state = self.record.state(kind, name)
             if state.with_pack(run.data.tags[DIGEST]) is not None:
                 continue
