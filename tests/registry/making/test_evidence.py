@@ -21,8 +21,8 @@ from .conftest import NOW
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 
-def test_a_pack_is_made_of_a_run_and_lies_with_it(bench):
-    made = bench.evidence()
+def test_a_pack_is_made_of_a_run_and_lies_with_it(proven):
+    bench, made = proven
     pack = read_candidate(made.folder).pack
     assert pack.digest == made.judged.pack.digest
     assert (pack.kind, pack.name, pack.market, pack.run_id) == ("strategy", "sma_cross", "sample", bench.run_id)
@@ -43,8 +43,8 @@ def test_a_pack_is_made_of_a_run_and_lies_with_it(bench):
     assert (tags["pack.digest"], tags["pack.kind"], tags["pack.name"]) == (pack.digest, "strategy", "sma_cross")
 
 
-def test_the_gates_of_the_first_step_judged_it_and_their_verdicts_are_in_it(bench):
-    made = bench.evidence()
+def test_the_gates_of_the_first_step_judged_it_and_their_verdicts_are_in_it(proven):
+    _, made = proven
     kept = made.judged.pack.json("gates.json")
     verdicts = {row["gate"]: row for row in kept["verdicts"]}
     assert (kept["stage"], kept["policy"]) == ("paper", made.judged.pack.policy)
@@ -164,8 +164,8 @@ def test_what_has_no_pack_is_said_with_what_to_type(bench):
     assert reading.cells(None, "walk_forward") == ""
 
 
-def test_a_person_reads_a_pack_from_the_number_to_the_cell(bench):
-    made = bench.evidence()
+def test_a_person_reads_a_pack_from_the_number_to_the_cell(proven):
+    bench, made = proven
     pack = reading.newest_pack(bench.tracking, "sma_cross")
     assert pack.digest == made.judged.pack.digest
     rows = reading.provenance(pack, "out_of_sample.sharpe").set_index("what")["which"]
@@ -180,8 +180,8 @@ def test_a_person_reads_a_pack_from_the_number_to_the_cell(bench):
     assert reading.verdicts(pack)["gate"].tolist() == [verdict.gate for verdict in made.judged.verdicts]
 
 
-def test_a_number_or_a_step_that_is_not_there_is_said(bench):
-    bench.evidence()
+def test_a_number_or_a_step_that_is_not_there_is_said(proven):
+    bench, _ = proven
     pack = reading.newest_pack(bench.tracking)
     with pytest.raises(InputRefused, match=r"has no 'out_of_sample\.sharp'\. Did you mean 'sharpe'\?"):
         reading.provenance(pack, "out_of_sample.sharp")
