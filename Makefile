@@ -66,6 +66,27 @@ report: .stamps/research ## Write the newest finished backtest as one HTML page 
 new-strategy: .stamps/research ## Write a strategy, its parameters and its test (NAME=breakout)
 	@$(WB) new-strategy $(NAME)
 
+##@ Promotion
+.PHONY: evidence
+evidence: .stamps/research ## Make a strategy's evidence pack, and show what the gates say of it (STRATEGY=...)
+	@$(WB) evidence $(STRATEGY) $(foreach s,$(SET),--set $(s)) $(ARGS)
+
+.PHONY: promote
+promote: .stamps/research ## Take the next step of a strategy: gates, champion, approvals (STRATEGY=... ARGS="--version 3")
+	@$(WB) promote $(STRATEGY) $(ARGS)
+
+.PHONY: rollback
+rollback: .stamps/research ## Return to the version that stood before (STRATEGY=... ARGS="--positions reduce_only")
+	@$(WB) rollback $(STRATEGY) $(ARGS)
+
+.PHONY: status
+status: .stamps/research ## Where every strategy stands, how old its evidence is and who approved
+	@$(WB) status $(ARGS)
+
+.PHONY: demo
+demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, refuse (4 minutes)
+	@$(WB) demo
+
 ##@ Data
 .PHONY: data
 data: .stamps/research ## Ingest the market into the lake and validate it

@@ -18,9 +18,10 @@ ARROWS: dict[str, set[str]] = {
     "disk": {"errors", "params"},
     "sessions": {"errors"},
     "data": {"errors", "disk", "types", "params", "sessions"},
-    "features": {"errors", "disk", "types", "params", "sessions", "data"},
+    "figures": {"errors", "types"},
+    "features": {"errors", "disk", "types", "params", "sessions", "data", "figures"},
     "strategies": {"errors", "types", "params", "features"},
-    "backtest": {"errors", "types", "params", "sessions", "data", "features", "strategies"},
+    "backtest": {"errors", "types", "params", "sessions", "data", "figures", "features", "strategies"},
     "reports": {"errors", "disk", "types", "params", "backtest", "registry"},
     "registry": {
         "errors",
@@ -42,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
         "types",
         "params",
         "data",
+        "figures",
         "strategies",
         "backtest",
         "registry",
@@ -75,6 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"*"},
     "doctor": {"errors", "params"},
     "scaffold": {"errors", "params"},
+    "demo": {"errors", "params"},
 }
 # Heavy libraries and the only files that may import them.
 HEAVY = {

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, evidence, market, pipelines, promotion, research
+from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -38,6 +38,7 @@ app.command()(promotion.demote)
 app.command()(promotion.retire)
 app.command()(promotion.status)
 app.add_typer(promotion.keys, name="keys")
+app.command()(demo.demo)
 app.command(name="new-strategy")(checkout.new_strategy)
 app.command()(checkout.doctor)
 app.command()(pipelines.runs)
