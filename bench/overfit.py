@@ -63,6 +63,7 @@ def measure_ledger(trials: int, families: int, rows: int) -> None:
         report("ledger_record", taken, None, None, size)
         report("ledger_effective", seconds(lambda: ledger.effective(QUESTION), 3), None, None, size)
         assert ledger.effective(QUESTION).trials == families
+        report("ledger_expected_best", seconds(lambda: ledger.expected_best(QUESTION), 3), None, None, size)
         report("ledger_verify", seconds(ledger.verify, 1), None, None, size)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from workbench.backtest.overfit import expected_max_sharpe, probabilistic_sharpe
 from workbench.backtest.trials import Ledger, Question, Weekly, record
-from workbench.backtest.trials.ledger import DONE, Row
+from workbench.backtest.trials.ledger import DONE
 from workbench.backtest.trials.luck import chance_share, expected_best
+from workbench.backtest.trials.schema import Row
 
 QUESTION = Question("Does the best of worthless trials pass?", "sample")
 WEEKS = 540

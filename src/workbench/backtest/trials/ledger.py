@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import pandas as pd
 from workbench.backtest.trials.clusters import Effective, effective
 from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
+from workbench.backtest.trials.schema import BATCH, TRIAL, Row, row_values, statements
 from workbench.backtest.trials.weeks import Floats, Weekly, aligned
 from workbench.errors import CannotWrite, DataRefused
 
@@ -32,46 +32,6 @@ DONE, FAILED = "done", "failed"
 LOCK_SECONDS = 30.0
 # More trials than this are clustered by a sample: those with the lowest keys, which are digests and so even.
 MOST_CLUSTERED = 2000
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches (
-    number INTEGER PRIMARY KEY, head TEXT NOT NULL UNIQUE, recorded TEXT NOT NULL, question TEXT NOT NULL,
-    text TEXT NOT NULL, market TEXT NOT NULL, source TEXT NOT NULL, run_id TEXT NOT NULL,
-    evaluated INTEGER NOT NULL, added INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS trials (
-    key TEXT NOT NULL UNIQUE, batch INTEGER NOT NULL REFERENCES batches(number), strategy TEXT NOT NULL,
-    params TEXT NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL, sharpe REAL, n INTEGER NOT NULL,
-    skew REAL, kurtosis REAL, week INTEGER, weekly BLOB);
-CREATE INDEX IF NOT EXISTS trials_by_batch ON trials (batch);
-"""
-_GUARDS = "".join(
-    f"CREATE TRIGGER IF NOT EXISTS {table}_{verb} BEFORE {verb} ON {table} "
-    "BEGIN SELECT RAISE(ABORT, 'the trial ledger is append-only'); END;"
-    for table in ("batches", "trials")
-    for verb in ("UPDATE", "DELETE")
-)
-_BATCH = "number, recorded, question, text, market, source, run_id, evaluated, added"
-_TRIAL = "key, strategy, params, status, error, sharpe, n, skew, kurtosis, week, weekly"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One trial as it is stored; ``weekly`` holds float32, little end first."""
-
-    key: str
-    strategy: str
-    params: str
-    status: str
-    error: str = ""
-    sharpe: float | None = None
-    n: int = 0
-    skew: float | None = None
-    kurtosis: float | None = None
-    week: int | None = None
-    weekly: bytes | None = None
-
-
-_values = attrgetter(*_TRIAL.split(", "))
 
 
 @dataclass(frozen=True)
@@ -132,9 +92,9 @@ class Ledger:
                 len(rows),
                 len(added),
             )
-            head = _head(previous, batch, map(_values, added))
-            connection.execute(_insert("batches", f"{_BATCH}, head"), (*batch, head))
-            connection.executemany(_insert("trials", f"{_TRIAL}, batch"), ((*_values(row), number) for row in added))
+            head = _head(previous, batch, map(row_values, added))
+            connection.execute(_insert("batches", f"{BATCH}, head"), (*batch, head))
+            connection.executemany(_insert("trials", f"{TRIAL}, batch"), ((*row_values(row), number) for row in added))
             total = _count(connection, question.id)
         return Receipt(number, head, question.id, len(rows), len(added), total)
 
@@ -232,12 +192,12 @@ class Ledger:
     def _follow(self, connection: sqlite3.Connection, seen: list[str]) -> int:
         """Compute every head again, add it to ``seen``, and return how many trials the chain has."""
         trials = 0
-        for *batch, head in connection.execute(_select("batches", f"{_BATCH}, head", "ORDER BY number")):
+        for *batch, head in connection.execute(_select("batches", f"{BATCH}, head", "ORDER BY number")):
             number, recorded, run_id, added = batch[0], batch[1], batch[6], batch[8]
             name = f"{self.file.name}: batch {number} of {recorded} (run {run_id or 'by hand'})"
             if number != len(seen):
                 raise DataRefused(f"{name} follows batch {len(seen) - 1}: what lay between was deleted; {_RESTORE}")
-            counted = _Counted(connection.execute(_select("trials", _TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
+            counted = _Counted(connection.execute(_select("trials", TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
             if _head(seen[-1], batch, counted) != head:
                 lost = f"{counted.count} trials are left of {added}" if counted.count != added else "it was changed"
                 raise DataRefused(f"{name} does not match its digest: {lost}; {_RESTORE}")
@@ -275,7 +235,7 @@ class Ledger:
             with contextlib.closing(self._open("rwc")) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("BEGIN IMMEDIATE")
-                for statement in _statements():
+                for statement in statements():
                     connection.execute(statement)
                 yield connection
                 connection.execute("COMMIT")
@@ -324,16 +284,6 @@ def _head(previous: str, batch: Sequence[Any], rows: Iterable[tuple[Any, ...]]) 
         chained.update(json.dumps(facts).encode())
         chained.update(hashlib.sha256(weekly or b"").digest())
     return chained.hexdigest()
-
-
-def _statements() -> Iterator[str]:
-    """Give the schema statement by statement: ``executescript`` would commit what is open."""
-    text = ""
-    for part in (_SCHEMA + _GUARDS).split(";"):
-        text += part + ";"
-        if sqlite3.complete_statement(text):
-            yield text
-            text = ""
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[str]:

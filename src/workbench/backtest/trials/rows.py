@@ -15,8 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.backtest.result import WalkForward
-from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt, Row
+from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt
 from workbench.backtest.trials.question import Question, source_digest, trial_key
+from workbench.backtest.trials.schema import Row
 from workbench.backtest.trials.weeks import weeks_of
 from workbench.errors import InputRefused, did_you_mean
 
