@@ -1,78 +1,20 @@
-"""The HTML of the tear sheet: one template, its colours by day and by night; nothing is loaded from elsewhere."""
+"""The HTML of the tear sheet: one template, with the style that all pages share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jinja2 import Environment, StrictUndefined
 
-from workbench.backtest.figures.style import STYLE
+from workbench.figures.sheet import style_sheet
 
 
 def page(**content: object) -> str:
     """Return the page filled in; every string is escaped."""
-    return _TEMPLATE.render(light=_variables(STYLE), dark=_variables(DARK), **content)
+    return _TEMPLATE.render(style=style_sheet(_RULES), **content)
 
 
-def _variables(colours: Mapping[str, str]) -> str:
-    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
-
-
-DARK: Mapping[str, str] = {
-    "paper": "#14181f",
-    "ink": "#e6eaf0",
-    "soft": "#9aa6b4",
-    "faint": "#5b6673",
-    "grid": "#262d37",
-    "band": "#1a2029",
-    "own": "#5aa2e6",
-    "benchmark": "#8a94a0",
-    "train": "#4a5a6e",
-    "gain": "#5aa2e6",
-    "loss": "#e07a4d",
-    "mark": "#e3a008",
-    "stamp": "#e0a04a",
-}
-
-_SHEET = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ wf.strategy }}: walk-forward{{ " (sample market)" if sample }}</title>
-<style>
-:root { color-scheme: light dark; {{ light }} }
-@media (prefers-color-scheme: dark) { :root { {{ dark }} } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 28px 24px 64px; max-width: 980px; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", system-ui, sans-serif;
-  font-variant-numeric: tabular-nums }
-h1 { margin: 0; font-size: 28px; letter-spacing: -.01em }
-h2 { margin: 40px 0 8px; padding-top: 14px; border-top: 1px solid var(--grid); font-size: 18px }
-h3 { margin: 20px 0 4px; font-size: 14px; color: var(--soft) }
-p { margin: 6px 0 }
+_RULES = """\
 .question { color: var(--soft); font-size: 17px; margin: 2px 0 0 }
 .when { color: var(--soft); font-size: 13px }
-.banner { margin: 0 0 20px; padding: 9px 14px; border: 1px solid var(--stamp); border-radius: 6px; color: var(--stamp);
-  font-size: 13.5px }
-.banner b { letter-spacing: .04em; margin-right: .5em }
-.verdict { margin: 20px 0; padding: 14px 18px; background: var(--band); border-left: 4px solid var(--own);
-  border-radius: 0 6px 6px 0 }
-.verdict b { font-size: 16.5px }
-.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 20px 0; background: var(--grid);
-  border: 1px solid var(--grid); border-radius: 8px; overflow: hidden }
-.tiles div { background: var(--paper); padding: 12px 14px }
-.tiles span { display: block; color: var(--soft); font-size: 12.5px }
-.tiles b { display: block; font-size: 23px; line-height: 1.3; letter-spacing: -.01em }
-figure { margin: 14px -18px; break-inside: avoid }
-svg { display: block; width: 100%; height: auto }
-svg text { font-family: "Helvetica Neue", Helvetica, Arial, "Liberation Sans", system-ui, sans-serif !important }
-.scroll { overflow-x: auto }
-table { width: 100%; border-collapse: collapse; font-size: 13.5px; break-inside: avoid }
-th { color: var(--soft); font-weight: 500; text-align: left; vertical-align: bottom; padding: 5px 8px;
-  border-bottom: 1px solid var(--faint) }
-td { padding: 4px 8px; border-bottom: 1px solid var(--grid); vertical-align: top }
 th.n, td.n { text-align: right; white-space: nowrap }
 td.own { font-weight: 600 }
 td.small, .note { color: var(--soft); font-size: 12.5px }
@@ -81,11 +23,16 @@ table.months { table-layout: fixed; border-collapse: separate; border-spacing: 2
 table.months td, table.months th { border: 0; padding: 4px 2px; text-align: center; border-radius: 2px }
 table.months td:last-child { font-weight: 600 }
 details summary { cursor: pointer; color: var(--soft); margin: 8px 0 }
-@media (max-width: 640px) { .tiles { grid-template-columns: repeat(2, 1fr) } }
-@media print { :root { {{ light }} } body { max-width: none; padding: 0; font-size: 10pt }
-  table { font-size: 9pt; break-inside: auto } tr { break-inside: avoid } h2, h3 { break-after: avoid }
-  details { display: block } .tiles, .verdict, td { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
-</style>
+"""
+
+_SHEET = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ wf.strategy }}: walk-forward{{ " (sample market)" if sample }}</title>
+{{ style }}
 </head>
 <body>
 {% macro table(head, rows, numbers=(), own=(), small=()) -%}

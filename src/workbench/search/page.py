@@ -9,10 +9,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures import STYLE, svg
-from workbench.backtest.page import DARK
+from workbench.backtest.figures import svg
 from workbench.backtest.tearsheet import MADE_DATA
 from workbench.backtest.text import multiple, number, percent, short, whole
+from workbench.figures.sheet import style_sheet
 from workbench.search.found import Found
 from workbench.search.plateau import assigned
 from workbench.search.table import COLUMNS, DONE, FAILED, PRUNED
@@ -31,8 +31,7 @@ def render(found: Found, pictures: Mapping[str, Figure]) -> str:
     """Return the page as HTML."""
     statuses = found.table["status"].value_counts()
     return _TEMPLATE.render(
-        light=_variables(STYLE),
-        dark=_variables(DARK),
+        style=style_sheet(_RULES),
         found=found,
         cells=whole(found.cells),
         made_data=MADE_DATA if found.market == SAMPLE else "",
@@ -88,9 +87,17 @@ def _failed(table: pd.DataFrame, names: list[str]) -> list[tuple[str, str]]:
     return [(assigned({name: row[name] for name in names}), str(row["error"])) for row in some]
 
 
-def _variables(colours: Mapping[str, str]) -> str:
-    return "; ".join(f"--{name}: {colour}" for name, colour in colours.items())
-
+_RULES = """\
+.soft { color: var(--soft) }
+.small { color: var(--soft); font-size: 12.5px }
+.tiles b { font-size: 18px; line-height: 1.4; overflow-wrap: anywhere; letter-spacing: 0 }
+th { text-align: right }
+td { text-align: right; overflow-wrap: anywhere }
+table.facts td { text-align: left }
+th.test, td.test { color: var(--soft); font-style: italic }
+tr:first-child td { font-weight: 600 }
+table.facts td { font-weight: 400 }
+"""
 
 _PAGE = """\
 <!doctype html>
@@ -99,39 +106,7 @@ _PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ found.asked.strategy }}: sweep{{ " (sample market)" if made_data }}</title>
-<style>
-:root { color-scheme: light dark; {{ light }} }
-@media (prefers-color-scheme: dark) { :root { {{ dark }} } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 28px 24px 64px; max-width: 980px; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", system-ui, sans-serif;
-  font-variant-numeric: tabular-nums }
-h1 { margin: 0; font-size: 28px }
-h2 { margin: 40px 0 8px; padding-top: 14px; border-top: 1px solid var(--grid); font-size: 18px }
-p { margin: 6px 0 }
-.soft { color: var(--soft) }
-.small { color: var(--soft); font-size: 12.5px }
-.banner { margin: 0 0 20px; padding: 9px 14px; border: 1px solid var(--stamp); border-radius: 6px; color: var(--stamp) }
-.verdict { margin: 20px 0; padding: 14px 18px; background: var(--band); border-left: 4px solid var(--own) }
-.verdict b { font-size: 16.5px }
-.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 1px; margin: 20px 0; background: var(--grid);
-  border: 1px solid var(--grid); border-radius: 8px; overflow: hidden }
-.tiles div { background: var(--paper); padding: 12px 14px }
-.tiles span { display: block; color: var(--soft); font-size: 12.5px }
-.tiles b { display: block; font-size: 18px; line-height: 1.4; overflow-wrap: anywhere }
-figure { margin: 14px -18px; break-inside: avoid }
-svg { display: block; width: 100%; height: auto }
-.scroll { overflow-x: auto }
-table { width: 100%; border-collapse: collapse; font-size: 13.5px }
-th { color: var(--soft); font-weight: 500; text-align: right; vertical-align: bottom; padding: 5px 8px;
-  border-bottom: 1px solid var(--faint) }
-td { padding: 4px 8px; border-bottom: 1px solid var(--grid); text-align: right; overflow-wrap: anywhere }
-table.facts td { text-align: left }
-th.test, td.test { color: var(--soft); font-style: italic }
-tr:first-child td { font-weight: 600 }
-table.facts td { font-weight: 400 }
-@media (max-width: 640px) { .tiles { grid-template-columns: repeat(2, 1fr) } }
-</style>
+{{ style }}
 </head>
 <body>
 {% if made_data %}<div class="banner" role="note"><b>SAMPLE MARKET</b> {{ made_data }}</div>{% endif %}

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import growth_ticks
 from workbench.backtest.figures.comparison import compare
 from workbench.backtest.figures.grid import heat_map, varied
 from workbench.backtest.figures.growth import curve, drawdown, equity, worst_drawdowns
-from workbench.backtest.figures.image import Picture, png, svg
 from workbench.backtest.figures.months import monthly, monthly_returns
 from workbench.backtest.figures.robustness import robustness
-from workbench.backtest.figures.style import SERIES, STYLE, shades
 from workbench.backtest.figures.trading import costs, exposure, monthly_turnover
 from workbench.backtest.figures.windows import folds, rolling_sharpe
 from workbench.backtest.result import WalkForward
+from workbench.figures.axis import growth_ticks
+from workbench.figures.image import Picture, png, svg
+from workbench.figures.style import SERIES, STYLE, shades
 
 FIGURES: Mapping[str, Callable[[WalkForward], Figure]] = {
     "equity": equity,

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import days, growth_axis, time_axis
-from workbench.backtest.figures.canvas import blank, end_labels, place, room, strip, write
 from workbench.backtest.figures.growth import growth
-from workbench.backtest.figures.style import SERIES, STYLE
 from workbench.backtest.result import WalkForward
 from workbench.backtest.text import multiple, number, percent
 from workbench.errors import InputRefused
+from workbench.figures.axis import days, growth_axis, time_axis
+from workbench.figures.canvas import blank, end_labels, place, room, strip, write
+from workbench.figures.style import SERIES, STYLE
 from workbench.types import SAMPLE
 
 

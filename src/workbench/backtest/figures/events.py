@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from workbench.backtest.events.study import EventStudy
-from workbench.backtest.figures.axis import name_axis, percent_axis
-from workbench.backtest.figures.canvas import axis_name, blank, end_labels, place, room, strip, write, zero_line
-from workbench.backtest.figures.style import DIVERGING, SERIES, STYLE, symmetric
 from workbench.backtest.text import number, percent
 from workbench.errors import InputRefused
+from workbench.figures.axis import name_axis, percent_axis
+from workbench.figures.canvas import axis_name, blank, end_labels, place, room, strip, write, zero_line
+from workbench.figures.style import DIVERGING, SERIES, STYLE, symmetric
 
 Places = NDArray[np.int64]
 # Of the map: more are thinner than the eye tells apart.

@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import name_axis, score_axis
-from workbench.backtest.figures.canvas import (
+from workbench.backtest.result import WalkForward
+from workbench.backtest.text import MISSING, listed, number, short
+from workbench.figures.axis import name_axis, score_axis
+from workbench.figures.canvas import (
     axis_name,
     blank,
     end_labels,
@@ -24,9 +26,7 @@ from workbench.backtest.figures.canvas import (
     write,
     zero_line,
 )
-from workbench.backtest.figures.style import DIVERGING, STYLE, WIDTH, family, symmetric, text_on
-from workbench.backtest.result import WalkForward
-from workbench.backtest.text import MISSING, listed, number, short
+from workbench.figures.style import DIVERGING, STYLE, WIDTH, family, symmetric, text_on
 
 
 def heat_map(wf: WalkForward) -> Figure:

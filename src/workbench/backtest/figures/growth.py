@@ -8,11 +8,12 @@ from matplotlib import dates as mdates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import bands, days, growth_axis, naive, percent_axis, rows, time_axis
-from workbench.backtest.figures.canvas import beside, blank, end_labels, picture, place, write
-from workbench.backtest.figures.style import STYLE, WHITE
+from workbench.backtest.figures.bands import bands
 from workbench.backtest.result import Curve, Simulation, WalkForward
 from workbench.backtest.text import multiple, percent
+from workbench.figures.axis import days, growth_axis, naive, percent_axis, rows, time_axis
+from workbench.figures.canvas import beside, blank, end_labels, picture, place, write
+from workbench.figures.style import STYLE, WHITE
 
 
 def growth(simulation: Simulation | Curve, benchmark: pd.Series) -> tuple[pd.Series, pd.Series]:

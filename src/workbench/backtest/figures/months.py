@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import name_axis
-from workbench.backtest.figures.canvas import blank, place, strip, tile, write
-from workbench.backtest.figures.style import DIVERGING, STYLE, symmetric, text_on
 from workbench.backtest.result import WalkForward
 from workbench.backtest.text import number
+from workbench.figures.axis import name_axis
+from workbench.figures.canvas import blank, place, strip, tile, write
+from workbench.figures.style import DIVERGING, STYLE, symmetric, text_on
 
 
 def monthly(wf: WalkForward) -> Figure:

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import STEPS, name_axis
-from workbench.backtest.figures.canvas import axis_name, blank, notice, place, write
-from workbench.backtest.figures.style import STYLE, WIDTH
 from workbench.backtest.result import WalkForward
 from workbench.backtest.robustness.card import GROUPS, REGIMES, STRESSES, YEARS, Robustness, Variant
 from workbench.backtest.text import number, percent
+from workbench.figures.axis import STEPS, name_axis
+from workbench.figures.canvas import axis_name, blank, notice, place, write
+from workbench.figures.style import STYLE, WIDTH
 
 ROW = 0.205  # inches
 LEFT, MIDDLE, RIGHT = 1.95, 2.3, 0.75  # inches: names, names of the second column with the shares of the first, shares

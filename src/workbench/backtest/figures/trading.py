@@ -10,11 +10,12 @@ from matplotlib import dates as mdates
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from workbench.backtest.figures.axis import bands, days, naive, percent_axis, score_axis, time_axis
-from workbench.backtest.figures.canvas import blank, end_labels, notice, picture, place, zero_line
-from workbench.backtest.figures.style import SERIES, STYLE, darker
+from workbench.backtest.figures.bands import bands
 from workbench.backtest.result import WalkForward
 from workbench.backtest.text import multiple, percent
+from workbench.figures.axis import days, naive, percent_axis, score_axis, time_axis
+from workbench.figures.canvas import blank, end_labels, notice, picture, place, zero_line
+from workbench.figures.style import SERIES, STYLE, darker
 
 KINDS = ("#0b5cad", "#5f9bd1", "#e3a55c", "#a8b0ba", *SERIES)  # of costs
 CURVE_POINTS = 500  # finer than a picture shows

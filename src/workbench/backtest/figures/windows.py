@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import bands, days, name_axis, rows, score_axis, time_axis
-from workbench.backtest.figures.canvas import end_labels, mean_line, note, picture, zero_line
-from workbench.backtest.figures.style import STYLE, Array
+from workbench.backtest.figures.bands import bands
 from workbench.backtest.result import WalkForward
 from workbench.backtest.stats import YEAR
 from workbench.backtest.text import number, short
+from workbench.figures.axis import days, name_axis, rows, score_axis, time_axis
+from workbench.figures.canvas import end_labels, mean_line, note, picture, zero_line
+from workbench.figures.style import STYLE, Array
 
 ROLLING_SESSIONS = YEAR
 

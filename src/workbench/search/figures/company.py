@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import score_axis
-from workbench.backtest.figures.canvas import axis_name, note, picture, zero_line
-from workbench.backtest.figures.style import STYLE
+from workbench.figures.axis import score_axis
+from workbench.figures.canvas import axis_name, note, picture, zero_line
+from workbench.figures.style import STYLE
 from workbench.search.found import Found
 from workbench.search.plateau import assigned
 from workbench.search.table import DONE

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import name_axis, score_axis
-from workbench.backtest.figures.canvas import axis_name, blank, end_labels, picture, place, strip, tile, write
-from workbench.backtest.figures.style import DIVERGING, STYLE, WIDTH, family, symmetric, text_on
 from workbench.backtest.text import number, short
+from workbench.figures.axis import name_axis, score_axis
+from workbench.figures.canvas import axis_name, blank, end_labels, picture, place, strip, tile, write
+from workbench.figures.style import DIVERGING, STYLE, WIDTH, family, symmetric, text_on
 from workbench.search.found import Found
 from workbench.search.grid import is_number
 from workbench.search.plateau import Summit

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.axis import name_axis
-from workbench.backtest.figures.canvas import picture, strip, write
-from workbench.backtest.figures.style import DIVERGING, STYLE, symmetric
 from workbench.backtest.text import number, short
+from workbench.figures.axis import name_axis
+from workbench.figures.canvas import picture, strip, write
+from workbench.figures.style import DIVERGING, STYLE, symmetric
 from workbench.search.found import Found
 from workbench.search.grid import is_number
 from workbench.search.table import DONE

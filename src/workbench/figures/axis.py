@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from workbench.backtest.figures.style import STYLE, Array
-from workbench.backtest.result import WalkForward
+from workbench.figures.style import STYLE, Array
 
 STEPS = [1, 2, 2.5, 5, 10]
 
@@ -28,13 +27,6 @@ def days(index: pd.Index) -> Array:
 def naive(moment: Any) -> Any:
     """Return times without their zone, which matplotlib would convert one by one."""
     return moment.tz_convert("UTC").tz_localize(None) if moment.tz is not None else moment
-
-
-def bands(axes: Axes, wf: WalkForward) -> None:
-    """Shade every other test window."""
-    for row in rows(wf.folds)[::2]:
-        first, last = mdates.date2num([naive(row.test_start), naive(row.test_end)])
-        axes.axvspan(first, last, color=STYLE["band"], linewidth=0, zorder=0)
 
 
 def rows(table: pd.DataFrame) -> list[Any]:

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from workbench.backtest.figures import png
-from workbench.backtest.figures import study as pictures
-from workbench.features import study, technical
+from workbench.features import pictures, study, technical
 from workbench.features.engine import evaluate
 
 

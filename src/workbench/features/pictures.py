@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from workbench.backtest.figures.axis import days, name_axis, percent_axis, score_axis, time_axis
-from workbench.backtest.figures.canvas import (
+from workbench.features.study import Clusters, quantile_returns
+from workbench.figures.axis import days, name_axis, percent_axis, score_axis, time_axis
+from workbench.figures.canvas import (
     axis_name,
     blank,
     end_labels,
@@ -20,8 +21,7 @@ from workbench.backtest.figures.canvas import (
     write,
     zero_line,
 )
-from workbench.backtest.figures.style import DIVERGING, SERIES, STYLE, WIDTH
-from workbench.features.study import Clusters, quantile_returns
+from workbench.figures.style import DIVERGING, SERIES, STYLE, WIDTH
 from workbench.types import Bars
 
 ROW = 0.2  # inches

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from workbench.backtest.figures.image import Picture
-from workbench.backtest.figures.style import STYLE, WIDTH, family
+from workbench.figures.image import Picture
+from workbench.figures.style import STYLE, WIDTH, family
 from workbench.types import SAMPLE
 
 

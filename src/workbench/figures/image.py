@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from workbench.backtest.figures.style import DPI, STYLE
 from workbench.errors import CannotWrite
+from workbench.figures.style import DPI, STYLE
 
 _SVG = threading.Lock()
 _NAMES = {colour: name for name, colour in reversed(list(STYLE.items()))}

@@ -1,0 +1,1 @@
+"""How every picture looks: colours, canvas, axes and images; what is drawn on them stands with its subject."""
