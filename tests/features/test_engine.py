@@ -228,26 +228,57 @@ from dataclasses import dataclass
 from workbench.features.digest import feature_digest
 def half(x):
     return x * {factor}
+SHIFT = {shift}
 @dataclass(frozen=True)
 class Mine:
     name: str = "mine"
     inputs: tuple = ("close",)
     lookback: int = 1
     def compute(self, bars):
-        return {body}
+        return {body} + SHIFT
 print(feature_digest(Mine()))
 """
     told = []
-    for factor, body in [
-        (0.5, "half(bars.close)"),
-        (0.5, "half(bars.close)"),
-        (0.6, "half(bars.close)"),
-        (0.5, "bars.close"),
+    for factor, shift, body in [
+        (0.5, 1, "half(bars.close)"),
+        (0.5, 1, "half(bars.close)"),
+        (0.6, 1, "half(bars.close)"),
+        (0.5, 2, "half(bars.close)"),
+        (0.5, 1, "bars.close"),
     ]:
-        script = typed.format(factor=factor, body=body)
+        script = typed.format(factor=factor, shift=shift, body=body)
         told.append(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
     assert told[0] == told[1]
-    assert len(set(told)) == 3
+    assert len(set(told)) == 4
+
+
+@pytest.mark.parametrize(
+    "importing", ["from mine.maths import twice", "from .maths import twice", "from mine import maths"]
+)
+def test_a_digest_follows_what_a_package_of_the_users_imports(tmp_path, importing):
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "spread.py").write_text(f"""
+from dataclasses import dataclass
+{importing}
+@dataclass(frozen=True)
+class Spread:
+    name: str = "spread"
+    inputs: tuple = ("close",)
+    lookback: int = 1
+    def compute(self, bars):
+        return {"maths.twice" if importing.endswith("maths") else "twice"}(bars.close)
+""")
+    ask = (
+        "from mine.spread import Spread; from workbench.features.digest import feature_digest as d; print(d(Spread()))"
+    )
+    told = []
+    for factor in (2, 2, 3):
+        (package / "maths.py").write_text(f"def twice(x):\n    return {factor} * x\n")
+        done = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True)
+        told.append(done.stdout)
+    assert told[0] == told[1] != told[2]
 
 
 def test_a_feature_that_cannot_be_named_is_refused():

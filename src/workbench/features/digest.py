@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 import importlib.metadata
-import sys
+import importlib.util
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -19,9 +19,12 @@ import pandas as pd
 
 from workbench.errors import InputRefused
 
-_ROOM = "workbench."
+_OURS = "workbench"
+_LIBRARY_FOLDERS = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 # The module of what is typed into a notebook: its file, if any, is the kernel's.
 _TYPED = "__main__"
+# What is typed beside a class and read by it, such as N = 20.
+_PLAIN = (bool, int, float, str)
 _LIBRARIES = ("numpy", "pandas", "numba", "TA-Lib", "pandas-ta-classic")
 
 
@@ -65,8 +68,9 @@ def _described(value: Any, where: str, modules: set[str]) -> str:
 def _typed_in(kind: type) -> str:
     """Return the code of a class that has no file of its own: it was typed into a notebook."""
     seen: set[int] = set()
-    methods = (getattr(each, "fget", each) for _, each in sorted(vars(kind).items()))
-    return " ".join(_of_code(each, seen) for each in methods if isinstance(each, FunctionType))
+    held = [(name, getattr(each, "fget", each)) for name, each in sorted(vars(kind).items())]
+    code = [_of_code(each, seen) for _, each in held if isinstance(each, FunctionType)]
+    return " ".join([*code, *(f"{name}={each!r}" for name, each in held if isinstance(each, _PLAIN))])
 
 
 def _of_code(function: FunctionType, seen: set[int]) -> str:
@@ -82,36 +86,76 @@ def _of_code(function: FunctionType, seen: set[int]) -> str:
         found.append(f"{code.co_code.hex()} {code.co_names} {plain}")
         waiting += inner
         if function.__module__ == _TYPED:
-            called = (function.__globals__.get(name) for name in code.co_names)
-            found += [_of_code(each, seen) for each in called if isinstance(each, FunctionType)]
+            named = {name: function.__globals__.get(name) for name in code.co_names}
+            found += [_of_code(each, seen) for each in named.values() if isinstance(each, FunctionType)]
+            found += [f"{name}={each!r}" for name, each in named.items() if isinstance(each, _PLAIN)]
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 @cache
 def _sources(modules: frozenset[str]) -> frozenset[str]:
-    """Return the digests of the modules' files, and of all of ours that they import, now or when called."""
-    found: dict[str, str] = {}
-    waiting = list(modules)
+    """Return the digests of the modules' files, and of all that they import from files that are no library's."""
+    found: dict[Path, str] = {}
+    waiting = [module for module in modules if module != _TYPED]
+    seen: set[str] = set()
     while waiting:
-        name = waiting.pop()
-        if name in found:
+        module = waiting.pop()
+        if module in seen:
             continue
-        file = _file(name)
-        if file is None or name == _TYPED:
-            found[name] = ""
-            continue
-        source = file.read_bytes()
-        found[name] = f"{name} {hashlib.sha256(source).hexdigest()}"
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_ROOM):
-                waiting.append(node.module)
+        seen.add(module)
+        for name, file in _files(module):
+            if file not in found:
+                source = file.read_bytes()
+                found[file] = f"{name} {hashlib.sha256(source).hexdigest()}"
+                waiting += _imported(ast.parse(source), name, file)
     return frozenset(found.values())
 
 
-def _file(module: str) -> Path | None:
-    loaded = sys.modules.get(module) or (importlib.import_module(module) if module.startswith(_ROOM) else None)
-    name = getattr(loaded, "__file__", None)
-    return Path(name) if name and Path(name).is_file() else None
+def _imported(tree: ast.AST, name: str, file: Path) -> list[str]:
+    """Return what a module imports, now or when called; of ``from a import b`` either may be the module."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def _files(module: str) -> list[tuple[str, Path]]:
+    """Return the file of a module, and those of the packages around it; none where they are a library's."""
+    root, *inner = module.split(".")
+    found, place = [], _place(root)
+    if place is not None and place.is_file():  # one file, or a package's own: its parts lie beside it
+        found.append((root, place))
+    for number, part in enumerate(inner, start=1):
+        if place is None or place.name != "__init__.py":
+            break
+        beside = (place.parent / part / "__init__.py", place.parent / f"{part}.py")
+        place = next((file for file in beside if file.is_file()), None)
+        if place is not None:
+            found.append((".".join([root, *inner[:number]]), place))
+    return found
+
+
+@cache
+def _place(root: str) -> Path | None:
+    """Return the file of a module at the top, if it is ours or the user's and not a library's."""
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    place = Path(folders[0]) / "__init__.py" if folders else Path(spec.origin or "")
+    if place.suffix != ".py":
+        return None
+    is_library = any(place.is_relative_to(folder) for folder in _LIBRARY_FOLDERS)
+    return None if is_library and root != _OURS else place
 
 
 @cache
