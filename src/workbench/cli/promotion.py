@@ -136,9 +136,11 @@ def promote(
     _confirm(f"Move {step}?", yes)
     done = commit(desk, ruling)
     print(f"{strategy}: {done.sentence} (transition {done.number}, pack {done.pack[:12]})")
+    back = ""
     if done.replaces:
         print(f"It replaces version {done.replaces}.")
-    print(f"\nNext: workbench status · workbench rollback {strategy} --stage {done.to_stage}")
+        back = f" · back to version {done.replaces}: workbench rollback {strategy} --stage {done.to_stage}"
+    print(f"\nNext: make status{back}")
 
 
 def approve(

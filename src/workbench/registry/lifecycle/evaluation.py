@@ -11,6 +11,7 @@ from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.judge import judge
 from workbench.registry.gates.policy import Step
 from workbench.registry.gates.verdict import Outcome, Verdict
+from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.stages import (
     NEXT,
@@ -78,21 +79,6 @@ class Evaluation:
     def pack(self) -> Pack:
         """The evidence."""
         return self.candidate.pack
-
-
-def missing(proposal: Proposal, signed: Signed) -> str:
-    """Say what is missing of a proposal's approvals, or nothing; a REVIEW needs a reason of the second or a later one.
-
-    >>> missing(proposal, Signed(("alice",), {"alice": ""}, ()))
-    '1 approval more of 2'
-    """
-    lacking = proposal.approvals - len(signed.names)
-    if lacking > 0:
-        return f"{lacking} approval{'s' * (lacking > 1)} more of {proposal.approvals}"
-    reviews = [row["gate"] for row in proposal.verdicts if row["outcome"] == Outcome.REVIEW]
-    if reviews and not any(signed.reasons.get(name) for name in signed.names[1:]):
-        return f"the second approver's written reason for {', '.join(reviews)}"
-    return ""
 
 
 def choose(state: State, version: int | None) -> int:

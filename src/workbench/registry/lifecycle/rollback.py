@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.errors import InputRefused, PromotionRefused, did_you_mean
+from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.desk import Desk
-from workbench.registry.lifecycle.evaluation import installed, missing
+from workbench.registry.lifecycle.evaluation import installed
 from workbench.registry.lifecycle.stages import (
     ACTIVE,
     KEEP,

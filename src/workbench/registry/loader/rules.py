@@ -14,14 +14,14 @@ from workbench.errors import PackRefused
 from workbench.registry.gates.models import CARD
 from workbench.registry.gates.policy import CAPITAL_HIGH, CAPITAL_LOW
 from workbench.registry.gates.verdict import Outcome, Verdict
-from workbench.registry.lifecycle.evaluation import missing
+from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.stages import ACTIVE, PAPER, PRODUCTION, REDUCE_ONLY, STAGED
 from workbench.registry.lifecycle.state import Standing
 from workbench.registry.loader.account import AccountMode, refused_account
 from workbench.registry.packs.approvers import CLOCKS_APART, Approvers, Signed
 from workbench.registry.packs.candidate import Candidate
 from workbench.registry.packs.canonical import moment_text, read_moment, short
-from workbench.registry.packs.code import deciding_files, installed_code, running_otherwise
+from workbench.registry.packs.code import deciding_files, entry_point, running_otherwise
 from workbench.registry.packs.pack import Pack
 from workbench.registry.packs.proposal import Proposal
 from workbench.registry.storing import STRATEGY
@@ -189,9 +189,9 @@ def _code(pack: Pack) -> str:
     files = deciding_files(pack.name)
     if differs := replace(pack.code, files=files).differs_from(pack.code):
         return f"the code is not the one that was approved: {differs}; install that one, or {_again(pack)}"
-    installed = installed_code(pack.name)
-    if installed.entry_point != pack.code.entry_point:
-        return f"its entry point is {pack.code.entry_point}, installed is {installed.entry_point}; {_again(pack)}"
+    installed = entry_point(pack.name)
+    if installed != pack.code.entry_point:
+        return f"its entry point is {pack.code.entry_point}, installed is {installed}; {_again(pack)}"
     if running := running_otherwise(files):
         return f"this process runs another {running} than lies on disk; start it again"
     return ""
