@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.backtest import figures
+from workbench.figures.axis import growth_ticks
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from workbench.backtest import figures
     ],
 )
 def test_ticks_of_growth_are_round_multiples(low, high, expected):
-    ticks = figures.growth_ticks(low, high)
+    ticks = growth_ticks(low, high)
     assert 3 <= len(ticks) <= 10
     assert all(low <= tick <= high for tick in ticks)
     assert set(expected) <= set(ticks)
