@@ -1,1 +1,1 @@
-"""Makes packs: of a finished walk-forward, and of what else is promoted. docs/promotion.md lists every part."""
+"""Makes packs: of a finished walk-forward, and of what else is promoted. docs/packs.md lists every part."""
