@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -858,3 +863,47 @@ def test_two_loaders_at_once_do_not_take_back_what_the_other_saw(tmp_path):
     for thread in threads:
         thread.join()
     assert memory.read() == seen[-1]
+
+
+@pytest.fixture
+def served(runner, tmp_path):
+    """A real MLflow server that keeps its artifacts itself, and a runner that knows it by its address only."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    kept = tmp_path / "server"
+    kept.mkdir()
+    shutil.copy(runner.project.root / "mlruns" / "mlflow.db", kept / "mlflow.db")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{kept / 'mlflow.db'}",
+         "--artifacts-destination", str(kept / "artifacts"), "--port", str(port), "--workers", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        for _ in range(600):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            assert process.poll() is None
+            time.sleep(0.1)
+        tracking = runner.project.settings.tracking.model_copy(update={"uri": f"http://127.0.0.1:{port}"})
+        runner.project.settings = runner.project.settings.model_copy(update={"tracking": tracking})
+        yield runner, kept
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.e2e
+def test_from_a_server_the_bytes_are_fetched_verified_and_missed_when_it_is_gone(served):
+    runner, kept = served
+    pack = runner.stand()
+    found = runner.load()
+    assert (found.source, found.pack, found.warnings) == ("mlflow", pack, ())
+    (params,) = kept.rglob("params.json")
+    content = params.read_bytes()
+    params.write_bytes(content.replace(b"20", b"21"))
+    assert "params.json: was changed" in runner.refusal()
+    params.unlink()
+    assert "params.json: is missing" in runner.refusal()
+    shutil.rmtree(params.parents[2])
+    assert runner.load().source == "cache"

@@ -61,15 +61,20 @@ def deciding_files(strategy: str) -> dict[str, str]:
     return file_digests(f"strategies.{strategy}", *DECIDING)
 
 
-def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = ()) -> Code:
-    """Return the code of a strategy as it is installed now."""
+def entry_point(strategy: str) -> str:
+    """Return the class of a strategy as it is imported: ``workbench.strategies.sma_cross:SmaCross``."""
     from workbench.strategies import catalog
 
     made = catalog.strategy_class(strategy)
+    return f"{made.__module__}:{made.__qualname__}"
+
+
+def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = ()) -> Code:
+    """Return the code of a strategy as it is installed now."""
     return Code(
         commit=commit,
         changed=changed,
-        entry_point=f"{made.__module__}:{made.__qualname__}",
+        entry_point=entry_point(strategy),
         files=deciding_files(strategy),
         package=workbench.__version__,
     )
