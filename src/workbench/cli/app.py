@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research
+from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, signing
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -30,14 +30,14 @@ app.command()(checkout.ui)
 app.command()(research.lookahead)
 app.command()(evidence.evidence)
 app.add_typer(evidence.pack, name="pack")
-app.command()(promotion.verify)
+app.command()(signing.verify)
 app.command()(promotion.promote)
 app.command()(promotion.approve)
 app.command()(promotion.rollback)
 app.command()(promotion.demote)
 app.command()(promotion.retire)
 app.command()(promotion.status)
-app.add_typer(promotion.keys, name="keys")
+app.add_typer(signing.keys, name="keys")
 app.command()(demo.demo)
 app.command(name="new-strategy")(checkout.new_strategy)
 app.command()(checkout.doctor)

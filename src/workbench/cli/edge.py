@@ -78,3 +78,18 @@ def show_table(title: str, columns: list[str], rows: list[list[str]], numbers_fr
     console = Console()
     # Piped into a file or a log, a table is as wide as it needs to be.
     Console(width=None if console.is_terminal else 160).print(table)
+
+
+def show_folding(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table of sentences: a narrow terminal folds the cells, and nothing is cut off."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False)
+    (console if console.is_terminal else Console(width=180, markup=False, highlight=False)).print(table)

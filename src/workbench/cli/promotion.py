@@ -1,15 +1,14 @@
-"""Promotion: keys, verification, approvals, the step itself, and what undoes it."""
+"""Promotion: the step itself, approvals, what undoes it, and what stands where."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.edge import MADE, Set
+from workbench.cli.edge import MADE, Set, show_folding
 from workbench.errors import PromotionRefused, WorkbenchError
 
 if TYPE_CHECKING:
@@ -26,78 +25,6 @@ Positions = Annotated[str, typer.Option(help="What becomes of open positions: ke
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
-PLAIN_WIDTH = 180  # of a table that is piped
-
-keys = typer.Typer(no_args_is_help=True, help="Signing keys of people, on this machine, outside the project.")
-
-
-@keys.command(name="new")
-def new_key(
-    name: Annotated[str, typer.Argument(help="Who signs with it: alice.")],
-    passphrase: Annotated[bool, typer.Option("--passphrase", help="Lock the key with words.")] = False,
-) -> None:
-    """Make a key, and print the line for params/approvers.yaml."""
-    from workbench.params import Paths
-    from workbench.registry.packs.keys import new_key as make
-
-    words = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else ""
-    made = make(name, Paths(), words)
-    print(f"private key  {made.file}  (keep it to yourself; there is no copy)")
-    print(f"fingerprint  {made.fingerprint}")
-    print("\nUnder 'approvers:' in params/approvers.yaml, in a commit that another person reads:")
-    print(f'  {name}: {{key: "{made.public}"}}')
-
-
-@keys.command(name="list")
-def list_keys() -> None:
-    """List the keys on this machine, and what each may approve."""
-    from workbench.params import Paths
-    from workbench.registry.packs.approvers import FILE, Approvers
-    from workbench.registry.packs.keys import keys_folder, list_keys, needs_passphrase
-
-    paths = Paths()
-    names, approvers = list_keys(paths), Approvers.read(paths.params / FILE, paths)
-    if not names:
-        print(f"no keys in {keys_folder(paths)}; make one: workbench keys new NAME")
-        return
-    rows = []
-    for name in names:
-        known = approvers.known.get(name)
-        may = f"{', '.join(known.may)}{f' until {known.until}' if known.until else ''}" if known else "not on the list"
-        rows.append([name, known.fingerprint if known else "", "yes" if needs_passphrase(name, paths) else "no", may])
-    _table(f"Keys in {keys_folder(paths)}", ["name", "listed key", "passphrase", "may approve"], rows)
-
-
-def verify(
-    folder: Annotated[Path, typer.Argument(help="A candidate's folder: workbench pack path STRATEGY.")],
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only what is wrong.")] = False,
-) -> None:
-    """Check every file of a candidate without any network: present, matching, signed."""
-    from datetime import UTC, datetime
-
-    from workbench.params import Paths
-    from workbench.registry.packs.approvers import FILE, Approvers
-    from workbench.registry.packs.candidate import verify_folder
-
-    paths = Paths()
-    found = verify_folder(folder, Approvers.read(paths.params / FILE, paths), datetime.now(UTC))
-    rows = [
-        [file.path, "yes" if file.present else "✗ no", "yes" if file.matching else "✗ no",
-         ", ".join(file.signed) or "-", file.wrong]
-        for file in found.files
-        if file.wrong or not quiet
-    ]  # fmt: skip
-    if rows:
-        _table(f"{found.pack.shown} · {found.pack.market} market", ["file", "present", "matching", "signed", ""], rows)
-    for line in found.approvals:
-        print(line)
-    print(f"pack {found.pack.digest}")
-    wrong = [file for file in found.files if file.wrong]
-    if wrong:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise WorkbenchError(f"{folder}: void: {wrong[0].path} {wrong[0].wrong}{more}; make the evidence again")
-    signed = "signed" if found.signed else "not signed by anyone on the list"
-    print(f"whole: {len(found.files)} files present and matching; {signed}")
 
 
 def promote(
@@ -254,7 +181,7 @@ def status(kind: Annotated[str, typer.Option(help="Only this kind.")] = "", set_
     found = look(desk, kind)
     kinds = ["kind"] if len({line.kind for line in found.lines}) > 1 else []
     columns = ["name", "stage", "v", "mode", "market", "evidence", "DSR", "trials", "approved by", "pack"]
-    _table(
+    show_folding(
         f"Promotions · {desk.settings.market} market · record {desk.record.shown}",
         [*kinds, *columns],
         [[line.kind for _ in kinds] + _cells(line) for line in found.lines],
@@ -301,7 +228,7 @@ def _check(desk: Desk, kind: str, name: str) -> None:
     if not rows:
         print(f"{name or 'nothing'}: stands at no stage where it trades; nothing to check")
         return
-    _table("Demotion rules", ["name", "stage", "v", "judged by", "verdict", "why"], rows)
+    show_folding("Demotion rules", ["name", "stage", "v", "judged by", "verdict", "why"], rows)
     if demoted:
         raise PromotionRefused(f"{demoted} set to reduce-only, see the table; a new approval lifts it: make promote")
 
@@ -314,7 +241,7 @@ def _show_evaluation(found: Evaluation) -> None:
     )
     verdicts: Iterable[Mapping[str, Any]] = [vars(verdict) for verdict in found.verdicts]
     rows = [[row["gate"], row["asked"], row["measured"], MARKS[str(row["outcome"])]] for row in verdicts]
-    _table(title, ["gate", "asked", "measured", "verdict"], rows)
+    show_folding(title, ["gate", "asked", "measured", "verdict"], rows)
     for verdict in found.verdicts:
         if verdict.outcome != "pass":
             told = "; ".join(text for text in (verdict.why, verdict.remedy and f"do: {verdict.remedy}") if text)
@@ -340,7 +267,9 @@ def _show_champion(found: Evaluation) -> None:
         return
     print()
     columns = ["", f"champion: version {found.champion_version}", f"challenger: version {found.version}"]
-    _table("Champion against challenger", columns, [[row.what, row.champion, row.challenger] for row in compared.rows])
+    show_folding(
+        "Champion against challenger", columns, [[row.what, row.champion, row.challenger] for row in compared.rows]
+    )
     for line in compared.lines():
         print(line)
 
@@ -388,18 +317,3 @@ def _confirm(question: str, yes: bool) -> None:
         raise PromotionRefused(f"{question} nobody is here to answer; nothing was moved; say --yes to go on")
     if not typer.confirm(question):
         raise PromotionRefused("nothing was moved")
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table whose cells are whole: narrow terminals fold them, nothing is cut off."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False, highlight=False)
-    (console if console.is_terminal else Console(width=PLAIN_WIDTH, markup=False, highlight=False)).print(table)
