@@ -33,7 +33,7 @@ def test_a_version_whose_rows_keep_every_rule_passed(lake):
     facts = validation_facts(lake, {"prices_daily": 0})["prices_daily"]
     assert (facts["version"], facts["passed"], facts["rows"], facts["files"]) == (0, True, 1, 1)
     assert {"missing_value", "duplicate_key", "high_low", "jump", "no_session"} <= set(facts["rules"])
-    assert facts["broken"] == {"rows": 0, "rules": []}
+    assert (facts["broken"], facts["released"]) == ({"rows": 0, "rules": []}, 0)
 
 
 def test_a_published_row_that_breaks_a_rule_of_today_is_found(lake):

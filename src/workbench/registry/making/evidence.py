@@ -87,7 +87,7 @@ def make_evidence(
 ) -> Made:
     """Make a strategy's pack and store it with its run.
 
-    A run holds one pack for ever. Where it has one that proves the same and is not about to expire, that one stays;
+    A run holds one pack for ever. Where it has one that proves the same and has not expired, that one stays;
     where it has another one, the walk-forward is recorded again as a run of its own, which gets the new pack.
     """
     tracking, now = Tracking(settings, paths), now or datetime.now(UTC)

@@ -38,6 +38,7 @@ def validation_facts(lake: Lake, versions: Mapping[str, int]) -> dict[str, dict[
             "files": audited.files,
             "rules": list(dict.fromkeys(rule.name for rule in rules(dataset(audited.dataset), Bounds()))),
             "broken": {"rows": audited.broken, "rules": list(audited.rules)},
+            "released": audited.released,
             "quarantined": away.get(audited.dataset, {}),
         }
         for audited in quality.audit(lake)
