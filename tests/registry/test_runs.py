@@ -167,7 +167,7 @@ def test_a_run_counts_its_cells_and_keeps_its_place_in_the_ledger(new_ledger, wa
     found = run_of(tracking, first).data
     assert (found.tags["trials.count"], found.metrics["overfit.trials"]) == ("9", 9.0)
     assert found.metrics["overfit.effective_trials"] == 1.0
-    assert found.metrics["overfit.dsr"] == found.metrics["overfit.psr"] > 0.95
+    assert 0.8 < found.metrics["overfit.dsr"] < found.metrics["overfit.psr"]  # nine cells that are nearly copies
     assert 0.0 <= found.metrics["overfit.pbo"] <= 1.0
     kept = json.loads((artifacts(tracking, first) / "trials.json").read_text())
     assert kept["receipt"]["head"] == found.tags["trials.head"]
