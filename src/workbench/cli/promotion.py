@@ -108,7 +108,7 @@ def rollback(
     from workbench.registry.lifecycle.stages import POSITIONS
 
     desk = _desk(set_)
-    state = _state(desk, kind, strategy)
+    state = desk.known(kind, strategy)
     plan = plan_rollback(desk, state, stage, positions)
     print(f"{strategy} {stage}: version {plan.instead_of or 'none'} → version {plan.version}")
     print(f"  pack {plan.pack.digest}, every byte verified; approved by {', '.join(plan.names)}")
@@ -135,7 +135,7 @@ def retire(
     from workbench.registry.lifecycle.stages import LEFT, TRADED
 
     desk = _desk(set_)
-    state = _state(desk, kind, strategy)
+    state = desk.known(kind, strategy)
     number = choose(state, version)
     reason_of(reason)
     check_positions(positions)
@@ -166,7 +166,7 @@ def demote(
         raise InputRefused(
             "demote: name a strategy and a --reason, or let the rules judge all: workbench demote --check"
         )
-    state = _state(desk, kind, strategy)
+    state = desk.known(kind, strategy)
     standing = max((one.version for one in state.standing.values()), default=None)
     done = reduce(desk, state, choose(state, version or standing), reason)
     print(f"{strategy}: {done.sentence}; it may only reduce positions until a new approval lifts that:")
@@ -220,7 +220,6 @@ def _check(desk: Desk, kind: str, name: str) -> None:
     for (of, called), state in sorted(desk.record.states().items()):
         if name and (of, called) != (kind, name):
             continue
-        desk.finish(of, called)
         for one in judge(desk, state):
             demoted += one.demoted is not None
             verdict = "✓ goes on" if not one.wrong else "✗ reduce-only" + ("" if one.demoted else " already")

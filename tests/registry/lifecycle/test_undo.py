@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
-from workbench.errors import InputRefused, PromotionRefused
+from workbench.errors import CannotWrite, InputRefused, PackRefused, PromotionRefused
+from workbench.registry import store as store_module
 from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord
 from workbench.registry.lifecycle import rollback
 from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown, drifted, not_equal
@@ -86,6 +89,44 @@ def test_a_rollback_checks_its_evidence_in_full(staffed):
     desk = staffed.desk()
     with pytest.raises(Exception, match=r"sma_cross version 1/pack/parts/statistics.json: was changed"):
         plan_rollback(desk, desk.state(*NAME))
+
+
+def spoil(project, pack) -> None:
+    (project.run_folder(pack) / "pack" / "parts" / "data.json").write_text("{}")
+
+
+def test_an_unsound_new_pack_does_not_stand_in_the_way_of_a_rollback(staffed):
+    put_in_production(staffed, 1)
+    put_in_production(staffed, 2)
+    spoil(staffed, staffed.candidate())
+    desk = staffed.desk()
+    with pytest.raises(PackRefused, match=r"data.json: has 2 bytes instead of"):
+        desk.state(*NAME)
+    assert roll_back(desk, plan_rollback(desk, desk.known(*NAME))).version == 1
+
+
+def test_an_unsound_pack_is_passed_over_once_a_sound_one_was_made_after_it(staffed):
+    unsound, sound = staffed.candidate(), staffed.candidate()
+    spoil(staffed, unsound)
+    state = staffed.desk().state(*NAME)
+    assert [version.pack for version in state.versions.values()] == [sound.digest]
+
+
+def test_a_demotion_holds_while_mlflow_is_locked(staffed, monkeypatch):
+    staffed.candidate()
+    staffed.promote(signers=("alice",))
+    monkeypatch.setattr(store_module, "LOCK_SECONDS", 0.2)
+    desk = staffed.desk()
+    with closing(sqlite3.connect(staffed.root / "mlruns" / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            CannotWrite, match=r"to reduce-only at .*: that is recorded and holds, MLflow"
+        ):
+            demote(desk, desk.known(*NAME), 1, "its fills are odd")
+    assert staffed.desk().record.current(*NAME, "paper").mode == "reduce_only"
+    later = staffed.desk()
+    later.finish(*NAME)
+    assert later.models.find(*NAME).versions[1].tags["mode"] == "reduce_only"
 
 
 def test_a_rollback_to_signatures_that_count_no_more_is_refused(staffed):

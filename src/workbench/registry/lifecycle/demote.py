@@ -60,7 +60,7 @@ def demote(desk: Desk, state: State, version: int, reason: str, who: str = "") -
         mode=REDUCE_ONLY,
     )
     placed = desk.record.append(step, after=state)
-    desk.finish(state.kind, state.name)
+    desk.show(placed)
     return placed
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from workbench.errors import NoData, PackRefused, StrategyRefused, did_you_mean
+from workbench.errors import NoData, PackRefused, StrategyRefused, WorkbenchError, did_you_mean
 from workbench.params import Paths, Settings, strategy_names
 from workbench.registry.connection import Connection
 from workbench.registry.gates.case import LedgerFacts
@@ -65,29 +65,39 @@ class Desk:
     def state(self, kind: str, name: str) -> State:
         """Return the state of a name that has a version; new packs of it become versions first."""
         self.register(kind, name)
+        return self.known(kind, name)
+
+    def known(self, kind: str, name: str) -> State:
+        """Return the state of a name as the record alone has it: enough to take something back in an emergency."""
         state = self.record.state(kind, name)
         if not state.versions:
             raise self._unknown(kind, name)
         return state
 
     def register(self, kind: str, name: str) -> list[Transition]:
-        """Give every pack of a name that has none a version, in the order in which they were made."""
+        """Give every pack of a name that has none a version, in the order in which they were made.
+
+        One that is unsound gets none; it is refused aloud where no sound one was made after it.
+        """
         done: list[Transition] = []
         if kind not in KINDS:
             return done
         # First: a record that was cut short must not grow again over what MLflow still shows of it.
         self.record.verify(self.models.find(kind, name).heads())
+        unsound: PackRefused | None = None
         for run in reversed(pack_runs(self.models.connection, kind, name)):
-            state = self.record.state(kind, name)
-            if state.with_pack(run.data.tags[DIGEST]) is not None:
-                continue
-            run_id = str(run.info.run_id)
-            pack = read_candidate(self.models.folder(run_id), f"{name}, run {run_id[:8]}").pack
-            if (pack.kind, pack.name) != (kind, name):
-                raise PackRefused(f"{name}: run {run_id[:8]} holds a pack of {pack.kind} {pack.name}; make it anew")
-            if state.with_pack(pack.digest) is not None:  # the run's tag was changed, the pack was not
-                continue
-            done.append(self._register(state, pack, run_id))
+            state, run_id = self.record.state(kind, name), str(run.info.run_id)
+            if state.with_pack(run.data.tags[DIGEST]) is None:
+                try:
+                    pack = self._new_pack(kind, name, run_id)
+                except PackRefused as error:
+                    unsound = error
+                    continue
+                if state.with_pack(pack.digest) is None:  # else the run's tag was changed, the pack was not
+                    done.append(self._register(state, pack, run_id))
+            unsound = None
+        if unsound is not None:
+            raise unsound
         return done
 
     def candidate(self, state: State, version: int) -> Candidate:
@@ -107,12 +117,20 @@ class Desk:
             self.record.mark_shown(waiting, self.now)
         return waiting
 
+    def show(self, step: Transition) -> None:
+        """Show in MLflow what was just recorded; where that fails, say that it is recorded all the same."""
+        try:
+            self.finish(step.kind, step.name)
+        except WorkbenchError as error:
+            raise type(error)(
+                f"{step.name}: {step.sentence}: that is recorded and holds, MLflow does not show it yet: {error}"
+            ) from error
+
     def ledger(self, pack: Pack) -> tuple[LedgerFacts | None, str]:
         """Return what the trial ledger says of a pack now, and the ledger's head; other kinds have no trials."""
         if pack.kind != STRATEGY:
             return None, ""
         from workbench.backtest.trials import Ledger, Question
-        from workbench.errors import WorkbenchError
         from workbench.registry.counting import kept_heads
 
         ledger, facts = Ledger(self.paths.trials), pack.json("trials.json")
@@ -136,6 +154,12 @@ class Desk:
             return ()
         return candidate.signed(candidate.proposal(proposal), self.approvers, self.now).names
 
+    def _new_pack(self, kind: str, name: str, run_id: str) -> Pack:
+        pack = read_candidate(self.models.folder(run_id), f"{name}, run {run_id[:8]}").pack
+        if (pack.kind, pack.name) != (kind, name):
+            raise PackRefused(f"{name}: run {run_id[:8]} holds a pack of {pack.kind} {pack.name}; make it anew")
+        return pack
+
     def _register(self, state: State, pack: Pack, run_id: str) -> Transition:
         tags = {**pack_tags(pack), "stage": BACKTEST}
         text = description(pack, None, 0, pack_verdicts(pack), "")
@@ -152,7 +176,7 @@ class Desk:
             at=self.now,
         )
         placed = self.record.append(step, after=state)
-        self.finish(pack.kind, pack.name)
+        self.show(placed)
         return placed
 
     def _card(self, state: State, version: int) -> tuple[dict[str, str], str]:

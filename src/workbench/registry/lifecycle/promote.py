@@ -80,7 +80,7 @@ def commit(desk: Desk, ruling: Ruling) -> Transition:
         mode=ACTIVE,
     )
     placed = desk.record.append(step, after=found.state)
-    desk.finish(found.state.kind, found.state.name)
+    desk.show(placed)
     return placed
 
 

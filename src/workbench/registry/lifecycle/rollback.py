@@ -95,7 +95,7 @@ def roll_back(desk: Desk, plan: Return, reason: str = "") -> Transition:
         mode=plan.mode,
     )
     placed = desk.record.append(step, after=plan.state)
-    desk.finish(plan.state.kind, plan.state.name)
+    desk.show(placed)
     return placed
 
 
@@ -117,7 +117,7 @@ def retire(desk: Desk, state: State, version: int, reason: str, positions: str =
         positions=positions if known.stage in TRADED else "",
     )
     placed = desk.record.append(step, after=state)
-    desk.finish(state.kind, state.name)
+    desk.show(placed)
     return placed
 
 
