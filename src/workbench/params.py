@@ -30,6 +30,7 @@ from pydantic_settings import (
 from workbench.errors import ParamsRefused, did_you_mean
 
 ENV_PREFIX = "WORKBENCH_"
+_Model = TypeVar("_Model", bound=BaseModel)
 # Variables with the prefix that are not settings.
 ENV_OTHER = {"WORKBENCH_ROOT", "WORKBENCH_KEYS"}
 
@@ -291,6 +292,11 @@ def read_sizing(base: SizingParams, changes: Mapping[str, Any], strategy: str) -
     )
 
 
+def read_section(model: type[_Model], content: Mapping[str, Any], origin: str) -> _Model:
+    """Return a group of settings that lies in a file of its own; errors name the file."""
+    return _validated(model, [(origin, content)])
+
+
 def strategy_names(paths: Paths | None = None) -> list[str]:
     """Return the names of all strategies that have a parameter file."""
     paths = paths or Paths()
@@ -350,7 +356,6 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
 
 Layer = tuple[str, Mapping[str, Any]]
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _environment() -> dict[str, Any]:

@@ -1,0 +1,261 @@
+"""What the gate is asked, and all that its rules may look at: frozen, so that a verdict can be told again later."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from workbench.live.limits import Limits
+from workbench.live.trading_state import TradingState
+from workbench.trading import (
+    Account,
+    Fill,
+    Instrument,
+    Margin,
+    Order,
+    OrderStatus,
+    OrderType,
+    Quote,
+    Side,
+    Working,
+)
+
+_Known = TypeVar("_Known")
+
+
+class Unknown(Exception):
+    """A rule lacks what it needs: the order is denied."""
+
+
+class Origin(StrEnum):
+    """Who wants an order."""
+
+    STRATEGY = "strategy"
+    ALERT = "alert"
+    OPERATOR = "operator"
+    EMERGENCY = "emergency"  # the emergency stop: it only closes, and nothing but that may be asked of it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An order that somebody wants sent. ``packs`` names the evidence that each strategy decided by.
+
+    ``decision`` is what it is a part of, ``planned`` how many shares that decision may trade at most.
+    """
+
+    order: Order
+    origin: Origin = Origin.STRATEGY
+    shares: Mapping[str, int] = field(default_factory=dict)  # strategy -> signed shares of this order
+    packs: Mapping[str, str] = field(default_factory=dict)  # strategy -> digest of its pack
+    decision: str = ""
+    planned: int = 0
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A wish to take an order back; it always passes."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Hours:
+    """When the session of now opens and closes, or where none is on, the next one."""
+
+    opens: datetime
+    closes: datetime
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the day has brought so far; ``pnl`` includes what is not realised."""
+
+    equity_at_open: float
+    pnl: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An order that left today; ``reducing`` orders are not counted against the orders of a day."""
+
+    at: datetime
+    key: str
+    symbol: str
+    side: Side
+    quantity: int
+    limit: float | None = None
+    stop: float | None = None
+    reducing: bool = False
+
+
+@dataclass(frozen=True)
+class GateState:
+    """The world as the rules see it. What is None is not known, and what is not known denies.
+
+    ``positions`` and ``open_orders`` are the account's, whoever's they are. ``worked`` has the shares of each decision
+    that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what they hold;
+    ``books`` each strategy's own shares, ``capital`` the most that it may have at work, where its stage bounds it.
+    """
+
+    now: datetime
+    limits: Limits
+    trading: TradingState | None = None
+    halted_because: str = ""
+    reconciled: bool | None = None
+    locked: frozenset[str] = frozenset()
+    connected: bool | None = None
+    verified: Mapping[str, str] | None = None
+    reduce_only: frozenset[str] = frozenset()
+    whitelist: frozenset[str] | None = None
+    instruments: Mapping[str, Instrument] | None = None
+    hours: Hours | None = None
+    quotes: Mapping[str, Quote] | None = None
+    closes: Mapping[str, float] | None = None
+    account: Account | None = None
+    positions: Mapping[str, int] | None = None
+    open_orders: tuple[Working, ...] | None = None
+    books: Mapping[str, Mapping[str, int]] | None = None
+    capital: Mapping[str, float] = field(default_factory=dict)
+    sectors: Mapping[str, str] | None = None
+    returns: Mapping[str, Sequence[float]] | None = None
+    day: Day | None = None
+    sent: tuple[Sent, ...] | None = None
+    fills: tuple[Fill, ...] | None = None
+    worked: Mapping[str, int] | None = None
+    what_if: Margin | None = None
+    confirmed: frozenset[str] = frozenset()
+
+    def held(self, symbol: str) -> int:
+        """Return the shares held of a symbol."""
+        return known(self.positions, "positions").get(symbol, 0)
+
+    def pending(self, symbol: str, side: Side, beside: Order | None = None) -> int:
+        """Return the shares that open orders of a side may still trade, leaving out the group of ``beside``.
+
+        Of orders of which one fills, the largest counts. An exit that waits for its entry closes only what that has
+        bought.
+        """
+        orders = known(self.open_orders, "open orders")
+        by_key = {working.order.key: working for working in orders if working.remaining > 0}
+        groups: dict[str, int] = {}
+        for working in by_key.values():
+            order = working.order
+            if order.symbol != symbol or order.side is not side or (beside and group(order) == group(beside)):
+                continue
+            entry = by_key.get(order.parent)
+            shares = min(working.remaining, entry.filled) if entry else working.remaining
+            groups[group(order)] = max(groups.get(group(order), 0), shares)
+        return sum(groups.values())
+
+    def entry_of(self, order: Order) -> Working | None:
+        """Return the open order that must fill before this one wakes."""
+        if not order.parent:
+            return None
+        orders = known(self.open_orders, "open orders")
+        return next((one for one in orders if one.order.key == order.parent and one.remaining > 0), None)
+
+    def symbols(self) -> set[str]:
+        """Return the symbols that are held, or may be once open orders fill."""
+        held = {symbol for symbol, shares in known(self.positions, "positions").items() if shares}
+        return held | {one.order.symbol for one in known(self.open_orders, "open orders") if one.remaining > 0}
+
+    def mark(self, symbol: str) -> float:
+        """Return the price that a symbol is valued at."""
+        quote = known(self.quotes, "quotes").get(symbol)
+        return positive(None if quote is None else quote.mid, f"price of {symbol}")
+
+    def equity(self) -> float:
+        """Return the account's equity, as long as it is of now."""
+        account = known(self.account, "account")
+        age = (self.now - account.at).total_seconds()
+        if not age <= self.limits.max_account_age_seconds:
+            raise Unknown(
+                f"account values are {age:,.0f} s old, max_account_age_seconds={self.limits.max_account_age_seconds:g}"
+            )
+        return positive(account.equity, "equity")
+
+    def after(self, asked: Asked) -> GateState:
+        """Return the state once an order is on its way, so that the next one of a session is held against it."""
+        order = asked.order
+        working = Working(order, 0, 0, OrderStatus.INTENDED, 0, 0.0, 0)
+        sent = Sent(
+            self.now, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop, self.reduces(order)
+        )
+        worked = dict(self.worked or {})
+        if asked.decision and not order.parent:  # an exit is bounded by its entry
+            worked[asked.decision] = worked.get(asked.decision, 0) + order.quantity
+        books = {strategy: dict(book) for strategy, book in (self.books or {}).items()}
+        for strategy, shares in asked.shares.items():
+            book = books.setdefault(strategy, {})
+            book[order.symbol] = book.get(order.symbol, 0) + shares
+        return replace(
+            self,
+            open_orders=(*(self.open_orders or ()), working),
+            sent=(*(self.sent or ()), sent),
+            worked=worked,
+            books=books,
+            what_if=None,
+        )
+
+    def reduces(self, order: Order) -> bool:
+        """Return whether an order can only shrink what is held, whatever else fills: never through zero."""
+        entry = self.entry_of(order)
+        if entry is not None:
+            opened = entry.order
+            return opened.symbol == order.symbol and opened.side is not order.side and order.quantity <= opened.quantity
+        held = self.held(order.symbol)
+        left = abs(held) - self.pending(order.symbol, order.side, beside=order)
+        return held * order.side.sign < 0 and 0 < order.quantity <= left
+
+
+def group(order: Order) -> str:
+    """Return the name of what an order belongs to: of an OCA group, or of a bracket's exits, one fills."""
+    return order.oca or order.parent or order.key
+
+
+def known(value: _Known | None, what: str) -> _Known:
+    """Return a value that is known, or raise."""
+    if value is None:
+        raise Unknown(f"{what} unknown")
+    return value
+
+
+def finite(value: float | None, what: str) -> float:
+    """Return a finite number, or raise: no comparison may be decided by NaN."""
+    number = known(value, what)
+    if not math.isfinite(number):
+        raise Unknown(f"{what} is {number}")
+    return number
+
+
+def positive(value: float | None, what: str) -> float:
+    """Return a finite number above zero, or raise."""
+    number = finite(value, what)
+    if number <= 0:
+        raise Unknown(f"{what} is {number:g}")
+    return number
+
+
+def prices_asked(order: Order) -> tuple[float, ...]:
+    """Return the limit and stop prices that an order of its type must have."""
+    wanted = {
+        OrderType.MARKET: (),
+        OrderType.LIMIT: (order.limit,),
+        OrderType.STOP: (order.stop,),
+        OrderType.STOP_LIMIT: (order.limit, order.stop),
+    }[order.type]
+    return tuple(positive(price, f"price of a {order.type} order") for price in wanted)
+
+
+def worth(order: Order, state: GateState) -> float:
+    """Return what an order is worth at the highest price that is known of it."""
+    return order.quantity * max((state.mark(order.symbol), *prices_asked(order)))
+
+
+def total(values: Iterable[float], what: str) -> float:
+    """Return a sum that is a number."""
+    return finite(math.fsum(values), what)
