@@ -119,9 +119,7 @@ def test_a_demotion_holds_while_mlflow_is_locked(staffed, monkeypatch):
     desk = staffed.desk()
     with closing(sqlite3.connect(staffed.root / "mlruns" / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(
-            CannotWrite, match=r"to reduce-only at .*: that is recorded and holds, MLflow"
-        ):
+        with pytest.raises(CannotWrite, match=r"to reduce-only at .*: that is recorded and holds, MLflow"):
             demote(desk, desk.known(*NAME), 1, "its fills are odd")
     assert staffed.desk().record.current(*NAME, "paper").mode == "reduce_only"
     later = staffed.desk()
