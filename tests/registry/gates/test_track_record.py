@@ -76,7 +76,7 @@ def test_the_form_of_a_record_is_fixed():
         ("fills", -1, "fills is -1"),
         ("fills", 2.5, "fills is 2.5"),
         ("version", 0, "version is 0; it must be a whole number of at least 1"),
-        ("stage", "production", "stage is 'production'; it must be one of paper, staged_live"),
+        ("stage", "research", "stage is 'research'; it must be one of paper, staged_live, production"),
         ("account_mode", "demo", "account_mode is 'demo'"),
         ("market", "real?", "market is 'real?'"),
         ("slippage_bps", "2", "slippage_bps is '2'"),

@@ -1,4 +1,4 @@
-"""What a paper or a staged-live period was, session by session: written by the live runner, judged by the gates.
+"""A period on paper, staged live or in production, session by session: written by the live runner, judged by gates.
 
 Kept in data/state/records/<kind>/<name>/<version>/<stage>.json, in canonical form.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from workbench.errors import DataRefused
 from workbench.registry.packs.canonical import canonical, jsonable, read_canonical, sha256
 
-STAGES = ("paper", "staged_live")
+STAGES = ("paper", "staged_live", "production")
 ACCOUNT_MODES = ("embedded", "paper", "live")
 SEVERITIES = ("note", "minor", "severe")
 MARKETS = ("sample", "real")
