@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, signing
+from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, signing, tws
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -44,6 +44,7 @@ app.command()(checkout.doctor)
 app.command()(pipelines.runs)
 app.command()(research.trials)
 app.command()(market.lake)
+app.command(name="tws-sim")(tws.tws_sim)
 
 
 def main() -> NoReturn:
