@@ -74,6 +74,7 @@ ARROWS: dict[str, set[str]] = {
     "notebook": {"errors", "params"},
     "kernels": {"errors"},
     "step": {"errors", "disk", "params"},
+    "tws": set(),
     "cli": {"*"},
     "doctor": {"errors", "params"},
     "scaffold": {"errors", "params"},
