@@ -16,6 +16,8 @@ ARROWS: dict[str, set[str]] = {
     "orders": {"errors", "trading"},
     "params": {"errors"},
     "disk": {"errors", "params"},
+    "state": {"errors", "params"},
+    "commissions": {"params"},
     "sessions": {"errors"},
     "data": {"errors", "disk", "types", "params", "sessions"},
     "figures": {"errors", "types"},
@@ -35,6 +37,23 @@ ARROWS: dict[str, set[str]] = {
         "features",
         "strategies",
         "backtest",
+        "state",
+    },
+    "alerts": {"errors", "params", "state"},
+    "live": {
+        "errors",
+        "types",
+        "trading",
+        "params",
+        "sessions",
+        "data",
+        "strategies",
+        "orders",
+        "disk",
+        "registry",  # only what is in PARTS
+        "state",
+        "commissions",
+        "alerts",
     },
     "search": {
         "errors",
@@ -80,6 +99,8 @@ ARROWS: dict[str, set[str]] = {
     "scaffold": {"errors", "params"},
     "demo": {"errors", "params"},
 }
+# (room, room it imports) -> the only parts of it that it may see.
+PARTS = {("live", "registry"): {"loader", "packs"}}
 # Heavy libraries and the only files that may import them.
 HEAVY = {
     "vectorbt": {"backtest/engine.py"},
@@ -117,6 +138,8 @@ def test_every_import_follows_an_arrow(file):
             continue
         allowed = ARROWS[room] | {room}
         assert "*" in allowed or parts[1] in allowed, f"{file.relative_to(SOURCE)} must not import workbench.{parts[1]}"
+        parts_seen = PARTS.get((room, parts[1]))
+        assert not parts_seen or (len(parts) > 2 and parts[2] in parts_seen), f"{file.relative_to(SOURCE)}: {name}"
 
 
 @pytest.mark.parametrize("library", HEAVY)

@@ -140,7 +140,7 @@ def test_every_cent_is_accounted_for(walk, costs):
     held = (simulation.positions.iloc[-1] * simulation.equity.iloc[-1]).sum()
     assert simulation.equity.iloc[-1] == pytest.approx(1_000_000 - spent + held, rel=1e-9)
     # the commissions charged are those of the orders as they were finally traded
-    from workbench.backtest.costs import Fills, commission
+    from workbench.commissions import Fills, commission
 
     months = (orders["session"].dt.year * 12 + orders["session"].dt.month).to_numpy()
     sold = (orders["side"] == "sell").to_numpy()

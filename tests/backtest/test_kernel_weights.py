@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from workbench.backtest import costs as cost_model
+from workbench import commissions as cost_model
 from workbench.backtest import engine, walkforward
 from workbench.backtest.kernel.weights import sweep_cells, sweep_returns, sweep_weights
 from workbench.errors import DataRefused, InputRefused

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench import commissions
 from workbench.backtest import costs as cost_model
 from workbench.backtest.result import Simulation
 from workbench.backtest.tape import Tape, align, read_tape
@@ -123,7 +124,7 @@ def _settle(
     shape, count = size.shape, len(cells)
     price, close = np.tile(tape.price, count), np.tile(tape.close, count)
     granularity = _granularity(size, tape, count, portfolio)
-    half, proportional = cost_model.half_spread(costs), cost_model.proportional_rate(costs)
+    half, proportional = commissions.half_spread(costs), commissions.proportional_rate(costs)
     fixed_fees, slippage = np.zeros(shape), np.full(shape, half)
     for _ in range(MAX_PASSES):
         made = _vectorbt(
@@ -225,7 +226,7 @@ def _book(made: Any, tape: Tape, slippage: Array, costs: CostParams) -> _Book:
     paid = slippage[row, column]
     price = records["price"] / np.where(sold, 1.0 - paid, 1.0 + paid)
     value = size * price
-    half = cost_model.half_spread(costs)
+    half = commissions.half_spread(costs)
     return _Book(
         row=row,
         column=column,
@@ -245,12 +246,12 @@ def _book(made: Any, tape: Tape, slippage: Array, costs: CostParams) -> _Book:
 def _commissions(book: _Book, tape: Tape, costs: CostParams, count: int) -> Array:
     if costs.schedule in ("none", "proportional"):
         return np.zeros(len(book.row))
-    price = cost_model.commission(costs)
+    price = commissions.commission(costs)
     found = np.zeros(len(book.row))
     cell = book.column // tape.price.shape[1]
     for number in range(count):
         own = cell == number
-        fills = cost_model.Fills(book.shares[own], book.paid[own], book.sold[own], tape.months[book.row[own]])
+        fills = commissions.Fills(book.shares[own], book.paid[own], book.sold[own], tape.months[book.row[own]])
         found[own] = price(fills)
     return found
 

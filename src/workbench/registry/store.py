@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -14,9 +13,8 @@ from urllib.parse import urlsplit
 
 from workbench.errors import CannotWrite, InputRefused, WorkbenchError
 from workbench.params import Paths, Settings
-
-LOCK_SECONDS = 10.0
-CONNECT_SECONDS = 5.0
+from workbench.state.store import CONNECT_SECONDS, LOCK_SECONDS
+from workbench.state.store import masked as masked
 
 
 def tracking_uri(settings: Settings, paths: Paths) -> str:
@@ -46,11 +44,6 @@ def _check_address(uri: str) -> None:
         wrong = "the port is not between 1 and 65535"
     if wrong:
         raise InputRefused(f"tracking.uri '{masked(uri)}': {wrong}; write http://host:5000")
-
-
-def masked(text: str) -> str:
-    """Return a text without the passwords of the URLs in it."""
-    return re.sub(r"(\w+://[^/\s:@\"']*):[^/\s@\"']+@", r"\1:***@", text)
 
 
 def check_database(file: Path, shown: str) -> None:

@@ -24,13 +24,13 @@ from workbench.errors import (
 )
 from workbench.registry import store as store_module
 from workbench.registry.connection import Connection
-from workbench.registry.lifecycle import record as record_module
 from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.status import status
 from workbench.registry.packs.code import installed_code
 from workbench.registry.packs.keys import load_key
 from workbench.registry.packs.proposal import sign
+from workbench.state import store as state_store
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -429,7 +429,7 @@ def test_a_locked_mlflow_database_moves_nothing(staffed, monkeypatch):
 def test_a_locked_record_moves_nothing(staffed, monkeypatch):
     staffed.candidate()
     ruling = rule(look(propose_and_sign(staffed, "alice")))
-    monkeypatch.setattr(record_module, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(state_store, "LOCK_SECONDS", 0.2)
     with closing(sqlite3.connect(staffed.paths.state / "workbench.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CannotWrite, match=r"workbench.db: locked by another process"):

@@ -25,6 +25,7 @@ from workbench.registry.lifecycle import record as record_module
 from workbench.registry.lifecycle.record import Lifecycle
 from workbench.registry.lifecycle.state import State
 from workbench.registry.lifecycle.transition import Transition
+from workbench.state import store as state_store
 
 AT = datetime(2026, 1, 31, 22, 0, tzinfo=UTC)
 A, B, C = (letter * 64 for letter in "abc")
@@ -61,7 +62,7 @@ def postgres() -> Iterator[str]:
     initdb, server = shutil.which("initdb"), shutil.which("postgres")
     if not (initdb and server and find_spec("psycopg")):
         pytest.skip("needs initdb and postgres on the PATH, and the package psycopg")
-    with socket.socket() as free, tempfile.TemporaryDirectory(dir="/tmp") as name:
+    with socket.socket() as free, tempfile.TemporaryDirectory() as name:
         free.bind(("127.0.0.1", 0))
         port, folder = free.getsockname()[1], Path(name)
         free.close()
@@ -329,7 +330,7 @@ def test_what_mlflow_shows_is_remembered_apart(record):
 
 
 def test_a_locked_database_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(record_module, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(state_store, "LOCK_SECONDS", 0.2)
     record = Lifecycle.open(Settings(), Paths(tmp_path))
     append(record, step("register", 1, "backtest"))
     with closing(sqlite3.connect(record.url.database, isolation_level=None)) as other:

@@ -4,7 +4,7 @@ Parallel work is threads that run these functions without the lock. ``parallel=T
 survive the forks that warm notebook kernels are made by, and numba's disk cache does not tell the two apart.
 
 That cache looks at the one file of a function. So a compiled function uses its arguments and its own file, nothing
-else: a commission changed in ``backtest.costs`` would stay as it was in code compiled before.
+else: a commission changed in ``commissions`` would stay as it was in code compiled before.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workbench.backtest import costs as cost_model
+from workbench import commissions
 from workbench.backtest.kernel.sweep import Sweep, window_rows
 from workbench.backtest.stats import YEAR
 from workbench.backtest.tape import fill_prices
@@ -98,7 +98,7 @@ def _sweep(
     numbers = np.array(pairs, dtype=np.int64)
     fills, last_row = fill_prices(bars, portfolio)
     price, close = _by_symbol(fills), _by_symbol(bars.close.ffill().to_numpy(dtype=float))
-    rate, half = cost_model.proportional_rate(costs), cost_model.half_spread(costs)
+    rate, half = commissions.proportional_rate(costs), commissions.half_spread(costs)
     count = len(bars.symbols)
     found = np.empty((count, len(MEASURED), len(pairs), len(rows)))
     trades = np.empty((count, len(pairs), len(rows)), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""What orders cost, as numbers for the kernel: the simulator's schedules (``backtest.costs``) in one form."""
+"""What orders cost, as numbers for the kernel: the schedules of ``commissions`` and ``backtest.costs`` in one form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.backtest import costs
+from workbench import commissions
+from workbench.backtest.costs import borrow_per_session
 from workbench.params import CostParams
 
 Array = NDArray[np.float64]
@@ -39,17 +40,17 @@ def tariff_of(params: CostParams) -> Tariff:
     """Return the numbers of a schedule."""
     tiered = params.schedule == "ib_tiered"
     return Tariff(
-        rate=costs.proportional_rate(params),
-        half_spread=costs.half_spread(params),
+        rate=commissions.proportional_rate(params),
+        half_spread=commissions.half_spread(params),
         impact=params.impact,
-        borrow_per_session=float(costs.borrow_per_session(params, np.ones(1))[0]),
+        borrow_per_session=float(borrow_per_session(params, np.ones(1))[0]),
         per_order=params.schedule in ("ib_fixed", "ib_tiered"),
-        tier_bounds=np.array(costs.TIER_BOUNDS if tiered else costs.TIER_BOUNDS[[0, -1]]),
-        tier_rates=np.array(costs.TIER_RATES if tiered else [costs.FIXED_PER_SHARE]),
-        minimum=costs.TIERED_MINIMUM if tiered else costs.FIXED_MINIMUM,
-        maximum_share=costs.MAXIMUM_SHARE_OF_VALUE,
-        passed_on_per_share=costs.EXCHANGE_PER_SHARE + costs.CLEARING_PER_SHARE if tiered else 0.0,
-        sec_per_value=costs.SEC_PER_VALUE,
-        finra_per_share=costs.FINRA_PER_SHARE,
-        finra_maximum=costs.FINRA_MAXIMUM,
+        tier_bounds=np.array(commissions.TIER_BOUNDS if tiered else commissions.TIER_BOUNDS[[0, -1]]),
+        tier_rates=np.array(commissions.TIER_RATES if tiered else [commissions.FIXED_PER_SHARE]),
+        minimum=commissions.TIERED_MINIMUM if tiered else commissions.FIXED_MINIMUM,
+        maximum_share=commissions.MAXIMUM_SHARE_OF_VALUE,
+        passed_on_per_share=commissions.EXCHANGE_PER_SHARE + commissions.CLEARING_PER_SHARE if tiered else 0.0,
+        sec_per_value=commissions.SEC_PER_VALUE,
+        finra_per_share=commissions.FINRA_PER_SHARE,
+        finra_maximum=commissions.FINRA_MAXIMUM,
     )

@@ -11,24 +11,19 @@ chain, and nothing is read from a broken chain; rows cut off the end are missed 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.pool import NullPool
 
-from workbench.errors import CannotWrite, DataRefused, InputRefused, PromotionRefused, WorkbenchError
+from workbench.errors import DataRefused, PromotionRefused
 from workbench.params import Paths, Settings
 from workbench.registry.lifecycle.state import Standing, State, fold
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.canonical import moment_text, read_moment, short
-from workbench.registry.store import CONNECT_SECONDS, LOCK_SECONDS, masked
-
-FILE = "workbench.db"
+from workbench.state.store import RESTORE, Store
 
 _TABLES = sql.MetaData()
 _transitions = sql.Table(
@@ -93,22 +88,14 @@ class Lifecycle:
     def __init__(self, url: sql.URL, shown: str) -> None:
         self.url = url
         self.shown = shown
+        self._store = Store(url, shown)
         self._known: sql.Engine | None = None
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Lifecycle:
         """Return the record of a project: ``state.url``, or the SQLite file in data/state/."""
-        text = settings.state.url.strip()
-        if not text or text.startswith("sqlite:///"):
-            file = (paths.root / text.removeprefix("sqlite:///")).resolve() if text else paths.state / FILE
-            return cls(sql.URL.create("sqlite", database=str(file)), paths.short(file))
-        try:
-            url = sql.make_url(text)
-        except sql.exc.ArgumentError as error:
-            raise InputRefused(_not_a_store(text)) from error
-        if url.get_backend_name() != "postgresql":
-            raise InputRefused(_not_a_store(text))
-        return cls(url.set(drivername="postgresql+psycopg"), masked(text))
+        store = Store.named(settings, paths)
+        return cls(store.url, store.shown)
 
     def current(self, kind: str, name: str, stage: str) -> Standing | None:
         """Return which version stands at a stage, or None."""
@@ -136,7 +123,7 @@ class Lifecycle:
             if head not in seen:
                 raise DataRefused(
                     f"{self.shown}: transition {short(head)} that {keeper} shows is gone, the last of {len(found)} is "
-                    f"{short(found[-1].head if found else '')}; {_RESTORE}"
+                    f"{short(found[-1].head if found else '')}; {RESTORE}"
                 )
         return Chain(len(found), found[-1].head if found else "")
 
@@ -179,10 +166,10 @@ class Lifecycle:
             step = Transition(**{**row, "at": read_moment(row["at"], f"{self.shown}: transition {row['number']}")})
             where = f"{self.shown}: transition {step.number} of {step.name}, {moment_text(step.at)}"
             if step.number != len(found) + 1 or step.previous != last:
-                raise DataRefused(f"{where}, does not follow {len(found)}: rows were deleted or added; {_RESTORE}")
+                raise DataRefused(f"{where}, does not follow {len(found)}: rows were deleted or added; {RESTORE}")
             if step.digest != step.head:
                 raise DataRefused(f"{where}, was changed: its digest is {short(step.digest)}, not "
-                                  f"{short(step.head)}; {_RESTORE}")  # fmt: skip
+                                  f"{short(step.head)}; {RESTORE}")  # fmt: skip
             found.append(step)
             last = step.head
         return found
@@ -191,101 +178,29 @@ class Lifecycle:
         try:
             return fold(found)
         except PromotionRefused as error:
-            raise DataRefused(f"{self.shown}: holds a step that was never allowed ({error}); {_RESTORE}") from error
+            raise DataRefused(f"{self.shown}: holds a step that was never allowed ({error}); {RESTORE}") from error
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sql.Connection | None]:
         """Open the record as it is at this moment, or give None where nothing was ever recorded."""
-        if self.url.database and self.url.drivername == "sqlite" and not Path(self.url.database).exists():
+        if self._store.file is not None and not self._store.file.exists():
             yield None
             return
-        with self._explained(), self._engine().connect() as connection:
+        with self._store.explained(), self._engine().connect() as connection:
             yield connection if sql.inspect(connection).has_table(_shown.name) else None
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sql.Connection]:
         """Open the record alone, and commit at the end; nothing is written where something is raised."""
-        with self._explained():
-            if self.url.drivername == "sqlite":
-                Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
-            with self._engine().execution_options(alone=True).begin() as connection:
-                if connection.dialect.name == "postgresql":  # as BEGIN IMMEDIATE: one writer after the other
-                    connection.execute(sql.text("SELECT pg_advisory_xact_lock(hashtext('workbench lifecycle'))"))
-                _TABLES.create_all(connection)
-                yield connection
+        with self._store.explained(), self._store.alone(self._engine(), "lifecycle") as connection:
+            _TABLES.create_all(connection)
+            yield connection
 
     def _engine(self) -> sql.Engine:
         if self._known is None:
-            self._known = _sqlite(self.url) if self.url.drivername == "sqlite" else _postgres(self.url)
+            self._known = self._store.engine()
         return self._known
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what the database and the disk raise into one line with the next step."""
-        try:
-            yield
-        except WorkbenchError:
-            raise
-        except (sql.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise _explained(self.shown, error) from error
-
-
-_RESTORE = "nothing is promoted or loaded from it; restore the file from a backup"
-
-
-def _sqlite(url: sql.URL) -> sql.Engine:
-    engine = sql.create_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS, "isolation_level": None})
-
-    @sql.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @sql.event.listens_for(engine, "begin")
-    def _begin(connection: sql.Connection) -> None:
-        alone = connection.get_execution_options().get("alone", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
-
-    return engine
-
-
-def _postgres(url: sql.URL) -> sql.Engine:
-    try:
-        return sql.create_engine(
-            url, poolclass=NullPool, isolation_level="READ COMMITTED",
-            connect_args={"connect_timeout": int(CONNECT_SECONDS), "options": f"-c lock_timeout={LOCK_SECONDS:.0f}s"},
-        )  # fmt: skip
-    except ModuleNotFoundError as error:
-        raise InputRefused(
-            f"state.url {masked(url.render_as_string(hide_password=True))}: PostgreSQL needs the package psycopg; "
-            "uv pip install 'psycopg[binary]', or leave state.url empty"
-        ) from error
 
 
 def _row(step: Transition) -> dict[str, Any]:
     return {**asdict(step), "at": moment_text(step.at)}
-
-
-def _not_a_store(text: str) -> str:
-    return (
-        f"state.url '{masked(text)}': not a store for the record; leave it empty for data/state/{FILE}, "
-        "or write postgresql://user@host/database"
-    )
-
-
-def _explained(shown: str, error: BaseException) -> WorkbenchError:
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
-    low = text.lower()
-    if "append-only" in low:
-        return DataRefused(f"{shown}: {text}")
-    if "malformed" in low or "not a database" in low:
-        return DataRefused(f"{shown}: damaged ({text}); {_RESTORE}")
-    if "locked" in low or "lock timeout" in low:
-        return CannotWrite(
-            f"{shown}: locked by another process for more than {LOCK_SECONDS:.0f} s; wait for it or stop it, "
-            "then run again"
-        )
-    if isinstance(error, OSError) or "readonly" in low or "unable to open" in low:
-        return CannotWrite(f"{shown}: {text}, so nothing can be recorded; make its folder writable, then run again")
-    return WorkbenchError(f"{shown}: {masked(text)[:300]}; start that database, or set state.url")
