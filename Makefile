@@ -84,7 +84,7 @@ status: .stamps/research ## Where every strategy stands, how old its evidence is
 	@$(WB) status $(ARGS)
 
 .PHONY: demo
-demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, refuse (4 minutes)
+demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, refuse (3 minutes)
 	@$(WB) demo
 
 ##@ Data

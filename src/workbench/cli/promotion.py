@@ -294,6 +294,8 @@ def _say_who_signs(desk: Desk, found: Evaluation) -> None:
 
 
 def _cells(line: Line) -> list[str]:
+    from workbench.backtest.text import chance
+
     old = "" if line.age_days is None else f"{line.age_days} d, until {line.expires}"
     return [
         line.name,
@@ -302,7 +304,7 @@ def _cells(line: Line) -> list[str]:
         line.mode,
         line.market,
         old,
-        "" if line.dsr is None else f"{line.dsr:.1%}",
+        "" if line.dsr is None else chance(line.dsr),
         "" if line.trials is None else f"{line.trials:,}",
         ", ".join(line.names),
         line.pack,
