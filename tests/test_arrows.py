@@ -23,7 +23,17 @@ ARROWS: dict[str, set[str]] = {
     "figures": {"errors", "types"},
     "features": {"errors", "disk", "types", "params", "sessions", "data", "figures"},
     "strategies": {"errors", "types", "params", "features"},
-    "backtest": {"errors", "types", "params", "sessions", "data", "figures", "features", "strategies"},
+    "backtest": {
+        "errors",
+        "types",
+        "params",
+        "commissions",
+        "sessions",
+        "data",
+        "figures",
+        "features",
+        "strategies",
+    },
     "reports": {"errors", "disk", "types", "params", "backtest", "registry"},
     "registry": {
         "errors",

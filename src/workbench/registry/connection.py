@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry.store import (
-    LOCK_SECONDS,
     alone,
     check_database,
     check_server,
@@ -23,6 +22,7 @@ from workbench.registry.store import (
     masked,
     tracking_uri,
 )
+from workbench.state.store import LOCK_SECONDS
 
 # Set before MLflow is imported, unless the user did: no telemetry, no chatter, no minutes of retries.
 QUIET: Mapping[str, str] = {
