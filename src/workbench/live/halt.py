@@ -1,0 +1,82 @@
+"""A file that halts: the emergency stop must hold while a hung runner keeps the database, or the server is away.
+
+It is written before anything else and asked before every order is sent. What the stop did while the journal did not
+answer lies beside it, until ``resume`` brings it into the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from workbench.disk import flush, write_whole, writing
+from workbench.errors import TradingHalted
+from workbench.params import Paths
+
+
+class HaltFile:
+    """data/state/<account>.halted.json, and what could not be journaled in <account>.emergency.jsonl."""
+
+    def __init__(self, paths: Paths, account: str) -> None:
+        self.file = paths.state / f"{account}.halted.json"
+        self.notes = paths.state / f"{account}.emergency.jsonl"
+        self.shown = paths.short(self.file)
+
+    def write(self, reason: str, who: str, at: datetime) -> None:
+        """Halt: from now on no order begins to be sent, on disk before this returns."""
+        with writing(self.file):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            facts = {"reason": reason, "who": who, "at": at.isoformat()}
+            write_whole(self.file, json.dumps(facts, indent=1), flushed=True)
+            flush(self.file.parent)
+
+    def require_none(self) -> None:
+        """Raise where it halts; half a file, or an empty one, halts as well."""
+        if self.file.exists():
+            raise TradingHalted(f"trading is halted ({self.reason}; {self.shown}); a person resumes it: make resume")
+
+    @property
+    def reason(self) -> str:
+        """Why it halts, as far as it can be read; empty where it does not."""
+        try:
+            facts = json.loads(self.file.read_text())
+            return f"{facts['reason']}, by {facts['who']}"
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return "the reason cannot be read"
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Keep what the journal did not take, on disk before this returns."""
+        with writing(self.notes), self.notes.open("a") as stream:
+            stream.write(json.dumps(facts) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def noted(self) -> tuple[dict[str, Any], ...]:
+        """Return what was kept; a line that was cut off says so itself."""
+        if not self.notes.exists():
+            return ()
+        return tuple(_line(text) for text in self.notes.read_text().splitlines())
+
+    def clear(self) -> None:
+        """Take both files away; the journal has everything by now."""
+        for file in (self.notes, self.file):
+            _remove(file)
+
+
+def _line(text: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = None
+    return facts if isinstance(facts, dict) else {"unreadable": text}
+
+
+def _remove(file: Path) -> None:
+    with writing(file):
+        file.unlink(missing_ok=True)
