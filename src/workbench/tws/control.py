@@ -52,7 +52,7 @@ class Control:
             while line := await reader.readline():
                 writer.write(json.dumps(self.answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):
+        except (ConnectionError, ValueError, asyncio.CancelledError):  # the last where the simulator ends
             return
         finally:
             writer.close()
