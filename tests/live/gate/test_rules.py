@@ -360,6 +360,16 @@ def test_of_a_bracket_s_exits_one_counts_and_they_wake_with_their_entry(world):
     assert awake.pending("AAA", SELL) == 100
 
 
+def test_orders_made_by_hand_have_no_key_and_each_counts(world):
+    by_hand = [replace(world.working(20, SELL, key=""), permanent_id=number) for number in (7, 8)]
+    state = world.state(open_orders=tuple(by_hand), positions={"AAA": 50}, trading=TradingState.REDUCING)
+    assert state.pending("AAA", SELL) == 40
+    assert decide(world.asked(10, SELL), state).reasons == ()
+    assert decide(world.asked(11, SELL), state).reasons == (
+        "NOT_REDUCING: because=trading state, held=50, pending=40, order=-11",
+    )
+
+
 def test_a_bracket_passes_whole_and_its_exits_are_no_second_part_of_the_decision(world):
     state, limits = world.state(), Limits(confirm_above=1.0)
     entry = world.asked(50, key="e1", planned=50)

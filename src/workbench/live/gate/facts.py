@@ -139,16 +139,17 @@ class GateState:
         Of orders of which one fills, the largest counts. An exit that waits for its entry closes only what that has
         bought.
         """
-        orders = known(self.open_orders, "open orders")
-        by_key = {working.order.key: working for working in orders if working.remaining > 0}
+        orders = [working for working in known(self.open_orders, "open orders") if working.remaining > 0]
+        entries = {working.order.key: working for working in orders if working.order.key}
         groups: dict[str, int] = {}
-        for working in by_key.values():
+        for working in orders:
             order = working.order
-            if order.symbol != symbol or order.side is not side or (beside and group(order) == group(beside)):
+            name = group(order) or f"#{working.permanent_id} {working.client_id} {working.order_id}"  # made by hand
+            if order.symbol != symbol or order.side is not side or (beside and name == group(beside)):
                 continue
-            entry = by_key.get(order.parent)
+            entry = entries.get(order.parent)
             shares = min(working.remaining, entry.filled) if entry else working.remaining
-            groups[group(order)] = max(groups.get(group(order), 0), shares)
+            groups[name] = max(groups.get(name, 0), shares)
         return sum(groups.values())
 
     def entry_of(self, order: Order) -> Working | None:
