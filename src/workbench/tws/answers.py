@@ -40,7 +40,7 @@ class Answers:
             "reqExecutions": self.executions,
             "reqIds": lambda fields: self.send([9, 1, self.gateway.desk.next_id(self.session.client_id)]),
             "reqManagedAccts": lambda fields: self.send([15, 1, self.gateway.account.name]),
-            "reqCurrentTime": lambda fields: self.send([49, 1, int(self.gateway.clock.now())]),
+            "reqCurrentTime": lambda fields: self.send([49, 1, self.now()]),
             "reqAccountUpdates": self.account_updates,
             "reqAccountUpdatesMulti": self.account_multi,
             "cancelAccountUpdatesMulti": lambda fields: None,
@@ -78,6 +78,10 @@ class Answers:
         if self.session.started:
             raise Unreadable(501, "Already connected.")
         self.session.start(int(fields[2]))
+
+    def now(self) -> int:
+        """Return the time as the gateway tells it."""
+        return int(self.gateway.clock.now() + self.gateway.skew_seconds)
 
     # Orders.
 

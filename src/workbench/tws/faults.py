@@ -25,6 +25,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "restart": frozenset({"seconds", "rollback"}),
     "rollback": frozenset({"count", "client"}),
     "linger": frozenset({"seconds"}),
+    "skew": frozenset({"seconds"}),
     "hold": frozenset({"state"}),
     "partial": frozenset({"count"}),
     "correct": frozenset({"exec_id", "shares", "price"}),

@@ -42,6 +42,7 @@ class Gateway:
         self.session_count = 0
         self.lingering: dict[int, float] = {}  # client id -> real time until which it counts as in use
         self.linger_seconds = 0.0
+        self.skew_seconds = 0.0
         self.rate = 0  # messages a second from one client; 0 is any number
         self.link_up = True
         self.backlog: list[tuple[int, Message]] = []
@@ -191,6 +192,10 @@ class Gateway:
     def do_linger(self, seconds: float) -> None:
         """Keep a client id in use for some real seconds after its session is gone."""
         self.linger_seconds = float(seconds)
+
+    def do_skew(self, seconds: float) -> None:
+        """Let the gateway tell a wrong time, so many seconds off."""
+        self.skew_seconds = float(seconds)
 
     def do_hold(self, state: bool = True) -> None:
         """Match nothing until it is taken back."""

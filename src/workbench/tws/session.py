@@ -135,7 +135,7 @@ class Session(asyncio.Protocol):
         if rule.do == "delay":
             asyncio.get_running_loop().call_later(rule.seconds, self.handle_later, body)
         elif rule.do == "reset":
-            self.gateway.store.commit()
+            self.gateway.settle()
             self.reset()
         elif rule.do == "close":
             self.gateway.settle()
@@ -211,7 +211,7 @@ class Session(asyncio.Protocol):
             if rule.do == "drop":
                 return
             if rule.do in ("reset", "close", "freeze"):
-                self.gateway.store.commit()
+                self.gateway.settle()
                 {"reset": self.reset, "close": self.close, "freeze": self.freeze}[rule.do]()
                 return
             if rule.do == "delay":

@@ -122,7 +122,9 @@ def test_open_completed_and_executed_orders_are_found_again(client):
     assert completed[0]["at"] == "20260105 10:00:00 America/New_York"
     client.ask("executions", id=903)
     events = client.collect("execDetailsEnd")
-    assert [(event["request"], event["ref"], event["shares"]) for event in of(events, "execution")] == [(903, "c-1", 100)]
+    assert [(event["request"], event["ref"], event["shares"]) for event in of(events, "execution")] == [
+        (903, "c-1", 100)
+    ]
     assert len(of(events, "commission")) == 1
 
 
@@ -163,7 +165,9 @@ def test_bars_of_history_arrive_whole(client):
     client.ask("history", id=904, symbol="AAPL", duration="2 D", size="1 hour")
     bars = of(client.collect("historicalDataEnd"), "bar")
     assert len(bars) == 8  # seven hours of Friday, one begun on Monday
-    assert all(bar["low"] <= min(bar["open"], bar["close"]) <= max(bar["open"], bar["close"]) <= bar["high"] for bar in bars)
+    assert all(
+        bar["low"] <= min(bar["open"], bar["close"]) <= max(bar["open"], bar["close"]) <= bar["high"] for bar in bars
+    )
     client.ask("history", id=905, symbol="AAPL", duration="1 M", size="1 day")
     days = of(client.collect("historicalDataEnd"), "bar")
     assert len(days) == 21
@@ -178,7 +182,9 @@ def test_a_growing_bar_is_kept_up_to_date(client, sim):
     client.collect("historicalDataEnd")
     sim.advance(30)
     update = client.collect("update")[-1]
-    assert update["low"] <= min(update["open"], update["close"]) <= max(update["open"], update["close"]) <= update["high"]
+    assert (
+        update["low"] <= min(update["open"], update["close"]) <= max(update["open"], update["close"]) <= update["high"]
+    )
     assert update["close"] == sim.quote("AAPL")["last"]
 
 

@@ -25,6 +25,7 @@ function connect({ port, client_id }) {
       average: one.avgPrice, ref: one.orderRef, account: one.acctNumber }));
   client.on(EventName.commissionReport, (report) => tell("commission", { exec: report.execId, amount: report.commission }));
   client.on(EventName.error, (error, code, id) => tell(code < 0 ? "broken" : "error", { id, code, text: String(error) }));
+  client.on(EventName.info, (text, code) => tell("error", { id: -1, code })); // what is no error to this client
   client.on(EventName.position, (account, contract, quantity, average) =>
     tell("position", { symbol: contract.symbol, quantity, average, account }));
   client.on(EventName.accountSummary, (id, account, tag, value) => tell("summary", { tag, value }));

@@ -31,7 +31,14 @@ class Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.exc_info or "handling fields" in text or "not enough" in text.lower() or "decod" in record.name.lower():
+        if record.exc_info:
+            text = f"{text}: {record.exc_info[1]!r}"
+        if (
+            record.exc_info
+            or "handling fields" in text
+            or "not enough" in text.lower()
+            or "decod" in record.name.lower()
+        ):
             tell("broken", text=text)
 
 
@@ -90,7 +97,7 @@ class Recorder:
         tell("portfolio", symbol=contract.symbol, quantity=float(position), value=float(marketValue))
 
     def managedAccounts(self, accounts):
-        tell("accounts", names=[name for name in ",".join(accounts if isinstance(accounts, list) else [accounts]).split(",") if name])
+        tell("accounts", names=accounts)
 
     def contractDetails(self, reqId, details):
         tell("contract", id=reqId, con_id=details.contract.conId, symbol=details.contract.symbol, tick=details.minTick,
@@ -142,12 +149,11 @@ if WHICH == "ib_async":
     client: Any = ib.client
     recorder = Recorder()
     for name in [name for name in dir(Recorder) if not name.startswith("_")]:
-        theirs = getattr(ib.wrapper, name, None)
+        mine, theirs = getattr(recorder, name), getattr(ib.wrapper, name, None)
 
-        def both(*rest: Any, mine: Any = getattr(recorder, name), theirs: Any = theirs, name: str = name) -> None:
+        def both(*rest: Any, mine: Any = mine, theirs: Any = theirs) -> None:
             mine(*rest)
-            if theirs is not None:
-                theirs(*rest)
+            theirs(*rest)
 
         if theirs is not None:
             setattr(ib.wrapper, name, both)
@@ -199,8 +205,8 @@ def stock(symbol: str) -> Any:
 
 def place(id: int, symbol: str = "AAPL", **terms: Any) -> None:
     order = Order()
-    names = {"action": "action", "quantity": "totalQuantity", "type": "orderType", "limit": "lmtPrice", "stop": "auxPrice",
-             "tif": "tif", "ref": "orderRef", "transmit": "transmit", "parent": "parentId", "oca": "ocaGroup",
+    names = {"action": "action", "quantity": "totalQuantity", "type": "orderType", "limit": "lmtPrice", "tif": "tif",
+             "stop": "auxPrice", "ref": "orderRef", "transmit": "transmit", "parent": "parentId", "oca": "ocaGroup",
              "oca_type": "ocaType", "what_if": "whatIf"}  # fmt: skip
     for word, value in ({"tif": "DAY"} | terms).items():
         if word == "quantity" and WHICH == "nautilus":
@@ -213,18 +219,34 @@ def place(id: int, symbol: str = "AAPL", **terms: Any) -> None:
     client.placeOrder(id, stock(symbol), order)
 
 
+def expect(key: Any) -> None:
+    """Make ib_async keep what it decodes for this request; the other two only call back."""
+    if WHICH == "ib_async":
+        ib.wrapper.startReq(key)
+
+
+def ask_completed() -> None:
+    expect("completedOrders")
+    client.reqCompletedOrders(False)
+
+
+def ask_contract(id: int, symbol: str) -> None:
+    expect(id)
+    client.reqContractDetails(id, stock(symbol))
+
+
 COMMANDS = {
     "place": place,
     "cancel": lambda id: client.cancelOrder(id, *(cancelling() or ([""] if WHICH == "ib_async" else []))),
     "global_cancel": lambda: client.reqGlobalCancel(*cancelling()),
     "open_orders": lambda: client.reqOpenOrders(),
     "all_open_orders": lambda: client.reqAllOpenOrders(),
-    "completed": lambda: client.reqCompletedOrders(False),
+    "completed": ask_completed,
     "executions": lambda id: client.reqExecutions(id, ExecutionFilter()),
     "positions": lambda: client.reqPositions(),
     "summary": lambda id: client.reqAccountSummary(id, "All", "NetLiquidation,BuyingPower,TotalCashValue"),
     "account": lambda name: client.reqAccountUpdates(True, name),
-    "contract": lambda id, symbol: client.reqContractDetails(id, stock(symbol)),
+    "contract": ask_contract,
     "history": lambda id, symbol, duration, size, keep=False: client.reqHistoricalData(
         id, stock(symbol), "", duration, size, "TRADES", 1, 1, keep, []
     ),
