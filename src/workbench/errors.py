@@ -11,6 +11,7 @@ WorkbenchError
 │   ├── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
 │   └── PackRefused         evidence was changed, is incomplete or not signed; it cannot be used
 ├── PromotionRefused    a gate, a signature or the record says no; nothing was moved      (exit 4)
+├── TradingHalted       trading is halted; nothing was sent, and only a person resumes    (exit 4)
 ├── BrokerError         the broker did not do what was asked; the journal says what is open (exit 5)
 │   ├── Disconnected        there is no connection; nothing more is sent until it is back
 │   ├── Unanswered          no answer in time: it may have happened; look it up before anything else
@@ -78,6 +79,12 @@ class PromotionRefused(WorkbenchError):
     exit_code = 4
 
 
+class TradingHalted(WorkbenchError):
+    """Trading is halted: nothing was sent, and only a person with a reason resumes it."""
+
+    exit_code = 4
+
+
 class BrokerError(WorkbenchError):
     """The broker did not do what was asked."""
 
@@ -93,7 +100,11 @@ class Unanswered(BrokerError):
 
 
 class OrderRejected(BrokerError):
-    """The broker refused an order."""
+    """The broker refused an order; ``code`` is its own number for why, 0 where it gave none."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class StepFailed(WorkbenchError):

@@ -1,0 +1,1 @@
+"""What a person must hear of: kept until somebody acknowledges it, whoever delivers it."""

@@ -1,0 +1,262 @@
+"""What stands after the events of the journal: orders, fills, positions, cash, and whose the shares are.
+
+Nothing here looks at a clock, a disk or a broker: the same events give the same book. Facts are never refused: what
+should not have happened (a fill of a cancelled order, more filled than was ordered) is applied and flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from workbench.live.gate.facts import Origin
+from workbench.live.journal.event import Event, Kind
+from workbench.live.journal.facts import Intent, read_fill, read_intent
+from workbench.live.trading_state import TradingState
+from workbench.orders import attribute
+from workbench.trading import Fill, Order, OrderStatus
+
+NOBODY = ""  # whose shares are that no strategy of ours ordered
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One order of ours as the journal has it; ``filled`` counts executions, not what a status says."""
+
+    intent: Intent
+    at: datetime
+    session: str
+    status: OrderStatus = OrderStatus.INTENDED
+    filled: int = 0
+    permanent_id: int = 0
+    sent: int = 0  # times
+    sent_at: datetime | None = None
+    cancel_asked: bool = False
+    text: str = ""  # what the broker said with the last status
+
+    @property
+    def order(self) -> Order:
+        """What was asked for."""
+        return self.intent.order
+
+    @property
+    def emergency(self) -> bool:
+        """Whether the emergency stop closes with it."""
+        return self.intent.asked.origin is Origin.EMERGENCY
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What should not have happened, and in which event."""
+
+    number: int
+    key: str
+    text: str
+
+
+@dataclass
+class Book:
+    """The fold. ``apply`` is the only thing that changes it."""
+
+    orders: dict[str, Tracked] = field(default_factory=dict)
+    fills: dict[str, Fill] = field(default_factory=dict)  # by execution, as last corrected
+    commissions: dict[str, float] = field(default_factory=dict)  # by execution
+    positions: dict[str, int] = field(default_factory=dict)
+    books: dict[str, dict[str, int]] = field(default_factory=dict)  # strategy -> symbol -> shares
+    cash: float = 0.0
+    opened: bool = False  # whether the account's cash at the beginning is known
+    state: TradingState = TradingState.ACTIVE
+    because: str = ""
+    locked: dict[str, str] = field(default_factory=dict)  # symbol -> why
+    accepted: set[str] = field(default_factory=set)  # differences that a person explained
+    differences: set[str] = field(default_factory=set)  # at the last reconciliation
+    flags: list[Flag] = field(default_factory=list)
+    last: Event | None = None
+    session: str = ""
+    sessions: int = 0
+    root: str = ""  # of the first event: tells this journal's keys from those of one that was deleted
+    highest_order_id: int = 0
+    _open: set[str] = field(default_factory=set)
+    _of_order: dict[str, list[str]] = field(default_factory=dict)  # key -> executions
+    _parts: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> strategy -> shares
+
+    @property
+    def open_orders(self) -> tuple[Tracked, ...]:
+        """Every order that may still fill or whose end is not known, in the order of the journal."""
+        return tuple(sorted((self.orders[key] for key in self._open), key=lambda one: one.intent.order_id))
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing may be sent but what the emergency stop closes with."""
+        return self.state is TradingState.HALTED
+
+    def of_order(self, key: str) -> tuple[Fill, ...]:
+        """Return the executions of one order."""
+        return tuple(self.fills[execution] for execution in self._of_order.get(key, ()))
+
+    def has(self, fill: Fill) -> bool:
+        """Return whether this execution, or a later correction of it, is known."""
+        known = self.fills.get(fill.id)
+        return known is not None and known.revision >= fill.revision
+
+    def apply(self, event: Event) -> None:
+        """Bring the book to where it stands after an event."""
+        self.last = event
+        self.root = self.root or event.head[:4]
+        if change := _CHANGES.get(event.kind):
+            change(self, event)
+
+    def _session(self, event: Event) -> None:
+        self.session, self.sessions = event.session, self.sessions + 1
+
+    def _decision(self, event: Event) -> None:
+        for crossing in event.data.get("crossings", ()):
+            for strategy, shares in crossing["shares"].items():
+                self._own(strategy, crossing["symbol"], shares)
+
+    def _intent(self, event: Event) -> None:
+        intent = read_intent(event.data)
+        self.orders[event.key] = Tracked(intent, event.at, event.session)
+        self._open.add(event.key)
+        self.highest_order_id = max(self.highest_order_id, intent.order_id)
+
+    def _sent(self, event: Event) -> None:
+        tracked = self.orders[event.key]
+        self.orders[event.key] = replace(tracked, sent=tracked.sent + 1, sent_at=event.at)
+
+    def _cancel(self, event: Event) -> None:
+        if tracked := self.orders.get(event.key):
+            self.orders[event.key] = replace(tracked, cancel_asked=True)
+
+    def _acknowledged(self, event: Event) -> None:
+        if tracked := self.orders.get(event.key):
+            permanent = event.data.get("permanent_id") or tracked.permanent_id
+            self.orders[event.key] = replace(tracked, permanent_id=permanent, text=event.data.get("text", ""))
+            self._move(event, OrderStatus(event.data["status"]))
+
+    def _move(self, event: Event, status: OrderStatus) -> None:
+        tracked = self.orders[event.key]
+        if tracked.status.terminal:
+            if status is not tracked.status:
+                self._flag(event, f"said to be {status} when it was {tracked.status}")
+            return
+        self.orders[event.key] = replace(tracked, status=status)
+        if status.terminal:
+            self._open.discard(event.key)
+
+    def _fill(self, event: Event) -> None:
+        self._take(event, read_fill(event.data))
+
+    def _take(self, event: Event, fill: Fill) -> None:
+        if self.has(fill):
+            return
+        before = self.fills.get(fill.id)
+        if before is None:
+            self._of_order.setdefault(fill.key, []).append(fill.id)
+        self.fills[fill.id] = fill
+        self._hold(fill.symbol, fill.signed - (before.signed if before else 0))
+        self.cash -= fill.signed * fill.price - (before.signed * before.price if before else 0.0)
+        if fill.commission is not None:
+            self._charge(fill.id, fill.commission)
+        if fill.key in self.orders:
+            self._fill_order(event, fill, before)
+        else:
+            self._own(NOBODY, fill.symbol, fill.signed - (before.signed if before else 0))
+
+    def _fill_order(self, event: Event, fill: Fill, before: Fill | None) -> None:
+        tracked = self.orders[fill.key]
+        order, filled = tracked.order, sum(one.signed for one in self.of_order(fill.key)) * tracked.order.side.sign
+        self.orders[fill.key] = replace(tracked, filled=filled, permanent_id=fill.permanent_id or tracked.permanent_id)
+        if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
+            self._flag(event, f"{fill.quantity} shares filled when it was {tracked.status}")
+        elif before is not None and tracked.status.terminal and filled != tracked.filled:
+            self._flag(event, f"corrected from {tracked.filled} to {filled} shares when it was {tracked.status}")
+        if filled > order.quantity:
+            self._flag(event, f"{filled} of {order.quantity} shares filled")
+        if not tracked.status.terminal:
+            self._move(event, OrderStatus.FILLED if filled >= order.quantity else OrderStatus.WORKING)
+        self._attribute(fill.key, filled)
+
+    def _attribute(self, key: str, filled: int) -> None:
+        """Give each strategy its part of all that an order filled; what is beyond the order is nobody's."""
+        order, shares = self.orders[key].order, self.orders[key].intent.asked.shares
+        within = min(max(filled, 0), order.quantity) * order.side.sign
+        whole = sum(shares.values()) == order.signed
+        parts = attribute(shares, within) if whole else {}
+        parts[NOBODY] = parts.get(NOBODY, 0) + filled * order.side.sign - sum(parts.values())
+        before = self._parts.get(key, {})
+        for strategy in parts.keys() | before.keys():
+            self._own(strategy, order.symbol, parts.get(strategy, 0) - before.get(strategy, 0))
+        self._parts[key] = parts
+
+    def _commission(self, event: Event) -> None:
+        self._charge(event.data["execution"], event.data["commission"])
+
+    def _charge(self, execution: str, commission: float) -> None:
+        self.cash -= commission - self.commissions.get(execution, 0.0)
+        self.commissions[execution] = commission
+
+    def _reconcile(self, event: Event) -> None:
+        data = event.data
+        if "opening" in data:
+            self.cash, self.opened = data["opening"]["cash"], True
+        if "status" in data and event.key in self.orders:
+            self._move(event, OrderStatus(data["status"]))
+        self.accepted.update(data.get("accepted", ()))
+        if "differences" in data:
+            self.differences = {one["id"] for one in data["differences"]}
+        for symbol, why in data.get("locked", {}).items():
+            self.locked.setdefault(symbol, why)
+
+    def _operator(self, event: Event) -> None:
+        data: Mapping[str, Any] = event.data
+        if "status" in data and event.key in self.orders:
+            self._move(event, OrderStatus(data["status"]))
+        if adopted := data.get("adopted"):
+            for fill in adopted["fills"]:
+                self._take(event, read_fill(fill))
+            self._hold(event.symbol, adopted["shares"])
+            self._own(NOBODY, event.symbol, adopted["shares"] - adopted["given"])
+            self._own(adopted["strategy"], event.symbol, adopted["given"])
+            self.cash += adopted["cash"]
+        self.accepted.update(data.get("accepted", ()))
+        if data.get("unlocked"):
+            self.locked.pop(event.symbol, None)
+
+    def _state(self, event: Event) -> None:
+        self.state, self.because = TradingState(event.data["state"]), event.data["reason"]
+
+    def _hold(self, symbol: str, shares: int) -> None:
+        _add(self.positions, symbol, shares)
+
+    def _own(self, strategy: str, symbol: str, shares: int) -> None:
+        own = self.books.setdefault(strategy, {})
+        _add(own, symbol, shares)
+        if not own:
+            del self.books[strategy]
+
+    def _flag(self, event: Event, text: str) -> None:
+        self.flags.append(Flag(event.number, event.key, text))
+
+
+def _add(shares: dict[str, int], symbol: str, more: int) -> None:
+    shares[symbol] = shares.get(symbol, 0) + more
+    if not shares[symbol]:
+        del shares[symbol]
+
+
+_CHANGES: dict[Kind, Callable[[Book, Event], None]] = {
+    Kind.SESSION: Book._session,
+    Kind.DECISION: Book._decision,
+    Kind.INTENT: Book._intent,
+    Kind.SENT: Book._sent,
+    Kind.CANCEL: Book._cancel,
+    Kind.ACKNOWLEDGED: Book._acknowledged,
+    Kind.FILL: Book._fill,
+    Kind.COMMISSION: Book._commission,
+    Kind.RECONCILE: Book._reconcile,
+    Kind.OPERATOR: Book._operator,
+    Kind.STATE: Book._state,
+}

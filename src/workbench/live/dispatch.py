@@ -1,0 +1,133 @@
+"""The one way from a decision to the broker and back: journaled, then sent, then what was answered is journaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from workbench.alerts.outbox import Outbox, Severity
+from workbench.errors import BrokerError, OrderRejected, TradingHalted
+from workbench.live.book import Book
+from workbench.live.broker import Broker, Update
+from workbench.live.gate.facts import Asked, Origin
+from workbench.live.journal.event import Draft, Event, Kind
+from workbench.live.journal.facts import Intent, fill_data, rejected_data, working_data
+from workbench.live.journal.journal import Journal
+from workbench.trading import Fill, OrderStatus, Working
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What became of one order: ``working`` is None where the broker refused it, in its ``text``."""
+
+    intent: Intent
+    working: Working | None
+    text: str = ""
+
+
+def send(journal: Journal, broker: Broker, asked: Sequence[Asked]) -> tuple[Placed, ...]:
+    """Write orders that the gate let pass as intents, send them one by one, and write what was answered.
+
+    ``Disconnected`` and ``Unanswered`` stop it: what was not answered is looked up by ``recovery.recover``. A halt
+    between two orders stops it too, and what was not sent yet never is.
+    """
+    intents = journal.intend(asked, broker.next_order_id(journal.book.highest_order_id + 1))
+    return tuple(_send(journal, broker, intents, place) for place in range(len(intents)))
+
+
+def send_bracket(journal: Journal, broker: Broker, asked: Sequence[Asked]) -> tuple[Placed, ...]:
+    """Write and send a parent and its children, so that none works before all are there."""
+    intents = journal.intend(asked, broker.next_order_id(journal.book.highest_order_id + 1))
+    return place_bracket(journal, broker, intents)
+
+
+def cancel(journal: Journal, broker: Broker, key: str, reason: str) -> None:
+    """Write that a cancel is asked for, and ask for it; a cancel always may, and is asked for where writing fails."""
+    try:
+        journal.append(Draft(Kind.CANCEL, {"reason": reason}, key))
+    finally:
+        broker.cancel(key)
+
+
+def record(journal: Journal, outbox: Outbox, updates: Iterable[Update]) -> tuple[Event, ...]:
+    """Write what the broker told of our orders; what was known already, and what is not ours, is left out."""
+    flags = len(journal.book.flags)
+    events = journal.append(*(draft for update in updates for draft in drafts_of(journal.book, update)))
+    for flag in journal.book.flags[flags:]:
+        text = f"order {flag.key}: {flag.text}; look at the broker: workbench reconcile"
+        outbox.post(Severity.CRITICAL, "odd_fill", text, key=flag.key, event=flag.number)
+    return events
+
+
+def drafts_of(book: Book, update: Update) -> list[Draft]:
+    """Return what an update adds to the book."""
+    if isinstance(update, Fill):
+        if update.key not in book.orders:
+            return []
+        if not book.has(update):
+            return [Draft(Kind.FILL, fill_data(update), update.key, update.symbol)]
+        if update.commission is None:
+            return []
+        told = {"execution": update.id, "commission": update.commission}
+        return [Draft(Kind.COMMISSION, told, update.key, update.symbol)]
+    tracked = book.orders.get(update.order.key)
+    if tracked is None or update.order_id not in (0, tracked.intent.order_id):
+        return []
+    if update.status is tracked.status and update.permanent_id == tracked.permanent_id:
+        return []
+    if tracked.status is OrderStatus.WORKING and update.status is OrderStatus.ACCEPTED:
+        return []  # a word that came late
+    return [Draft(Kind.ACKNOWLEDGED, working_data(update), update.order.key, update.order.symbol)]
+
+
+def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
+    """Send one intent, and write what was answered."""
+    order = intent.order
+    with journal.sending(emergency=intent.asked.origin is Origin.EMERGENCY):
+        try:
+            working = broker.place(order, intent.order_id)
+        except OrderRejected as error:
+            journal.append(Draft(Kind.ACKNOWLEDGED, rejected_data(str(error)), order.key, order.symbol))
+            return Placed(intent, None, str(error))
+        except BrokerError as error:
+            journal.append(_unanswered(intent, error))
+            raise
+        journal.append(Draft(Kind.ACKNOWLEDGED, working_data(working), order.key, order.symbol))
+        return Placed(intent, working)
+
+
+def place_bracket(journal: Journal, broker: Broker, intents: Sequence[Intent]) -> tuple[Placed, ...]:
+    """Send the intents of one bracket, and write what was answered."""
+    with journal.sending(emergency=intents[0].asked.origin is Origin.EMERGENCY):
+        try:
+            found = broker.place_bracket([(one.order, one.order_id) for one in intents])
+        except OrderRejected as error:
+            refused = rejected_data(str(error))
+            journal.append(*(Draft(Kind.ACKNOWLEDGED, refused, one.order.key, one.order.symbol) for one in intents))
+            return tuple(Placed(one, None, str(error)) for one in intents)
+        except BrokerError as error:
+            journal.append(*(_unanswered(one, error) for one in intents))
+            raise
+        journal.append(*(Draft(Kind.ACKNOWLEDGED, working_data(one), one.order.key, one.order.symbol) for one in found))
+        return tuple(Placed(one, working) for one, working in zip(intents, found, strict=True))
+
+
+def never_sent(intent: Intent, why: str) -> Draft:
+    """Return what is written of an intent of which it is certain that the broker never had it."""
+    order = intent.order
+    return Draft(
+        Kind.RECONCILE, {"outcome": "abandon", "status": OrderStatus.CANCELLED.value, "text": why}, order.key,
+        order.symbol,
+    )  # fmt: skip
+
+
+def _send(journal: Journal, broker: Broker, intents: Sequence[Intent], number: int) -> Placed:
+    try:
+        return place(journal, broker, intents[number])
+    except TradingHalted as error:
+        journal.append(*(never_sent(one, f"never sent: {error}") for one in intents[number:]))
+        raise
+
+
+def _unanswered(intent: Intent, error: BrokerError) -> Draft:
+    return Draft(Kind.SENT, {"text": str(error)}, intent.order.key, intent.order.symbol)

@@ -1,0 +1,205 @@
+"""Our books held against the broker's: positions, orders, executions, cash. A difference locks its symbol.
+
+A person ends it: ``explain`` says that it is known and may stay, ``adopt`` takes the broker's side into the books,
+``resolve`` says what became of a missing order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from workbench.alerts.outbox import Outbox, Severity
+from workbench.errors import InputRefused, NoData
+from workbench.live.book import NOBODY, Book
+from workbench.live.broker import Broker
+from workbench.live.dispatch import record
+from workbench.live.journal.event import Draft, Kind
+from workbench.live.journal.facts import fill_data
+from workbench.live.journal.journal import Journal
+from workbench.trading import Fill, OrderStatus, Working
+
+CASH_TOLERANCE = 1.0
+LOOKS = 3  # until nothing fills between the first question and the last
+
+
+class Of(StrEnum):
+    """What differs."""
+
+    POSITION = "position"
+    ORDER = "order"
+    EXECUTION = "execution"
+    CASH = "cash"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference; ``ours`` False where it was traded by somebody else on the account."""
+
+    of: Of
+    symbol: str  # empty for cash
+    journal: float
+    broker: float
+    text: str
+    ours: bool = True
+    number: str = ""  # of the order or the execution
+
+    @property
+    def id(self) -> str:
+        """What it is explained by: the same difference again has the same."""
+        return f"{self.of}:{self.symbol}:{self.number}:{self.journal:.2f}:{self.broker:.2f}"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """All differences, and those of them that nobody has explained."""
+
+    at: datetime
+    differences: tuple[Difference, ...]
+    unexplained: tuple[Difference, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left to explain."""
+        return not self.unexplained
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The broker's side at one moment."""
+
+    fills: tuple[Fill, ...]
+    positions: dict[str, int]
+    orders: tuple[Working, ...]
+    cash: float
+    at: datetime
+
+
+def reconcile(
+    journal: Journal, broker: Broker, outbox: Outbox, *, cash_tolerance: float = CASH_TOLERANCE
+) -> Reconciled:
+    """Compare both sides, after ``recover``; write what changed, lock what differs, and tell a person."""
+    journal.sync()
+    seen = _look(broker)
+    if not journal.book.opened:
+        foreign = [_execution(fill).id for fill in _foreign(journal.book, seen)]
+        journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
+    record(journal, outbox, seen.fills)
+    differences = tuple(_differences(journal.book, seen, cash_tolerance))
+    left = tuple(one for one in differences if one.id not in journal.book.accepted)
+    if {one.id for one in left} != journal.book.differences:
+        told = [{**asdict(one), "of": one.of.value, "id": one.id} for one in left]
+        locked = {one.symbol: one.text for one in left if one.symbol}
+        journal.append(Draft(Kind.RECONCILE, {"differences": told, "locked": locked}))
+    for one in left:
+        severity = Severity.CRITICAL if one.ours else Severity.WARNING
+        outbox.post(severity, f"reconcile_{one.of}", one.text, cooldown=one.id, symbol=one.symbol)
+    return Reconciled(seen.at, differences, left)
+
+
+def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
+    """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
+    found = _of_symbol(journal, broker, symbol)
+    accepted = [one.id for one in found]
+    _operate(journal, Draft(Kind.OPERATOR, {"action": "explain", "accepted": accepted}, symbol=symbol), who, reason)
+    return found
+
+
+def adopt(
+    journal: Journal, broker: Broker, symbol: str, who: str, reason: str, strategy: str = NOBODY
+) -> tuple[Difference, ...]:
+    """Take the broker's side of a symbol into our books, for a strategy or for nobody, and unlock it."""
+    found = _of_symbol(journal, broker, symbol)
+    if not found:
+        raise NoData(f"{symbol or 'cash'}: nothing differs at the broker, so there is nothing to adopt; explain it")
+    seen = _look(broker)
+    fills = [fill for fill in _foreign(journal.book, seen) if fill.symbol == symbol and symbol]
+    fills = [fill for fill in fills if _execution(fill).id not in journal.book.accepted]
+    traded = sum(fill.signed for fill in fills)
+    shares = seen.positions.get(symbol, 0) - journal.book.positions.get(symbol, 0) - traded if symbol else 0
+    cash = 0.0 if symbol else seen.cash - journal.book.cash
+    adopted = {
+        "fills": [fill_data(fill) for fill in fills], "shares": shares, "given": shares + traded, "cash": cash,
+        "strategy": strategy,
+    }  # fmt: skip
+    orders = [one.id for one in found if one.of is Of.ORDER]
+    data = {"action": "adopt", "adopted": adopted, "accepted": orders}
+    _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
+    return found
+
+
+def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: str) -> None:
+    """Say what became of a missing order: that it was cancelled or rejected; its fills come by ``adopt``."""
+    tracked = journal.sync().orders.get(key)
+    if tracked is None or tracked.status is not OrderStatus.MISSING:
+        stands = "no such order" if tracked is None else f"it is {tracked.status}"
+        raise InputRefused(f"order {key}: {stands}; only a missing order is resolved")
+    if status not in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
+        raise InputRefused(f"order {key}: cannot be resolved as {status}; cancelled or rejected")
+    data = {"action": "resolve", "status": status.value}
+    _operate(journal, Draft(Kind.OPERATOR, data, key, tracked.order.symbol), who, reason)
+
+
+def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
+    if not (who.strip() and reason.strip()):
+        raise InputRefused(f"{draft.symbol or 'cash'}: who and why are not both given; both stay in the journal")
+    data: dict[str, Any] = {**draft.data, "who": who, "reason": reason, "unlocked": True}
+    journal.append(Draft(Kind.OPERATOR, data, draft.key, draft.symbol))
+
+
+def _of_symbol(journal: Journal, broker: Broker, symbol: str) -> tuple[Difference, ...]:
+    journal.sync()
+    found = _differences(journal.book, _look(broker), 0.0 if not symbol else CASH_TOLERANCE)
+    return tuple(one for one in found if one.symbol == symbol and one.id not in journal.book.accepted)
+
+
+def _look(broker: Broker) -> _Seen:
+    """Return the broker's side, asked again where something filled meanwhile."""
+    for _ in range(LOOKS):
+        now = broker.now()
+        since = now - timedelta(days=1)
+        before = broker.fills(since)
+        positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
+        orders, cash, fills = broker.open_orders(), broker.account().cash, broker.fills(since)
+        if {(one.id, one.revision) for one in before} == {(one.id, one.revision) for one in fills}:
+            break
+    return _Seen(fills, positions, orders, cash, now)
+
+
+def _foreign(book: Book, seen: _Seen) -> list[Fill]:
+    """Return executions that no order of ours made and that are not in the books."""
+    return [fill for fill in seen.fills if fill.key not in book.orders and not book.has(fill)]
+
+
+def _execution(fill: Fill) -> Difference:
+    text = f"{fill.symbol}: {fill.side} {fill.quantity} at {fill.price:g} was not ordered by this runner ({fill.id})"
+    return Difference(Of.EXECUTION, fill.symbol, 0, fill.signed, text, ours=False, number=fill.id)
+
+
+def _differences(book: Book, seen: _Seen, cash_tolerance: float) -> list[Difference]:
+    foreign = _foreign(book, seen)
+    found = [_execution(fill) for fill in foreign]
+    numbers = {key: tracked.intent.order_id for key, tracked in book.orders.items()}
+    for one in seen.orders:
+        if numbers.get(one.order.key) != one.order_id:
+            twice = "is there a second time under" if one.order.key in numbers else "was not sent by this runner:"
+            text = f"{one.order.symbol}: open order {one.order.key or 'without a key'} {twice} number {one.order_id}"
+            number = str(one.permanent_id)
+            found.append(
+                Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, one.order.key in numbers, number)
+            )
+    for symbol in sorted(book.positions.keys() | seen.positions.keys()):
+        ours, theirs = book.positions.get(symbol, 0), seen.positions.get(symbol, 0)
+        if ours != theirs:
+            by_others = sum(fill.signed for fill in foreign if fill.symbol == symbol)
+            known = ours + by_others == theirs
+            why = "trades that are not ours explain it" if known else "nothing explains it"
+            text = f"{symbol}: {ours:+d} shares in the journal, {theirs:+d} at the broker; {why}"
+            found.append(Difference(Of.POSITION, symbol, ours, theirs, text, ours=not known))
+    uncharged = any(execution not in book.commissions for execution in book.fills)
+    if not (foreign or uncharged) and abs(book.cash - seen.cash) > cash_tolerance:
+        text = f"cash: {book.cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
+        found.append(Difference(Of.CASH, "", book.cash, seen.cash, text))
+    return found
