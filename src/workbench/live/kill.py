@@ -1,0 +1,294 @@
+"""The emergency stop: halt, cancel everything, close everything, and look at the broker until it is so.
+
+It needs no runner and no lease: it works from a process, a connection and a client id of its own. Halting is a file on
+disk before anything else happens; the journal is written beside it, and where it does not answer, nothing waits for it.
+
+1. halt: no order begins to be sent                     4. close what is held, once no order of its symbol is open
+2. cancel all, within a second                          5. flat twice in a row: done; else go on until the time is up
+3. write down, halt and fence off the runner            6. tell a person; only a person resumes
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from workbench.errors import BrokerError, CannotWrite, InputRefused, WorkbenchError
+from workbench.live.broker import Broker
+from workbench.live.gate import Asked, GateState, Origin, check
+from workbench.live.halt import HaltFile
+from workbench.live.journal.event import Draft, Kind
+from workbench.live.journal.facts import intent_data
+from workbench.live.journal.journal import Journal
+from workbench.live.lease import Lease
+from workbench.live.limits import Limits
+from workbench.live.trading_state import TradingState
+from workbench.params import Paths, Settings
+from workbench.state.store import LOCK_SECONDS
+from workbench.trading import Order, Side, Working
+
+TIMEOUT_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+JOURNAL_SECONDS = 2.0  # that the first closing order waits for the journal
+FLAT_LOOKS = 2
+STALE_LOOKS = 4  # after so many looks that agree, positions are believed even if fills say otherwise
+MOST_TRIES = 5  # closing orders for one symbol
+
+
+class Log(Protocol):
+    """Where the stop writes down what it does."""
+
+    def halt(self, reason: str, who: str) -> None:
+        """Halt, durably, before this returns."""
+        ...
+
+    def key(self) -> str:
+        """Return a key that no order has had."""
+        ...
+
+    def intend(self, asked: Asked, order_id: int) -> int:
+        """Write an order down before it is sent, and return its number."""
+        ...
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Write down what happened."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What the stop reached: ``flat`` only where the broker said twice that nothing is held and nothing is open."""
+
+    flat: bool
+    positions: Mapping[str, int]
+    open_orders: tuple[str, ...]
+    closing_orders: int
+    seconds: float
+    troubles: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.flat:
+            return f"flat: no position and no open order at the broker, {self.closing_orders} closing orders"
+        held = ", ".join(f"{symbol} {shares:+d}" for symbol, shares in self.positions.items()) or "none seen"
+        return (
+            f"NOT FLAT after {self.seconds:.0f} s: positions {held}; {len(self.open_orders)} open orders; look into "
+            f"the broker's own terminal, then: make flatten. {'; '.join(self.troubles[-3:])}"
+        ).rstrip()
+
+
+@dataclass
+class Stop:
+    """One emergency stop of one account."""
+
+    broker: Broker
+    log: Log
+    alert: Callable[[str], object]
+    timeout: float = TIMEOUT_SECONDS
+    look_every: float = LOOK_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _closing: dict[str, _Closing] = field(default_factory=dict)
+    _troubles: list[str] = field(default_factory=list)
+
+    def run(self, reason: str, who: str, *, close: bool = True) -> Stopped:
+        """Stop and return what was reached; a full disk or a silent journal keeps nothing from being closed."""
+        if not reason.strip() or not who.strip():
+            raise InputRefused('kill: say why and who: make kill REASON="…"')
+        started = self.clock()
+        self._written(lambda: self.log.halt(reason, who))
+        stopped = self._until_flat(started, close)
+        facts = {"emergency": "stopped", "reason": reason, "who": who, "flat": stopped.flat, "text": str(stopped)}
+        self._written(lambda: self.log.note(facts))
+        self._written(lambda: self.alert(f"{reason} ({who}): {stopped}"))
+        return replace(stopped, troubles=tuple(self._troubles))
+
+    def _until_flat(self, started: float, close: bool) -> Stopped:
+        flat, cancelled, look = 0, False, _Look({}, ())
+        while True:
+            try:
+                if not cancelled:
+                    self._connect()
+                    self.broker.cancel_all()
+                    cancelled = True
+                look = self._look()
+                flat = flat + 1 if look.flat(close) else 0
+                if flat >= FLAT_LOOKS:
+                    return self._stopped(True, look, started)
+                if self._strangers(look):
+                    self.broker.cancel_all()  # sent by the runner while the halt was on its way, or by hand
+                elif close:
+                    self._close(look)
+            except BrokerError as error:
+                flat, cancelled = 0, False
+                self._trouble(str(error))
+            if self.clock() - started >= self.timeout:
+                return self._stopped(False, look, started)
+            self.sleep(self.look_every)
+
+    def _connect(self) -> None:
+        try:
+            self.broker.now()
+        except BrokerError:
+            self.broker.connect()
+
+    def _look(self) -> _Look:
+        orders = tuple(one for one in self.broker.open_orders() if one.remaining > 0)
+        return _Look({one.symbol: one.quantity for one in self.broker.positions() if one.quantity}, orders)
+
+    def _strangers(self, look: _Look) -> bool:
+        ours = {closing.key for closing in self._closing.values()}
+        return any(one.order.key not in ours for one in look.orders)
+
+    def _close(self, look: _Look) -> None:
+        for symbol, held in look.positions.items():
+            if any(one.order.symbol == symbol for one in look.orders):
+                continue  # our own order is at work
+            before = self._closing.get(symbol)
+            if before is None or self._ready(before, held):
+                self._send(symbol, held, look, tries=before.tries + 1 if before else 1)
+
+    def _ready(self, before: _Closing, held: int) -> bool:
+        """Whether a position may be acted upon again: it shows what the last order did, or has stood still."""
+        if before.tries >= MOST_TRIES:
+            self._trouble(f"{before.symbol}: {MOST_TRIES} closing orders did not close it")
+            return False
+        filled = sum(fill.signed for fill in self.broker.fills(before.at) if fill.key == before.key)
+        before.looks = before.looks + 1 if held == before.seen else 1
+        before.seen = held
+        return held == before.held + filled or before.looks >= STALE_LOOKS
+
+    def _send(self, symbol: str, held: int, look: _Look, tries: int) -> None:
+        order = Order(self.log.key(), symbol, Side.of(-held), abs(held))
+        asked = Asked(order, Origin.EMERGENCY)
+        now = self.broker.now()
+        state = GateState(now, Limits(), connected=True, positions=look.positions, open_orders=look.orders)
+        if denial := check(asked, state):
+            self._trouble(f"{symbol}: {denial}")
+            return
+        order_id = self.broker.next_order_id(1)
+        try:
+            order_id = self.log.intend(asked, order_id)
+        except WorkbenchError as error:  # its key is at the broker; to hold what should be closed is worse
+            self._troubles.append(f"{order.key}: sent without a record ({error})")
+        self._closing[symbol] = _Closing(symbol, order.key, held, now, tries, held)
+        try:
+            self.broker.place(order, order_id)
+        except BrokerError as error:  # unanswered: it may be there, the next look tells
+            self._trouble(f"{symbol}: {error}")
+
+    def _stopped(self, flat: bool, look: _Look, started: float) -> Stopped:
+        keys = tuple(one.order.key or f"#{one.order_id} (not ours)" for one in look.orders)
+        count = sum(closing.tries for closing in self._closing.values())
+        return Stopped(flat, look.positions, keys, count, self.clock() - started, tuple(self._troubles))
+
+    def _trouble(self, text: str) -> None:
+        if text not in self._troubles:
+            self._troubles.append(text)
+            self._written(lambda: self.log.note({"emergency": "trouble", "text": text}))
+
+    def _written(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except WorkbenchError as error:
+            if str(error) not in self._troubles:
+                self._troubles.append(str(error))
+
+
+@dataclass(frozen=True)
+class _Look:
+    positions: Mapping[str, int]
+    orders: tuple[Working, ...]
+
+    def flat(self, close: bool) -> bool:
+        return not self.orders and not (close and self.positions)
+
+
+@dataclass
+class _Closing:
+    """The last closing order of a symbol, the position it was made for, and how long another one has been seen."""
+
+    symbol: str
+    key: str
+    held: int
+    at: datetime
+    tries: int
+    seen: int
+    looks: int = 0
+
+
+class Record:
+    """The journal where it answers; else files beside it, which ``resume`` brings into the journal."""
+
+    def __init__(self, settings: Settings, paths: Paths, account: str) -> None:
+        self._settings, self._paths, self._account = settings, paths, account
+        self._file = HaltFile(paths, account)
+        self._journal: Journal | None = None
+        self._ready = threading.Event()
+        self._keys = 0
+        self._until = 0.0
+
+    def halt(self, reason: str, who: str) -> None:
+        """Halt by the file at once; the journal is told beside, for it may not answer for seconds."""
+        self._until = time.monotonic() + JOURNAL_SECONDS
+        try:
+            self._file.write(reason, who, datetime.now(UTC))
+        finally:
+            threading.Thread(target=self._open, args=(reason, who), daemon=True, name="emergency journal").start()
+
+    def key(self) -> str:
+        """Return a key that no order has had: by the clock where the journal does not answer."""
+        self._ready.wait(max(0.0, self._until - time.monotonic()))
+        if self._journal is not None:
+            return self._journal.next_key()
+        self._keys += 1
+        return f"kill-{datetime.now(UTC):%y%m%d%H%M%S%f}-{self._keys}"
+
+    def intend(self, asked: Asked, order_id: int) -> int:
+        """Write the order down, in the journal or in the file; it is on disk when this returns."""
+        if self._journal is not None:
+            try:
+                intent = self._journal.intend([asked], order_id)[0]
+                self._journal.append(
+                    Draft(Kind.SENT, {"order_id": intent.order_id}, asked.order.key, asked.order.symbol)
+                )
+                return intent.order_id
+            except WorkbenchError:  # the file is the journal from here
+                self._journal = None
+        self._file.note({"intent": intent_data(asked, order_id), "key": asked.order.key})
+        return order_id
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Write down what happened."""
+        if self._journal is not None:
+            try:
+                self._journal.append(Draft(Kind.OPERATOR, facts))
+                return
+            except WorkbenchError:
+                self._journal = None
+        self._file.note({**facts, "at": datetime.now(UTC).isoformat()})
+
+    def close(self) -> None:
+        """Let go of the journal, once it has been told; the lease stays taken, so the old runner stays fenced off."""
+        self._ready.wait(LOCK_SECONDS * 2)
+        if self._journal is not None:
+            self._journal.close()
+
+    def _open(self, reason: str, who: str) -> None:
+        try:
+            journal = Journal.open(self._settings, self._paths, self._account)
+            journal.set_state(TradingState.HALTED, reason, who)
+            journal.close()
+            lease = Lease.seize(self._settings, self._paths, self._account, "emergency stop")
+            journal = Journal.open(self._settings, self._paths, self._account, lease=lease)
+            journal.begin(emergency=reason, who=who)
+            self._journal = journal
+        except WorkbenchError as error:
+            with suppress(CannotWrite):
+                self._file.note({"emergency": "the journal did not answer", "text": str(error)})
+        finally:
+            self._ready.set()
