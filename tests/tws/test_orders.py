@@ -14,18 +14,6 @@ FAR = 150.0
 DAY = 86_400
 
 
-@pytest.fixture
-def sim():
-    with Simulator(seed=7, factor=0) as sim:
-        yield sim
-
-
-@pytest.fixture
-def wire(sim):
-    with Wire(sim.port) as wire:
-        yield wire
-
-
 def test_a_market_order_is_filled_at_the_other_side_with_its_commission(sim, wire):
     wire.place(1, quantity=300, ref="a-1")
     commission = wire.until("59")

@@ -319,8 +319,6 @@ class Exchange:
         """Replace an execution by one with other shares or another price, as an exchange does after the fact."""
         root = exec_id.rpartition(".")[0]
         known = [one for one in self.executions if one.root == root]
-        if not known:
-            raise KeyError(exec_id)
         old = known[-1]
         new = replace(
             old,

@@ -13,6 +13,7 @@ from workbench.tws.desk import Desk
 from workbench.tws.exchange import Exchange
 from workbench.tws.faults import Faults, checked
 from workbench.tws.order import Execution, Order
+from workbench.tws.refused import SimulatorRefused, nearest
 from workbench.tws.settings import Settings
 from workbench.tws.store import Store
 
@@ -155,6 +156,8 @@ class Gateway:
 
     def do_link(self, state: str) -> None:
         """Lose the way to the broker, or find it again."""
+        if state not in ("down", "lost", "kept"):
+            raise SimulatorRefused(f"fault 'link': state '{state}'. {nearest(state, ('down', 'lost', 'kept'))}")
         if state == "down":
             self.link_up = False
             self.notice(1100, "Connectivity between IBKR and Trader Workstation has been lost.")
