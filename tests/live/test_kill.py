@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from workbench.alerts.outbox import Outbox
 from workbench.errors import (
     AlreadyRunning,
     CannotWrite,
@@ -24,11 +26,12 @@ from workbench.live.gate import Asked
 from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
-from workbench.live.kill import Record, Stop
+from workbench.live.kill import Record, Stop, emergency_stop
 from workbench.live.lease import Lease
+from workbench.live.paper import PaperBroker, Print, PushedMarket, SteppedClock
 from workbench.live.trading_state import TradingState
-from workbench.params import Paths, Settings
-from workbench.trading import Fill, Order, OrderStatus, Position, Side, Working
+from workbench.params import LiveParams, Paths, Settings
+from workbench.trading import Fill, Order, OrderStatus, OrderType, Position, Side, Working
 
 ACCOUNT = "DU1"
 
@@ -323,7 +326,7 @@ def test_the_journal_holds_halt_orders_and_result_and_the_runner_is_fenced_off(p
     assert (journal.book.state, journal.book.because) == (TradingState.HALTED, "drill")
     assert [one.emergency for one in journal.book.orders.values()] == [True]
     kinds = [event.kind for event in journal.events()]
-    assert kinds.index(Kind.STATE) < kinds.index(Kind.INTENT) < kinds.index(Kind.SENT)
+    assert kinds.index(Kind.STATE) < kinds.index(Kind.INTENT)
     assert [event.data["flat"] for event in journal.events() if event.kind is Kind.OPERATOR] == [True]
     journal.close()
     with pytest.raises(AlreadyRunning, match="traded by the emergency stop"):
@@ -370,3 +373,56 @@ def test_half_a_halt_file_halts_and_a_cut_note_is_kept_as_it_is(project):
     halt.clear()
     halt.require_none()
     assert json.dumps(halt.noted()) == "[]"
+
+
+def test_a_halt_of_every_account_halts_each_until_one_is_resumed(project):
+    _, paths = project
+    HaltFile(paths).write("drill", "ada", datetime.now(UTC))
+    with pytest.raises(TradingHalted, match=r"trading is halted \(drill, by ada"):
+        HaltFile(paths, "DU7").require_none()
+    HaltFile(paths, "DU7").clear()
+    HaltFile(paths, "DU8").require_none()
+
+
+# ---- with the paper broker, over two clients of one account ----
+
+
+def test_the_paper_account_of_a_runner_is_closed_over_another_connection(project, tmp_path):
+    settings, paths = project
+    settings = settings.model_copy(update={"live": LiveParams(account=ACCOUNT)})
+    clock = SteppedClock(datetime(2024, 7, 2, 15, tzinfo=UTC))
+    market = PushedMarket(clock, {"AAA": 100.0, "BBB": 50.0})
+
+    def tick() -> None:
+        clock.set(clock() + timedelta(seconds=1))
+        market.push(*(Print.of(symbol, clock(), market.last(symbol)[0]) for symbol in market.symbols()))
+
+    runner = PaperBroker(tmp_path / "paper.db", market, account=ACCOUNT, client_id=17)
+    runner.connect()
+    runner.place(order("r1", 100), 1)
+    runner.place(order("r2", 40, Side.SELL, "BBB"), 2)
+    tick()
+    assert {one.symbol: one.quantity for one in runner.positions()} == {"AAA": 100, "BBB": -40}
+    for number in range(50):
+        runner.place(order(f"q{number}", 1, type=OrderType.LIMIT, limit=90.0), 3 + number)
+    killer = PaperBroker(tmp_path / "paper.db", market, account=ACCOUNT, client_id=18)
+    stop_ticking = threading.Event()
+
+    def tape() -> None:
+        while not stop_ticking.wait(0.05):
+            tick()
+
+    thread = threading.Thread(target=tape)
+    thread.start()
+    try:
+        stopped = emergency_stop(settings, paths, killer, reason="drill", who="ada", timeout=60)
+    finally:
+        stop_ticking.set()
+        thread.join()
+    assert stopped.flat, str(stopped)
+    assert runner.positions() == ()
+    assert runner.open_orders() == ()
+    texts = [alert.text for alert in Outbox.open(settings, paths).pending()]
+    assert texts == ["drill (ada): flat: no position and no open order at the broker, 2 closing orders"]
+    runner.close()
+    killer.close()

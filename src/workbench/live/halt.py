@@ -17,12 +17,16 @@ from workbench.disk import flush, write_whole, writing
 from workbench.errors import TradingHalted
 from workbench.params import Paths
 
+# Halts every account: for a stop that cannot ask the broker which account it is.
+EVERY = "every"
+
 
 class HaltFile:
     """data/state/<account>.halted.json, and what could not be journaled in <account>.emergency.jsonl."""
 
-    def __init__(self, paths: Paths, account: str) -> None:
+    def __init__(self, paths: Paths, account: str = EVERY) -> None:
         self.file = paths.state / f"{account}.halted.json"
+        self._every = paths.state / f"{EVERY}.halted.json"
         self.notes = paths.state / f"{account}.emergency.jsonl"
         self.shown = paths.short(self.file)
 
@@ -36,19 +40,13 @@ class HaltFile:
 
     def require_none(self) -> None:
         """Raise where it halts; half a file, or an empty one, halts as well."""
-        if self.file.exists():
-            raise TradingHalted(f"trading is halted ({self.reason}; {self.shown}); a person resumes it: make resume")
+        if reason := self.reason:
+            raise TradingHalted(f"trading is halted ({reason}; {self.shown}); a person resumes it: make resume")
 
     @property
     def reason(self) -> str:
         """Why it halts, as far as it can be read; empty where it does not."""
-        try:
-            facts = json.loads(self.file.read_text())
-            return f"{facts['reason']}, by {facts['who']}"
-        except FileNotFoundError:
-            return ""
-        except (OSError, ValueError, KeyError, TypeError):
-            return "the reason cannot be read"
+        return _reason(self.file) or _reason(self._every)
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Keep what the journal did not take, on disk before this returns."""
@@ -65,8 +63,9 @@ class HaltFile:
 
     def clear(self) -> None:
         """Take both files away; the journal has everything by now."""
-        for file in (self.notes, self.file):
-            _remove(file)
+        for file in (self.notes, self.file, self._every):
+            with writing(file):
+                file.unlink(missing_ok=True)
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -77,6 +76,11 @@ def _line(text: str) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {"unreadable": text}
 
 
-def _remove(file: Path) -> None:
-    with writing(file):
-        file.unlink(missing_ok=True)
+def _reason(file: Path) -> str:
+    try:
+        facts = json.loads(file.read_text())
+        return f"{facts['reason']}, by {facts['who']}"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return "the reason cannot be read"

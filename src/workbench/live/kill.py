@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import BrokerError, CannotWrite, InputRefused, WorkbenchError
 from workbench.live.broker import Broker
 from workbench.live.gate import Asked, GateState, Origin, check
@@ -97,8 +98,7 @@ class Stop:
 
     def run(self, reason: str, who: str, *, close: bool = True) -> Stopped:
         """Stop and return what was reached; a full disk or a silent journal keeps nothing from being closed."""
-        if not reason.strip() or not who.strip():
-            raise InputRefused('kill: say why and who: make kill REASON="…"')
+        _require(reason, who)
         started = self.clock()
         self._written(lambda: self.log.halt(reason, who))
         stopped = self._until_flat(started, close)
@@ -221,6 +221,40 @@ class _Closing:
     looks: int = 0
 
 
+def emergency_stop(
+    settings: Settings,
+    paths: Paths,
+    broker: Broker,
+    *,
+    reason: str,
+    who: str,
+    close: bool = True,
+    timeout: float = TIMEOUT_SECONDS,
+) -> Stopped:
+    """Stop the account behind a connection that nothing else uses, journaled and told as far as anything answers."""
+    _require(reason, who)
+    account = settings.live.account or (broker.account_id if broker.embedded else "")
+    if not account:  # only the broker knows it: every account is halted until it is asked
+        with suppress(CannotWrite):
+            HaltFile(paths).write(reason, who, datetime.now(UTC))
+        broker.connect()
+        account = broker.account_id
+    record = Record(settings, paths, account)
+
+    def tell(text: str) -> None:
+        Outbox.open(settings, paths).post(Severity.CRITICAL, "emergency_stop", " ".join(text.split()))
+
+    try:
+        return Stop(broker, record, tell, timeout).run(reason, who, close=close)
+    finally:
+        record.close()
+
+
+def _require(reason: str, who: str) -> None:
+    if not reason.strip() or not who.strip():
+        raise InputRefused('kill: say why and who: make kill REASON="…"')
+
+
 class Record:
     """The journal where it answers; else files beside it, which ``resume`` brings into the journal."""
 
@@ -252,11 +286,7 @@ class Record:
         """Write the order down, in the journal or in the file; it is on disk when this returns."""
         if self._journal is not None:
             try:
-                intent = self._journal.intend([asked], order_id)[0]
-                self._journal.append(
-                    Draft(Kind.SENT, {"order_id": intent.order_id}, asked.order.key, asked.order.symbol)
-                )
-                return intent.order_id
+                return self._journal.intend([asked], order_id)[0].order_id
             except WorkbenchError:  # the file is the journal from here
                 self._journal = None
         self._file.note({"intent": intent_data(asked, order_id), "key": asked.order.key})
