@@ -144,6 +144,35 @@ class SearchParams(Section):
     trials_at_once: int = Field(8, ge=1, le=1000)
 
 
+class LiveParams(Section):
+    """How the broker is reached, and for how long each answer is waited for."""
+
+    mode: Literal["embedded", "paper", "live"] = "embedded"
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(4002, ge=1, le=65_535)
+    client_id: int = Field(17, ge=1, le=2_000_000)
+    kill_client_id: int = Field(18, ge=1, le=2_000_000)
+    account: str = ""
+    market_data: Literal["live", "delayed"] = "live"
+    connect_seconds: float = Field(60.0, gt=0.0, le=3600.0)
+    answer_seconds: float = Field(10.0, gt=0.0, le=60.0)
+    order_seconds: float = Field(5.0, gt=0.0, le=60.0)
+    quote_seconds: float = Field(3.0, gt=0.0, le=30.0)
+    history_seconds: float = Field(60.0, gt=0.0, le=600.0)
+    heartbeat_seconds: float = Field(3.0, gt=0.0, le=4.0)
+    heartbeat_answer_seconds: float = Field(5.0, gt=0.0, le=5.0)  # both together: a dead link is dropped within 10 s
+
+    @model_validator(mode="after")
+    def _two_keys(self) -> LiveParams:
+        if self.mode == "live" and (not self.account or self.account.startswith("DU")):
+            raise ValueError(f"mode live with account '{self.account}'; real money needs the very id of a real account")
+        if self.mode == "paper" and self.account and not self.account.startswith("DU"):
+            raise ValueError(f"mode paper with account '{self.account}'; paper accounts begin with DU")
+        if self.client_id == self.kill_client_id:
+            raise ValueError(f"client_id and kill_client_id are both {self.client_id}; the stop needs one of its own")
+        return self
+
+
 class Settings(BaseSettings):
     """Every setting of one run, frozen; build it with ``load_settings``."""
 
@@ -166,6 +195,7 @@ class Settings(BaseSettings):
     tracking: TrackingParams = TrackingParams()
     state: StateParams = StateParams()
     search: SearchParams = SearchParams()
+    live: LiveParams = LiveParams()
 
     @classmethod
     def settings_customise_sources(

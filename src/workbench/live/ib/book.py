@@ -1,0 +1,226 @@
+"""Orders and executions as the broker told them, folded by its permanent ids; it outlives the connections.
+
+ib_async's own ``Trade`` objects are not used: they are wiped by a reconnect, count corrections twice, and call orders
+cancelled that the broker still works. Here only the broker's own words change an order::
+
+    book.opened(contract, wire, "Submitted")      # openOrder
+    book.moved(order_id, status, ...)             # orderStatus
+    book.executed(contract, execution, live=True) # execDetails
+    book.take()                                   # what changed since the last call
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ib_async import Contract, Execution
+from ib_async import Order as WireOrder
+
+from workbench.errors import DataRefused
+from workbench.live.broker import Update
+from workbench.live.ib.translation import amount, fill_of, own_order, status_of
+from workbench.trading import Fill, Order, OrderStatus, Working
+
+# An order's name: the broker's permanent id, or client and order id as long as it has none.
+Name = int | tuple[int, int]
+
+
+class Book:
+    """What is known of one account's orders and executions; only the connection's thread touches it."""
+
+    def __init__(self, account: str, client_id: int, own_clients: Iterable[int]) -> None:
+        self.account = account
+        self.client_id = client_id
+        self.own_clients = frozenset(own_clients) | {client_id}
+        self.orders: dict[Name, Working] = {}
+        self.fills: dict[str, Fill] = {}
+        self.doubts: list[str] = []  # messages that do not fit: the broker must be asked
+        self.missing: set[int] = set()  # permanent ids of which more is told as filled than executions have come for
+        self._held: dict[int, int] = {}  # permanent id -> shares of its executions
+        self._names: dict[tuple[int, int], Name] = {}  # client and order id -> the newest incarnation
+        self._sent: dict[int, Order] = {}
+        self._fees: dict[str, float] = {}  # by execution id, revision included
+        self._changes: list[Update] = []
+
+    def take(self) -> tuple[Update, ...]:
+        """Return what changed since the last call, in order."""
+        changes, self._changes = self._changes, []
+        return tuple(changes)
+
+    def sending(self, order: Order, order_id: int) -> None:
+        """Remember what is about to leave under this id."""
+        self._sent[order_id] = order
+
+    def opened(self, contract: Contract, wire: WireOrder, status: str) -> Working | None:
+        """Take an openOrder; None where it belongs to another account."""
+        if wire.account not in ("", self.account):
+            return None
+        name = self._name(wire.permId, wire.clientId, wire.orderId)
+        known = self.orders.get(name)
+        order = own_order(wire, contract, self._parent_key(wire.clientId, wire.parentId))
+        now = Working(
+            order=order if known is None or order.parent else replace(order, parent=known.order.parent),
+            order_id=wire.orderId,
+            permanent_id=wire.permId,
+            status=status_of(status),
+            filled=known.filled if known else 0,
+            average_price=known.average_price if known else 0.0,
+            client_id=wire.clientId,
+            ours=wire.clientId in self.own_clients,
+        )
+        return self._keep(name, now)
+
+    def moved(
+        self, order_id: int, status: str, filled: float, average: float, permanent_id: int, client_id: int
+    ) -> Working | None:
+        """Take an orderStatus; None where nothing is known of its order."""
+        name = self._name(permanent_id, client_id, order_id)
+        known = self.orders.get(name)
+        if known is None:
+            order = self._sent.get(order_id) if client_id == self.client_id else None
+            if order is None:
+                self.doubts.append(f"status {status} of order {order_id} of client {client_id}, which is not known")
+                return None
+            known = Working(order, order_id, permanent_id, OrderStatus.ACCEPTED, 0, 0.0, client_id)
+        if not 0 <= filled <= known.order.quantity:
+            key, quantity = known.order.key, known.order.quantity
+            self.doubts.append(f"status {status} of order {key}: {filled:g} of {quantity} filled")
+            return None
+        now = replace(
+            known,
+            permanent_id=permanent_id or known.permanent_id,
+            status=status_of(status),
+            filled=max(int(filled), known.filled),
+            average_price=average if filled else known.average_price,
+        )
+        return self._keep(name, now)
+
+    def completed(self, contract: Contract, wire: WireOrder, status: str) -> Working | None:
+        """Take a completedOrder: it has neither order id nor client, so what is known of its permanent id is kept."""
+        if wire.account not in ("", self.account):
+            return None
+        known = self.orders.get(wire.permId)
+        fills = [fill for fill in self.fills.values() if fill.permanent_id == wire.permId]
+        if known is None:
+            order_id = fills[0].order_id if fills else 0
+            ours = any(fill.key for fill in fills) if fills else bool(wire.orderRef)
+            client_id = self.client_id if ours else 0
+            # A fill of another client's order is in no own book, whatever reference that client gave.
+            known = Working(
+                own_order(wire, contract), order_id, wire.permId, OrderStatus.ACCEPTED, 0, 0.0, client_id, ours
+            )
+        shares = sum(fill.quantity for fill in fills)
+        average = sum(fill.quantity * fill.price for fill in fills) / shares if shares else known.average_price
+        told = amount(wire.filledQuantity) or 0.0
+        final = status_of(status)
+        now = replace(
+            known,
+            status=final if final.terminal else OrderStatus.CANCELLED,
+            filled=max(known.filled, int(told), shares),
+            average_price=average,
+        )
+        return self._keep(wire.permId, now)
+
+    def executed(self, contract: Contract, execution: Execution, *, live: bool) -> Fill | None:
+        """Take an execution; one that nobody asked for must fit an order that is known, else the broker is asked."""
+        if execution.acctNumber != self.account:
+            if live:
+                self.doubts.append(f"execution {execution.execId} names account '{execution.acctNumber}'")
+            return None
+        ours = execution.clientId in self.own_clients and execution.orderId > 0
+        try:
+            fill = fill_of(
+                contract, execution, execution.orderRef if ours else "", amount(self._fees.get(execution.execId))
+            )
+        except DataRefused as error:
+            if not live:
+                raise
+            self.doubts.append(str(error))
+            return None
+        if live and not self._fits(fill):
+            self.doubts.append(f"execution {execution.execId} of {fill.quantity} {fill.symbol} fits no known order")
+            return None
+        known = self.fills.get(fill.id)
+        if known is not None and (fill.revision < known.revision or (live and fill.revision == known.revision)):
+            return known  # a duplicate, or a correction that was overtaken
+        if known != fill:
+            self.fills[fill.id] = fill
+            self._changes.append(fill)
+            if known is not None:
+                self._held[known.permanent_id] -= known.quantity
+            self._held[fill.permanent_id] = self._held.get(fill.permanent_id, 0) + fill.quantity
+            self._count(fill.permanent_id)
+        return fill
+
+    def paid(self, execution_id: str, commission: float) -> None:
+        """Take a commission report, which may come before or long after its execution."""
+        fee = amount(commission)
+        if fee is None:
+            return
+        self._fees[execution_id] = fee
+        root, _, revision = execution_id.rpartition(".")
+        fill = self.fills.get(root)
+        if fill is not None and revision.isdigit() and fill.revision == int(revision) and fill.commission != fee:
+            self.fills[root] = replace(fill, commission=fee)
+            self._changes.append(self.fills[root])
+
+    def of_key(self, key: str) -> tuple[Working, ...]:
+        """Return every incarnation of an order of this client, those that live last."""
+        found = [one for one in self.orders.values() if one.order.key == key and one.client_id == self.client_id]
+        return tuple(sorted(found, key=lambda one: not one.status.terminal))
+
+    def of_id(self, order_id: int) -> Working | None:
+        """Return the order of this client with an id, its newest incarnation."""
+        name = self._names.get((self.client_id, order_id))
+        return None if name is None else self.orders.get(name)
+
+    def _keep(self, name: Name, now: Working) -> Working:
+        known = self.orders.get(name)
+        if known is not None and known.status.terminal:
+            now = replace(now, status=known.status)  # from a terminal status there is no way back
+        if known != now:
+            self.orders[name] = now
+            self._changes.append(now)
+            self._count(now.permanent_id)
+        return now
+
+    def _count(self, permanent_id: int) -> None:
+        order = self.orders.get(permanent_id)
+        if order is not None and order.ours and order.filled > self._held.get(permanent_id, 0):
+            self.missing.add(permanent_id)
+        else:
+            self.missing.discard(permanent_id)
+
+    def _name(self, permanent_id: int, client_id: int, order_id: int) -> Name:
+        if order_id <= 0:  # made by hand
+            return permanent_id
+        pair = (client_id, order_id)
+        if not permanent_id:
+            return self._names.get(pair, pair)
+        if pair in self.orders:  # it had no permanent id before
+            self.orders[permanent_id] = self.orders.pop(pair)
+        self._names[pair] = permanent_id
+        return permanent_id
+
+    def _parent_key(self, client_id: int, parent_id: int) -> str:
+        if not parent_id:
+            return ""
+        parent = self.orders.get(self._names.get((client_id, parent_id), 0))
+        if parent is not None:
+            return parent.order.key
+        sent = self._sent.get(parent_id) if client_id == self.client_id else None
+        return sent.key if sent else ""
+
+    def _fits(self, fill: Fill) -> bool:
+        order = self.orders.get(fill.permanent_id)
+        if order is None:
+            sent = self._sent.get(fill.order_id)
+            return sent is not None and self._fits_order(fill, sent)
+        return order.order_id == fill.order_id and self._fits_order(fill, order.order)
+
+    @staticmethod
+    def _fits_order(fill: Fill, order: Order) -> bool:
+        return (fill.key, fill.symbol, fill.side) == (order.key, order.symbol, order.side) and (
+            fill.quantity <= order.quantity
+        )

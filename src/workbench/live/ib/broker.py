@@ -1,0 +1,327 @@
+"""The broker protocol over Interactive Brokers' gateway: synchronous, every wait bounded, nothing assumed.
+
+    broker = IBBroker(settings.live)
+    broker.connect()                      # the same client id, again and again until it is let in
+    broker.place(order, broker.next_order_id(floor=journal.last_order_id + 1))
+
+It never connects again by itself: after ``Disconnected`` the runner connects and reconciles before it sends anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ib_async import Contract
+
+from workbench.errors import BrokerError, DataRefused, Disconnected, NoData, OrderRejected, Unanswered
+from workbench.live.broker import Update
+from workbench.live.ib.book import Book
+from workbench.live.ib.connection import NotAllowed
+from workbench.live.ib.ears import Ears
+from workbench.live.ib.history import Candle, read_history
+from workbench.live.ib.loop import LoopThread
+from workbench.live.ib.quotes import Board
+from workbench.live.ib.translation import amount, instrument_of, require_paper, stock, symbol_of
+from workbench.params import LiveParams
+from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
+
+_Result = TypeVar("_Result")
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between two tries to connect
+TAGS = ("NetLiquidation", "TotalCashValue", "BuyingPower", "InitMarginReq", "MaintMarginReq")
+LINES_AT_ONCE = 20  # new market data lines in half a second; orders share the 50 messages a second with them
+
+
+class IBBroker:
+    """One account at Interactive Brokers through a gateway; ``client_id`` is the runner's, or the stop's own."""
+
+    def __init__(self, params: LiveParams, client_id: int = 0) -> None:
+        self.params = params
+        self.client_id = client_id or params.client_id
+        self.board = Board()
+        self._book: Book | None = None
+        self._ears: Ears | None = None
+        self._loop: LoopThread | None = None
+        self._updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
+        self._instruments: dict[str, tuple[Instrument, Contract]] = {}
+        self._next_id = 0
+
+    @property
+    def account_id(self) -> str:
+        """The account's name; known once connected."""
+        return self._known_book().account
+
+    @property
+    def embedded(self) -> bool:
+        """Never: a gateway is another program, and what it does is real to the broker."""
+        return False
+
+    @property
+    def connected(self) -> bool:
+        """Whether orders can be sent now: a socket, and a broker behind the gateway."""
+        ears = self._ears
+        return ears is not None and ears.connection.alive and not ears.connection.away
+
+    def connect(self) -> None:
+        """Connect as the same client, with back-off; then ask for what happened meanwhile."""
+        if self.connected:
+            return
+        if self._loop is None:
+            self._loop = LoopThread(f"ib-{self.client_id}")
+        self._loop.run(self._connect(), self.params.connect_seconds + 5 * self.params.answer_seconds)
+
+    def close(self) -> None:
+        """Disconnect and end the thread; orders stay where they are."""
+        if self._loop is None:
+            return
+        if self._ears is not None:
+            with suppress(BrokerError):
+                self._loop.run(self._ears.connection.leave(), 5.0)
+        self._loop.close()
+        self._loop = self._ears = None
+
+    def now(self) -> datetime:
+        """Return the broker's own time."""
+        return self._run(lambda ears: ears.now(), self.params.heartbeat_answer_seconds)
+
+    def account(self) -> Account:
+        """Return what the account is worth; a value that is missing is an error, never zero."""
+        return self._run(self._account, 2 * self.params.answer_seconds)
+
+    def positions(self) -> tuple[Position, ...]:
+        """Return what is held on the account, trades by hand included."""
+        return self._run(self._positions)
+
+    def open_orders(self) -> tuple[Working, ...]:
+        """Return every order of the account that may still fill."""
+        return self._run(lambda ears: ears.open_orders())
+
+    def completed_orders(self) -> tuple[Working, ...]:
+        """Return today's orders that are done, with fills and ids joined from executions where the broker has none."""
+        return self._run(self._completed, 2 * self.params.answer_seconds)
+
+    def fills(self, since: datetime) -> tuple[Fill, ...]:
+        """Return today's executions since a moment, each as last corrected."""
+        return self._run(lambda ears: self._fills(ears, since))
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the one instrument of a symbol; it is remembered."""
+        if symbol not in self._instruments:
+            self._instruments[symbol] = self._run(lambda ears: self._look_up(ears, symbol))
+        return self._instruments[symbol][0]
+
+    def quotes(self, symbols: Iterable[str]) -> Mapping[str, Quote]:
+        """Return the last prices; symbols seen for the first time are subscribed and waited for a moment."""
+        wanted = tuple(dict.fromkeys(symbols))
+        for symbol in wanted:
+            self.instrument(symbol)
+        seconds = self.params.quote_seconds + len(wanted) / LINES_AT_ONCE + self.params.heartbeat_answer_seconds
+        return self._run(lambda ears: self._quotes(ears, wanted), seconds)
+
+    def history(self, symbol: str, duration: str = "30 D", size: str = "1 day") -> tuple[Candle, ...]:
+        """Return past bars of trades in regular hours, oldest first; both words as the broker has them."""
+        self.instrument(symbol)
+        contract = self._instruments[symbol][1]
+        seconds = self.params.history_seconds
+        return self._run(lambda ears: read_history(ears.connection, contract, duration, size, seconds), seconds)
+
+    def next_order_id(self, floor: int) -> int:
+        """Return an id that no order has had; a gateway that forgot the last ones does not lower it."""
+        asked = self._run(lambda ears: ears.next_id())
+        self._next_id = max(asked, floor, self._next_id) + 1
+        return self._next_id - 1
+
+    def what_if(self, order: Order) -> Margin:
+        """Return what an order would change, by the broker's own rules."""
+        self.instrument(order.symbol)
+        order_id = self.next_order_id(1)  # a what-if uses up an id
+        tool = self._instruments[order.symbol]
+        return self._run(lambda ears: ears.desk.what_if(order, order_id, *tool), self.params.order_seconds)
+
+    def place(self, order: Order, order_id: int) -> Working:
+        """Send an order and return it as acknowledged; ``Unanswered`` means that it may be there."""
+        self.instrument(order.symbol)
+        tool = self._instruments[order.symbol]
+        self._next_id = max(self._next_id, order_id + 1)
+        return self._run(lambda ears: ears.desk.place(order, order_id, *tool), self.params.order_seconds)
+
+    def place_bracket(self, orders: Iterable[tuple[Order, int]]) -> tuple[Working, ...]:
+        """Send a parent and its children: none works before all are there."""
+        family = tuple(orders)
+        if len(family) < 2 or any(child.parent != family[0][0].key for child, _ in family[1:]):
+            raise OrderRejected("bracket: a parent first, then its children, each naming the parent's key")
+        for order, order_id in family:
+            self.instrument(order.symbol)
+            self._next_id = max(self._next_id, order_id + 1)
+        tools = [self._instruments[order.symbol] for order, _ in family]
+        seconds = self.params.order_seconds * len(family) + self.params.heartbeat_answer_seconds
+        return self._run(lambda ears: ears.desk.place_bracket(family, tools), seconds)
+
+    def cancel(self, key: str) -> None:
+        """Ask for the cancel of every living incarnation of an order."""
+        self._run(lambda ears: self._cancel(ears, key), 2 * self.params.answer_seconds)
+
+    def cancel_all(self) -> None:
+        """Ask for the cancel of every order of the login, at once."""
+        self._run(lambda ears: ears.cancel_all())
+
+    def updates(self, timeout: float) -> tuple[Update, ...]:
+        """Return what happened since the last call; ``Disconnected`` once all is told and the connection is gone."""
+        found: list[Update] = []
+        deadline = time.monotonic() + timeout
+        while not found:
+            left = deadline - time.monotonic()
+            with suppress(queue.Empty):
+                found.append(self._updates.get(timeout=min(max(left, 0.001), 0.1)))
+            if not found and not self.connected:
+                self._require().connection.require()
+            if left <= 0:
+                break
+        with suppress(queue.Empty):
+            while True:
+                found.append(self._updates.get_nowait())
+        return tuple(found)
+
+    # In the loop's thread.
+
+    async def _connect(self) -> None:
+        deadline = time.monotonic() + self.params.connect_seconds
+        wait = FIRST_WAIT
+        while True:
+            try:
+                await self._open()
+                return
+            except NotAllowed:
+                raise
+            except (Disconnected, Unanswered) as error:
+                if time.monotonic() + wait > deadline:
+                    raise Disconnected(
+                        f"{error}; tried for {self.params.connect_seconds:g} s. Is the gateway up, its API port "
+                        f"{self.params.port} open, and no other session on client id {self.client_id}? docs/live.md"
+                    ) from error
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _open(self) -> None:
+        if self._ears is not None:
+            await self._ears.connection.leave()
+        self.board.clear()
+        ears = Ears(self.params, self.client_id, self.board, self._updates)
+        accounts = await ears.connection.open()
+        try:
+            account = require_paper(self.params.mode, self.params.account, accounts)
+            first = self._book is None
+            if self._book is None or self._book.account != account:
+                self._book = Book(account, self.client_id, (self.params.client_id, self.params.kill_client_id))
+            ears.attend(self._book)
+            await ears.resync()
+        except BaseException:
+            await ears.connection.leave()
+            raise
+        if first:
+            self._book.take()  # nothing was missed before the first connection; the queries tell what there is
+        self._ears = ears
+        ears.publish()
+
+    async def _account(self, ears: Ears) -> Account:
+        values, at = await ears.summary(TAGS), await ears.now()
+        found: dict[str, float] = {}
+        currency = ""
+        for tag in TAGS:
+            text, currency = values.get(tag, ("", ""))
+            number = amount(text)
+            if number is None:
+                raise DataRefused(f"account {self.account_id}: {tag} is '{text}'; ask again, or look at the gateway")
+            found[tag] = number
+        equity, cash, power, initial, maintenance = (found[tag] for tag in TAGS)
+        return Account(self.account_id, currency, equity, cash, power, initial, maintenance, at)
+
+    async def _positions(self, ears: Ears) -> tuple[Position, ...]:
+        found: dict[int, Position] = {}
+        for one in await ears.connection.ask_alone("reqPositions", ears.connection.ib.reqPositionsAsync):
+            if one.account != self.account_id:
+                continue
+            symbol, size = symbol_of(one.contract), float(one.position)
+            if size != int(size):
+                raise DataRefused(
+                    f"position {symbol} {size:g}: a fraction of a share cannot be traded here; close it by hand first"
+                )
+            cost = amount(one.avgCost)
+            if cost is None:
+                raise DataRefused(f"position {symbol}: average cost {one.avgCost!r}; ask again")
+            found[one.contract.conId] = Position(symbol, int(size), cost, one.contract.conId)
+        return tuple(one for one in found.values() if one.quantity)
+
+    async def _completed(self, ears: Ears) -> tuple[Working, ...]:
+        await ears.executions()
+        return await ears.completed_orders()
+
+    async def _fills(self, ears: Ears, since: datetime) -> tuple[Fill, ...]:
+        fills = await ears.executions()
+        return tuple(sorted((fill for fill in fills if fill.at >= since), key=lambda fill: (fill.at, fill.id)))
+
+    async def _look_up(self, ears: Ears, symbol: str) -> tuple[Instrument, Contract]:
+        ib, wanted = ears.connection.ib, stock(symbol)
+        try:
+            found = await ears.connection.ask(f"contract {symbol}", lambda: ib.reqContractDetailsAsync(wanted))
+        except (Disconnected, Unanswered):
+            raise
+        except BrokerError as error:
+            raise NoData(f"{symbol}: {error}; take it out of the universe") from error
+        return instrument_of(symbol, found)
+
+    async def _quotes(self, ears: Ears, symbols: tuple[str, ...]) -> dict[str, Quote]:
+        ears.connection.require()
+        new = [symbol for symbol in symbols if symbol not in self.board.known()]
+        for start in range(0, len(new), LINES_AT_ONCE):
+            if start:
+                await asyncio.sleep(0.5)
+            for symbol in new[start : start + LINES_AT_ONCE]:
+                ears.watch(symbol, self._instruments[symbol][1])
+        deadline = time.monotonic() + self.params.quote_seconds
+        while time.monotonic() < deadline and not all(map(self.board.full, symbols)):
+            ears.connection.require()
+            await asyncio.sleep(0.005)
+        now = await ears.now()
+        return {symbol: self.board.quote(symbol, now) for symbol in symbols}
+
+    async def _cancel(self, ears: Ears, key: str) -> None:
+        book = self._known_book()
+        if not book.of_key(key):
+            await ears.resync()
+        known = book.of_key(key)
+        if not known:
+            raise OrderRejected(f"cancel {key}: the broker knows no such order of client {self.client_id}; reconcile")
+        for order_id in {one.order_id for one in known if not one.status.terminal}:
+            ears.desk.cancel_id(order_id)
+
+    # Between the threads.
+
+    def _require(self) -> Ears:
+        if self._ears is None or self._loop is None:
+            raise Disconnected(
+                f"{self.params.host}:{self.params.port} as client {self.client_id}: not connected; connect first"
+            )
+        return self._ears
+
+    def _known_book(self) -> Book:
+        if self._book is None:
+            self._require()
+            raise Disconnected("the account is not known yet; connect first")
+        return self._book
+
+    def _run(self, work: Callable[[Ears], Awaitable[_Result]], seconds: float = 0.0) -> _Result:
+        ears = self._require()
+        assert self._loop is not None
+
+        async def whole() -> _Result:
+            return await work(ears)
+
+        running: Coroutine[Any, Any, _Result] = whole()
+        # The work has limits of its own; this one is for a loop that hangs.
+        return self._loop.run(running, 2.0 + (seconds or self.params.answer_seconds) * 2)

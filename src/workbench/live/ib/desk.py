@@ -1,0 +1,181 @@
+"""Orders over one connection: sent, acknowledged or looked up, cancelled, tried out. Runs in the connection's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ib_async import Contract
+
+from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered
+from workbench.live.codes import CodeClass, code_of
+from workbench.live.ib.book import Book
+from workbench.live.ib.connection import Connection
+from workbench.live.ib.translation import margin_of, wire_order
+from workbench.live.ib.wire import FIRST_REQUEST
+from workbench.trading import Instrument, Margin, Order, OrderStatus, Working
+
+Resync = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Ticket:
+    """An order on its way, until the broker has said something about it."""
+
+    order: Order
+    heard: asyncio.Future[Working]
+    doubt: str = ""  # a code that does not decide by itself
+
+
+class Desk:
+    """Sends orders and knows which of them wait for a word of the broker."""
+
+    def __init__(self, connection: Connection, book: Book, resync: Resync) -> None:
+        self.connection, self.book, self._resync = connection, book, resync
+        self._tickets: dict[int, Ticket] = {}
+
+    async def place(self, order: Order, order_id: int, tool: Instrument, contract: Contract) -> Working:
+        """Send one order and wait for the broker's word."""
+        ticket = self._send(order, order_id, tool, contract, transmit=True, parent_id=0)
+        try:
+            return await self._word(ticket, order_id)
+        finally:
+            self._tickets.pop(order_id, None)
+
+    async def place_bracket(
+        self, orders: Sequence[tuple[Order, int]], tools: Sequence[tuple[Instrument, Contract]]
+    ) -> tuple[Working, ...]:
+        """Send a family: all but the last wait at the broker, and where one of them is refused, none is let go."""
+        parent_id = orders[0][1]
+        tickets: dict[int, Ticket] = {}
+        try:
+            for (order, order_id), (tool, contract) in zip(orders[:-1], tools[:-1], strict=True):
+                above = 0 if order_id == parent_id else parent_id
+                tickets[order_id] = self._send(order, order_id, tool, contract, transmit=False, parent_id=above)
+            await self.connection.time()  # what was refused so far is known by now
+            self._refuse_family(tickets)
+            order, order_id = orders[-1]
+            tickets[order_id] = self._send(order, order_id, *tools[-1], transmit=True, parent_id=parent_id)
+            return tuple([await self._word(ticket, one) for one, ticket in tickets.items()])
+        except OrderRejected:
+            for order_id in tickets:
+                self.cancel_id(order_id)
+            raise
+        except Disconnected as error:
+            if not tickets:
+                raise
+            raise Unanswered(f"{error}; the bracket of {orders[0][0].key} may be there: look it up") from error
+        finally:
+            for _, order_id in orders:
+                self._tickets.pop(order_id, None)
+
+    async def what_if(self, order: Order, order_id: int, tool: Instrument, contract: Contract) -> Margin:
+        """Ask what an order would change; the broker's silence ends with the time for it."""
+        wire = wire_order(order, tool.tick, self.book.account)
+        wire.whatIf = True
+        client, wrapper = self.connection.client, self.connection.ib.wrapper
+
+        def start() -> asyncio.Future[object]:
+            future: asyncio.Future[object] = wrapper.startReq(order_id, contract)
+            client.placeOrder(order_id, contract, wire)
+            return future
+
+        try:
+            state = await self.connection.ask(f"what-if of {order.key}", start, self.connection.params.order_seconds)
+        except (Disconnected, Unanswered):
+            raise
+        except BrokerError as error:
+            raise OrderRejected(str(error)) from error
+        return margin_of(order, state)  # type: ignore[arg-type]
+
+    def cancel_id(self, order_id: int) -> None:
+        """Ask for the cancel of an order of this client, also while the gateway has no broker."""
+        if not self.connection.alive:
+            self.connection.require()
+        self.connection.client.cancelOrder(order_id)
+
+    def cancel_all(self) -> None:
+        """Ask for the cancel of everything, past the queue in which ib_async holds back what is too fast.
+
+        Orders that still wait there are dropped: they must not follow the cancel.
+        """
+        if not self.connection.alive:
+            self.connection.require()
+        client = self.connection.client
+        client._msgQ = type(client._msgQ)(one for one in client._msgQ if not one.startswith("3\0"))
+        body = b"58\x001\x00"
+        client.conn.sendMsg(struct.pack(">I", len(body)) + body)
+
+    def heard(self, working: Working | None) -> None:
+        """Take what the broker said of an order."""
+        ticket = None if working is None else self._tickets.get(working.order_id)
+        if ticket is None or working is None or working.client_id != self.book.client_id or ticket.heard.done():
+            return
+        if working.status is OrderStatus.REJECTED:
+            why = ticket.doubt or "the broker called it inactive"
+            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {why}"))
+        elif working.order.key == ticket.order.key:
+            ticket.heard.set_result(working)
+
+    def told(self, request: int, number: int, text: str) -> None:
+        """Take an error that names an order."""
+        kind = code_of(number).kind
+        ticket = self._tickets.get(request)
+        said = f"{number} {' '.join(text.split())}"
+        if kind is CodeClass.NOT_CANCELLED and ticket is None:
+            self.connection.begin(self._resync())
+            return
+        if ticket is None or ticket.heard.done():
+            return
+        if kind is CodeClass.REJECTS:
+            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {said}"))
+        elif kind not in (CodeClass.WARNING, CodeClass.INFO, CodeClass.DATA_LOST, CodeClass.DATA_BACK):
+            ticket.doubt = said
+            self.connection.begin(self._settle(ticket, request))
+
+    def _send(
+        self, order: Order, order_id: int, tool: Instrument, contract: Contract, *, transmit: bool, parent_id: int
+    ) -> Ticket:
+        self.connection.require()
+        if not 0 < order_id < FIRST_REQUEST:
+            raise InputRefused(f"order id {order_id} of {order.key}: it must lie from 1 to {FIRST_REQUEST - 1}")
+        wire = wire_order(order, tool.tick, self.book.account, transmit=transmit, parent_id=parent_id)
+        ticket = Ticket(order, asyncio.get_running_loop().create_future())
+        self._tickets[order_id] = ticket
+        self.book.sending(order, order_id)
+        self.connection.client.placeOrder(order_id, contract, wire)
+        return ticket
+
+    async def _word(self, ticket: Ticket, order_id: int) -> Working:
+        seconds = self.connection.params.order_seconds
+        waiting: set[asyncio.Future[Any]] = {ticket.heard, self.connection.closed}
+        await asyncio.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
+        if ticket.heard.done():
+            return ticket.heard.result()
+        why = self.connection.closed.result() if self.connection.closed.done() else f"no word within {seconds:g} s"
+        raise Unanswered(f"order {ticket.order.key} (id {order_id}): {ticket.doubt or why}; look it up by its key")
+
+    async def _settle(self, ticket: Ticket, order_id: int) -> None:
+        """Ask the broker what became of an order that a code is about: what it does not know now was refused.
+
+        Requests are answered in the order they came, so the order was seen before the question was.
+        """
+        try:
+            await self._resync()
+        except BrokerError:
+            return  # it stays unanswered, which the waiting caller will tell
+        if not ticket.heard.done():
+            self.heard(next(iter(self.book.of_key(ticket.order.key)[::-1]), None))
+        if not ticket.heard.done():
+            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key} (id {order_id}): {ticket.doubt}"))
+
+    @staticmethod
+    def _refuse_family(tickets: dict[int, Ticket]) -> None:
+        for ticket in tickets.values():
+            if ticket.heard.done():
+                ticket.heard.result()
+            if ticket.doubt:
+                raise OrderRejected(f"order {ticket.order.key}: {ticket.doubt}")

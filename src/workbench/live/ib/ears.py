@@ -1,0 +1,235 @@
+"""Where everything the gateway says comes in: it goes to the book, the quotes, the waiting orders, the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+from collections.abc import Iterable
+from datetime import datetime
+
+from ib_async import Contract, Execution, ExecutionFilter
+from ib_async import Order as WireOrder
+
+from workbench.live.broker import Update
+from workbench.live.codes import CodeClass, code_of
+from workbench.live.ib.book import Book
+from workbench.live.ib.connection import Connection
+from workbench.live.ib.desk import Desk
+from workbench.live.ib.quotes import Board
+from workbench.params import LiveParams
+from workbench.trading import Fill, Working
+
+DOUBT_SECONDS = 0.5  # an execution may come after its status; after this the broker is asked
+MARKET_DATA = {"live": 1, "delayed": 3}
+logger = logging.getLogger(__name__)
+
+
+class Ears:
+    """One connection with all that listens to it; runs in the connection's loop."""
+
+    desk: Desk
+
+    def __init__(self, params: LiveParams, client_id: int, board: Board, updates: queue.SimpleQueue[Update]) -> None:
+        self.params, self.board, self._updates = params, board, updates
+        self.connection = Connection(params, client_id, self)
+        self.book: Book | None = None
+        self._public = False
+        self._healing: asyncio.TimerHandle | None = None
+        self._doubted = False
+        self._asked_for: set[int] = set()  # permanent ids that an answer did not explain: reconciling will tell
+        self._numbers: list[asyncio.Future[int]] = []
+        self._sums: dict[int, dict[str, tuple[str, str]]] = {}
+        self._contracts: dict[str, Contract] = {}
+
+    def attend(self, book: Book) -> None:
+        """Begin to fold what is heard into a book."""
+        self.book = book
+        self.desk = Desk(self.connection, book, self.resync)
+
+    def publish(self) -> None:
+        """Pass on what changed, from now on as it happens."""
+        self._public = True
+        self._pass_on()
+
+    # Questions.
+
+    async def now(self) -> datetime:
+        """Return the broker's time, where there is a broker."""
+        self.connection.require()
+        return await self.connection.time()
+
+    async def resync(self) -> None:
+        """Ask for open orders, executions and completed orders, in this order: what was missed comes as an update."""
+        await self.open_orders()
+        await self.executions()
+        await self.completed_orders()
+
+    async def open_orders(self) -> tuple[Working, ...]:
+        """Return what lives, of all clients."""
+        names = await self.connection.ask_alone("reqAllOpenOrders", self.connection.ib.reqAllOpenOrdersAsync)
+        return tuple(one for one in self._of(names) if not one.status.terminal)
+
+    async def completed_orders(self) -> tuple[Working, ...]:
+        """Return what is done today."""
+        ib = self.connection.ib
+        names = await self.connection.ask_alone("reqCompletedOrders", lambda: ib.reqCompletedOrdersAsync(False))
+        return self._of(names)
+
+    async def executions(self) -> tuple[Fill, ...]:
+        """Return today's executions of the account."""
+        assert self.book is not None
+        ib = self.connection.ib
+        which = ExecutionFilter(acctCode=self.book.account)
+        found = await self.connection.ask("reqExecutions", lambda: ib.reqExecutionsAsync(which))
+        fills = {}
+        for one in found:
+            fill = self.book.executed(one.contract, one.execution, live=False)
+            if fill is not None:
+                fills[fill.id] = self.book.fills[fill.id]
+        self._pass_on()
+        return tuple(fills.values())
+
+    async def next_id(self) -> int:
+        """Return the broker's next order id."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def start() -> asyncio.Future[int]:
+            self._numbers.append(future)
+            self.connection.client.reqIds(1)
+            return future
+
+        return await self.connection.ask_alone("reqIds", start)
+
+    async def summary(self, tags: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Return values of the account by tag, with their currency; the subscription is given back."""
+        client, wrapper = self.connection.client, self.connection.ib.wrapper
+        self.connection.require()
+        request = client.getReqId()
+        self._sums[request] = {}
+
+        def start() -> asyncio.Future[object]:
+            future: asyncio.Future[object] = wrapper.startReq(request)
+            client.reqAccountSummary(request, "All", ",".join(tags))
+            return future
+
+        try:
+            await self.connection.ask("reqAccountSummary", start)
+            return self._sums[request]
+        finally:
+            self._sums.pop(request, None)
+            if self.connection.alive:
+                client.cancelAccountSummary(request)
+
+    def watch(self, symbol: str, contract: Contract) -> None:
+        """Subscribe to a symbol's prices."""
+        client = self.connection.client
+        if not self.board.lines:
+            client.reqMarketDataType(MARKET_DATA[self.params.market_data])
+        request = client.getReqId()
+        self._contracts[symbol] = contract
+        self.board.add(request, symbol)
+        client.reqMktData(request, contract, "", False, False, [])
+
+    async def cancel_all(self) -> None:
+        """Ask for the cancel of everything."""
+        self.desk.cancel_all()
+
+    # What is heard.
+
+    def opened(self, contract: Contract, order: WireOrder, status: str) -> None:
+        if self.book is not None:
+            self._after(self.book.opened(contract, order, status))
+
+    def moved(
+        self, order_id: int, status: str, filled: float, average: float, permanent_id: int, client_id: int
+    ) -> None:
+        if self.book is not None:
+            self._after(self.book.moved(order_id, status, filled, average, permanent_id, client_id))
+
+    def completed(self, contract: Contract, order: WireOrder, status: str) -> None:
+        if self.book is not None:
+            self._after(self.book.completed(contract, order, status))
+
+    def executed(self, contract: Contract, execution: Execution, live: bool) -> None:
+        if self.book is not None:
+            self.book.executed(contract, execution, live=live)
+            self._after(None)
+
+    def paid(self, execution_id: str, commission: float) -> None:
+        if self.book is not None:
+            self.book.paid(execution_id, commission)
+            self._after(None)
+
+    def ticked(self, request: int, kind: int, value: float) -> None:
+        self.board.ticked(request, kind, value)
+
+    def stamped(self, request: int, seconds: int) -> None:
+        self.board.stamped(request, seconds)
+
+    def summed(self, request: int, account: str, tag: str, value: str, currency: str) -> None:
+        if request in self._sums and self.book is not None and account == self.book.account:
+            self._sums[request][tag] = (value, currency)
+
+    def numbered(self, order_id: int) -> None:
+        waiting, self._numbers = self._numbers, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(order_id)
+
+    def told(self, request: int, number: int, text: str) -> None:
+        kind = code_of(number).kind
+        if request in self.board.lines:
+            if kind not in (CodeClass.WARNING, CodeClass.INFO):
+                self.board.refused(request, f"{number} {text}")
+            return
+        if request > 0 and self.book is not None:
+            self.desk.told(request, number, text)
+            return
+        self.connection.noticed(number, text)
+        if kind in (CodeClass.LOST, CodeClass.DATA_LOST):
+            self.board.blank()
+        elif kind in (CodeClass.BACK_EMPTY, CodeClass.DATA_BACK) and self._public:
+            self._watch_again()
+        if kind in (CodeClass.BACK, CodeClass.BACK_EMPTY) and self._public:
+            self.connection.begin(self.resync())
+
+    # What follows.
+
+    def _of(self, names: Iterable[object]) -> tuple[Working, ...]:
+        assert self.book is not None
+        self._pass_on()
+        return tuple(self.book.orders[name] for name in dict.fromkeys(names) if name in self.book.orders)
+
+    def _after(self, working: Working | None) -> None:
+        assert self.book is not None
+        self.desk.heard(working)
+        self._pass_on()
+        doubts, self.book.doubts = self.book.doubts, []
+        for doubt in doubts:
+            logger.warning("%s; the broker is asked", doubt)
+        if self._public and self._healing is None and (doubts or self.book.missing - self._asked_for):
+            self._doubted = bool(doubts)
+            self._healing = asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._heal)
+
+    def _heal(self) -> None:
+        assert self.book is not None
+        self._healing = None
+        if self._doubted or self.book.missing:  # mostly the executions have come meanwhile
+            self._asked_for |= self.book.missing
+            self._doubted = False
+            self.connection.begin(self.resync())
+
+    def _watch_again(self) -> None:
+        symbols = list(self.board.known())
+        client = self.connection.client
+        for request in list(self.board.lines):
+            client.cancelMktData(request)
+        self.board.clear()
+        for symbol in symbols:
+            self.watch(symbol, self._contracts[symbol])
+
+    def _pass_on(self) -> None:
+        if self._public and self.book is not None:
+            for change in self.book.take():
+                self._updates.put(change)

@@ -1,0 +1,151 @@
+"""ib_async's client with our ears: raw messages go to a listener before the library draws its own conclusions.
+
+ib_async still speaks the protocol and matches answers to requests. What it would do with an order's state is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from ib_async import IB, CommissionReport, Contract, Execution, OrderState
+from ib_async import Order as WireOrder
+from ib_async.client import Client
+from ib_async.objects import Fill as WireFill
+from ib_async.wrapper import RequestError, Wrapper
+
+from workbench.live.codes import CodeClass, code_of
+from workbench.live.ib.translation import amount
+
+# Requests and orders share one number range at the broker: an error names only the number. Ours never meet.
+FIRST_REQUEST = 1 << 30
+logger = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told what the broker says."""
+
+    def opened(self, contract: Contract, order: WireOrder, status: str) -> None:
+        """An openOrder came."""
+
+    def moved(
+        self, order_id: int, status: str, filled: float, average: float, permanent_id: int, client_id: int
+    ) -> None:
+        """An orderStatus came."""
+
+    def completed(self, contract: Contract, order: WireOrder, status: str) -> None:
+        """A completedOrder came."""
+
+    def executed(self, contract: Contract, execution: Execution, live: bool) -> None:
+        """An execution came: by itself, or in answer to a request."""
+
+    def paid(self, execution_id: str, commission: float) -> None:
+        """A commission report came."""
+
+    def ticked(self, request: int, kind: int, value: float) -> None:
+        """A price came."""
+
+    def stamped(self, request: int, seconds: int) -> None:
+        """The time of the last trade came."""
+
+    def summed(self, request: int, account: str, tag: str, value: str, currency: str) -> None:
+        """One value of an account came."""
+
+    def numbered(self, order_id: int) -> None:
+        """The next order id came."""
+
+    def told(self, request: int, number: int, text: str) -> None:
+        """An error or notice came that no request waits for."""
+
+
+class Wire(Wrapper):
+    """Hears every message. Orders, executions, ticks and errors go to the listener alone."""
+
+    def __init__(self, ib: IB, listener: Listener) -> None:
+        super().__init__(ib)
+        self.listener = listener
+        self._end: Any = self._endReq
+
+    def nextValidId(self, reqId: int) -> None:
+        self.listener.numbered(reqId)
+
+    def openOrder(self, orderId: int, contract: Contract, order: WireOrder, orderState: OrderState) -> None:
+        if order.whatIf:
+            if amount(orderState.initMarginChange) is not None:
+                self._end(orderId, orderState)
+            return
+        self.listener.opened(contract, order, orderState.status)
+        results = self._results.get("openOrders")
+        if results is not None:
+            results.append(order.permId)
+
+    def orderStatus(
+        self,
+        orderId: int,
+        status: str,
+        filled: float,
+        remaining: float,
+        avgFillPrice: float,
+        permId: int,
+        parentId: int,
+        lastFillPrice: float,
+        clientId: int,
+        whyHeld: str,
+        mktCapPrice: float = 0.0,
+    ) -> None:
+        self.listener.moved(orderId, status, filled, avgFillPrice, permId, clientId)
+
+    def completedOrder(self, contract: Contract, order: WireOrder, orderState: OrderState) -> None:
+        self.listener.completed(contract, order, orderState.status)
+        results = self._results.get("completedOrders")
+        if results is not None:
+            results.append(order.permId)
+
+    def execDetails(self, reqId: int, contract: Contract, execution: Execution) -> None:
+        asked = reqId in self._futures
+        if asked:  # even where it is refused below: what was said is then an error, not an empty list
+            self._results[reqId].append(WireFill(contract, execution, CommissionReport(), execution.time))
+        else:
+            self.listener.executed(contract, execution, live=True)
+
+    def commissionReport(self, commissionReport: CommissionReport) -> None:
+        self.listener.paid(commissionReport.execId, commissionReport.commission)
+
+    def accountSummary(self, _reqId: int, account: str, tag: str, value: str, currency: str) -> None:
+        self.listener.summed(_reqId, account, tag, value, currency)
+
+    def priceSizeTick(self, reqId: int, tickType: int, price: float, size: float) -> None:
+        self.listener.ticked(reqId, tickType, price)
+
+    def tickSize(self, reqId: int, tickType: int, size: float) -> None:
+        """Sizes are not used."""
+
+    def tickString(self, reqId: int, tickType: int, value: str) -> None:
+        if tickType in (45, 88) and value.isdigit():
+            self.listener.stamped(reqId, int(value))
+
+    def tickGeneric(self, reqId: int, tickType: int, value: float) -> None:
+        """Generic ticks are not used."""
+
+    def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
+        code = code_of(errorCode)
+        logger.info("gateway: %s %s (%s) for %s: %s", code.kind, errorCode, code.meaning, reqId, errorString)
+        quiet = (CodeClass.WARNING, CodeClass.INFO, CodeClass.DATA_LOST, CodeClass.DATA_BACK)
+        if reqId != -1 and reqId in self._futures and code.kind not in quiet:
+            self._end(reqId, RequestError(reqId, errorCode, errorString), success=False)
+            return
+        self.listener.told(reqId, errorCode, errorString)
+
+
+class Gateway(IB):
+    """``IB`` whose defaults hide nothing: errors are raised, and no wait is for ever."""
+
+    RaiseRequestErrors = True
+
+    def __init__(self, listener: Listener, seconds: float) -> None:
+        super().__init__()
+        self.RequestTimeout = seconds
+        self.wrapper: Any = Wire(self, listener)
+        client: Any = Client
+        self.client = client(self.wrapper)
+        self.client.apiEnd += self.disconnectedEvent
