@@ -122,8 +122,8 @@ def _lost(tracked: Tracked, now: datetime) -> str:
 
 
 def _too_late(journal: Journal, tracked: Tracked, now: datetime, within: timedelta) -> str:
-    if journal.book.halted and not tracked.emergency:
-        return f"trading is halted ({journal.book.because})"
+    if journal.halted and not tracked.emergency:
+        return f"trading is halted ({journal.halted})"
     if now - tracked.at > within:
         return f"decided {now - tracked.at} ago, more than {within}"
     return ""

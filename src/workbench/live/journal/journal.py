@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from workbench.errors import AlreadyRunning, DataRefused, InputRefused, TradingHalted
 from workbench.live.book import Book
 from workbench.live.gate.facts import Asked, Origin
+from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Event, Kind
 from workbench.live.journal.facts import Intent, intent_data
 from workbench.live.lease import Lease, lock_file
@@ -65,6 +66,7 @@ class Journal:
         self._writing = threading.RLock()
         self._sending = threading.RLock()
         self._depth = 0
+        self._halt_file = HaltFile(paths, account)
         self._gate = lock_file(paths, account, "sending").open("a")
 
     @classmethod
@@ -92,6 +94,11 @@ class Journal:
         """Let go of the database; the lease is whoever's took it."""
         self._engine.dispose()
         self._gate.close()
+
+    @property
+    def halted(self) -> str:
+        """Why nothing may be sent but what the emergency stop closes with; empty where trading is not halted."""
+        return (self.book.because if self.book.halted else "") or self._halt_file.reason
 
     def sync(self) -> Book:
         """Read what other processes have written, and return the book."""
@@ -192,6 +199,8 @@ class Journal:
                 "nothing was sent; look whether it hangs: make status"
             )
         try:
+            if not emergency:
+                self._halt_file.require_none()
             self.sync()
             _permit_state(self.book, emergency)
             yield
