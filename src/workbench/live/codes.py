@@ -74,6 +74,9 @@ _TABLE: Mapping[CodeClass, Mapping[int, str]] = {
         2158: "definitions farm is there",
     },
     CodeClass.REJECTS: {
+        103: "the order id was used before",
+        104: "a filled order cannot be changed",
+        105: "the order id belongs to another order",
         107: "a field is missing",
         109: "price beyond the gateway's own precautions",
         111: "time in force and order type do not go together",
@@ -108,9 +111,6 @@ _TABLE: Mapping[CodeClass, Mapping[int, str]] = {
     },
     # Each of these came for orders that were alive as well: sent twice, or a change that did not take.
     CodeClass.ASK: {
-        103: "the order id was used before",
-        104: "a filled order cannot be changed",
-        105: "the change does not fit the order",
         110: "the price is not on the tick",
         320: "the request could not be read",
         321: "the request is not valid",

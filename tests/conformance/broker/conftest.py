@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.broker.desk import Desk, PaperDesk
+from tests.conformance.broker.gateway import GatewayDesk
 from workbench.live.broker import Broker
 
-DESKS: dict[str, Callable[[Path], Desk]] = {"paper": PaperDesk}
+DESKS: dict[str, Callable[[Path], Desk]] = {"gateway": GatewayDesk, "paper": PaperDesk}
 
 
 @pytest.fixture(params=sorted(DESKS))

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 from ib_async import Contract
 
-from workbench.errors import BrokerError, DataRefused, Disconnected, NoData, OrderRejected, Unanswered
+from workbench.errors import BrokerError, DataRefused, Disconnected, InputRefused, OrderRejected, Unanswered
 from workbench.live.broker import Update
 from workbench.live.ib.book import Book
-from workbench.live.ib.connection import NotAllowed
+from workbench.live.ib.connection import NotAllowed, code_in
 from workbench.live.ib.ears import Ears
 from workbench.live.ib.history import Candle, read_history
 from workbench.live.ib.loop import LoopThread
@@ -34,6 +34,7 @@ from workbench.trading import Account, Fill, Instrument, Margin, Order, Position
 _Result = TypeVar("_Result")
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between two tries to connect
 TAGS = ("NetLiquidation", "TotalCashValue", "BuyingPower", "InitMarginReq", "MaintMarginReq")
+NOT_FOUND, CANNOT_CANCEL = 10147, 10148
 LINES_AT_ONCE = 20  # new market data lines in half a second; orders share the 50 messages a second with them
 
 
@@ -153,8 +154,10 @@ class IBBroker:
     def place_bracket(self, orders: Iterable[tuple[Order, int]]) -> tuple[Working, ...]:
         """Send a parent and its children: none works before all are there."""
         family = tuple(orders)
-        if len(family) < 2 or any(child.parent != family[0][0].key for child, _ in family[1:]):
-            raise OrderRejected("bracket: a parent first, then its children, each naming the parent's key")
+        if not family or any(child.parent != family[0][0].key for child, _ in family[1:]):
+            raise InputRefused("bracket: a parent first, then its children, each naming the parent's key")
+        if len(family) == 1:
+            return (self.place(*family[0]),)
         for order, order_id in family:
             self.instrument(order.symbol)
             self._next_id = max(self._next_id, order_id + 1)
@@ -215,7 +218,6 @@ class IBBroker:
         accounts = await ears.connection.open()
         try:
             account = require_paper(self.params.mode, self.params.account, accounts)
-            first = self._book is None
             if self._book is None or self._book.account != account:
                 self._book = Book(account, self.client_id, (self.params.client_id, self.params.kill_client_id))
             ears.attend(self._book)
@@ -223,8 +225,9 @@ class IBBroker:
         except BaseException:
             await ears.connection.leave()
             raise
-        if first:
-            self._book.take()  # nothing was missed before the first connection; the queries tell what there is
+        self._book.take()  # what happened before is asked for, not told
+        while not self._updates.empty():
+            self._updates.get_nowait()
         self._ears = ears
         ears.publish()
 
@@ -263,7 +266,7 @@ class IBBroker:
 
     async def _fills(self, ears: Ears, since: datetime) -> tuple[Fill, ...]:
         fills = await ears.executions()
-        return tuple(sorted((fill for fill in fills if fill.at >= since), key=lambda fill: (fill.at, fill.id)))
+        return tuple(sorted((fill for fill in fills if fill.at >= since), key=lambda fill: fill.at))
 
     async def _look_up(self, ears: Ears, symbol: str) -> tuple[Instrument, Contract]:
         ib, wanted = ears.connection.ib, stock(symbol)
@@ -272,7 +275,8 @@ class IBBroker:
         except (Disconnected, Unanswered):
             raise
         except BrokerError as error:
-            raise NoData(f"{symbol}: {error}; take it out of the universe") from error
+            text = f"{symbol}: the broker has no such contract ({error}); take it out of the universe"
+            raise OrderRejected(text, code_in(error)) from error
         return instrument_of(symbol, found)
 
     async def _quotes(self, ears: Ears, symbols: tuple[str, ...]) -> dict[str, Quote]:
@@ -296,8 +300,12 @@ class IBBroker:
             await ears.resync()
         known = book.of_key(key)
         if not known:
-            raise OrderRejected(f"cancel {key}: the broker knows no such order of client {self.client_id}; reconcile")
-        for order_id in {one.order_id for one in known if not one.status.terminal}:
+            text = f"cancel {key}: client {self.client_id} has no such order at the broker; reconcile"
+            raise OrderRejected(text, NOT_FOUND)
+        living = {one.order_id for one in known if not one.status.terminal}
+        if not living:
+            raise OrderRejected(f"cancel {key}: the broker has it as {known[-1].status}", CANNOT_CANCEL)
+        for order_id in living:
             ears.desk.cancel_id(order_id)
 
     # Between the threads.

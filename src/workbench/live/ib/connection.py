@@ -25,6 +25,11 @@ _Answer = TypeVar("_Answer")
 logger = logging.getLogger(__name__)
 
 
+def code_in(error: BaseException) -> int:
+    """Return the broker's number behind an error of a request, 0 where it gave none."""
+    return error.__cause__.code if isinstance(error.__cause__, RequestError) else 0
+
+
 class ClientIdInUse(Disconnected):
     """Another session has the client id, or one has died so lately that it still counts."""
 
@@ -178,7 +183,7 @@ class Connection:
         except ConnectionError as error:
             raise Disconnected(f"{self.name}: {self._why or error}; connect again, then reconcile") from error
         except RequestError as error:
-            raise BrokerError(f"{what}: {error.code} {error.message}") from error
+            raise BrokerError(f"{what}: {error.code} {' '.join(error.message.split())}") from error
 
     async def _beat(self) -> None:
         while True:

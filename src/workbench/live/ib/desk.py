@@ -13,11 +13,12 @@ from ib_async import Contract
 from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.book import Book
-from workbench.live.ib.connection import Connection
+from workbench.live.ib.connection import Connection, code_in
 from workbench.live.ib.translation import margin_of, wire_order
 from workbench.live.ib.wire import FIRST_REQUEST
 from workbench.trading import Instrument, Margin, Order, OrderStatus, Working
 
+NO_PARENT = 135
 Resync = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -27,7 +28,8 @@ class Ticket:
 
     order: Order
     heard: asyncio.Future[Working]
-    doubt: str = ""  # a code that does not decide by itself
+    doubt: str = ""  # what an error said that does not decide by itself
+    code: int = 0
 
 
 class Desk:
@@ -38,8 +40,9 @@ class Desk:
         self._tickets: dict[int, Ticket] = {}
 
     async def place(self, order: Order, order_id: int, tool: Instrument, contract: Contract) -> Working:
-        """Send one order and wait for the broker's word."""
-        ticket = self._send(order, order_id, tool, contract, transmit=True, parent_id=0)
+        """Send one order and wait for the broker's word; a child is tied to the parent that is there already."""
+        parent_id = self._parent_id(order)
+        ticket = self._send(order, order_id, tool, contract, transmit=True, parent_id=parent_id)
         try:
             return await self._word(ticket, order_id)
         finally:
@@ -88,7 +91,7 @@ class Desk:
         except (Disconnected, Unanswered):
             raise
         except BrokerError as error:
-            raise OrderRejected(str(error)) from error
+            raise OrderRejected(str(error), code_in(error)) from error
         return margin_of(order, state)  # type: ignore[arg-type]
 
     def cancel_id(self, order_id: int) -> None:
@@ -116,7 +119,7 @@ class Desk:
             return
         if working.status is OrderStatus.REJECTED:
             why = ticket.doubt or "the broker called it inactive"
-            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {why}"))
+            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {why}", ticket.code))
         elif working.order.key == ticket.order.key:
             ticket.heard.set_result(working)
 
@@ -131,10 +134,20 @@ class Desk:
         if ticket is None or ticket.heard.done():
             return
         if kind is CodeClass.REJECTS:
-            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {said}"))
+            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key}: {said}", number))
         elif kind not in (CodeClass.WARNING, CodeClass.INFO, CodeClass.DATA_LOST, CodeClass.DATA_BACK):
-            ticket.doubt = said
+            ticket.doubt, ticket.code = said, number
             self.connection.begin(self._settle(ticket, request))
+
+    def _parent_id(self, order: Order) -> int:
+        """Return the id of the parent that must fill first; 0 where there is none, or it has filled."""
+        if not order.parent:
+            return 0
+        known = self.book.of_key(order.parent)
+        if known and (not known[-1].status.terminal or known[-1].status is OrderStatus.FILLED):
+            return 0 if known[-1].status.terminal else known[-1].order_id
+        what = f"is {known[-1].status}" if known else "is not known to the broker"
+        raise OrderRejected(f"order {order.key}: its parent {order.parent} {what}", NO_PARENT)
 
     def _send(
         self, order: Order, order_id: int, tool: Instrument, contract: Contract, *, transmit: bool, parent_id: int
@@ -170,7 +183,8 @@ class Desk:
         if not ticket.heard.done():
             self.heard(next(iter(self.book.of_key(ticket.order.key)[::-1]), None))
         if not ticket.heard.done():
-            ticket.heard.set_exception(OrderRejected(f"order {ticket.order.key} (id {order_id}): {ticket.doubt}"))
+            said = f"order {ticket.order.key} (id {order_id}): {ticket.doubt}"
+            ticket.heard.set_exception(OrderRejected(said, ticket.code))
 
     @staticmethod
     def _refuse_family(tickets: dict[int, Ticket]) -> None:
@@ -178,4 +192,4 @@ class Desk:
             if ticket.heard.done():
                 ticket.heard.result()
             if ticket.doubt:
-                raise OrderRejected(f"order {ticket.order.key}: {ticket.doubt}")
+                raise OrderRejected(f"order {ticket.order.key}: {ticket.doubt}", ticket.code)

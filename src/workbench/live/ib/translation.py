@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from ib_async import Contract, ContractDetails, Execution, OrderState, Stock
 from ib_async import Order as WireOrder
 
-from workbench.errors import DataRefused, InputRefused, NoData
+from workbench.errors import DataRefused, InputRefused, OrderRejected
 from workbench.orders import round_to_tick
 from workbench.trading import Fill, Instrument, Margin, Order, OrderStatus, OrderType, Side
 
 MOST_MONEY = 1e15  # the broker sends 1.8e308 for a number that is not set
 MOST_PRICE = 1e7
 CURRENCY = "USD"
+NO_CONTRACT = 200
 
 WIRE_TYPES = {
     OrderType.MARKET: "MKT",
@@ -103,9 +104,11 @@ def instrument_of(symbol: str, found: Sequence[ContractDetails]) -> tuple[Instru
         and details.contract.conId > 0
     }
     if not fits:
-        raise NoData(f"{symbol}: the broker knows no {CURRENCY} stock of this name; take it out of the universe")
+        text = f"{symbol}: the broker knows no {CURRENCY} stock of this name; take it out of the universe"
+        raise OrderRejected(text, NO_CONTRACT)
     if len(fits) > 1:
-        raise DataRefused(f"{symbol}: {len(fits)} contracts fit ({', '.join(map(str, fits))}); it cannot be traded")
+        text = f"{symbol}: {len(fits)} contracts fit ({', '.join(map(str, fits))}); which is meant is not guessed"
+        raise OrderRejected(text, NO_CONTRACT)
     ((contract_id, details),) = fits.items()
     tick = details.minTick
     if not (math.isfinite(tick) and 0 < tick < 1e3):
@@ -123,8 +126,8 @@ def wire_order(order: Order, tick: float, account: str, *, transmit: bool = True
         raise InputRefused(f"order {order.key}: quantity {order.quantity!r}; it must be a whole number from 1")
     if order.tif not in TIFS:
         raise InputRefused(f"order {order.key}: time in force '{order.tif}'; known are {', '.join(TIFS)}")
-    if not order.key or len(order.key) > 32 or not order.key.isascii():
-        raise InputRefused(f"order key '{order.key}': 1 to 32 plain characters name an order for ever")
+    if len(order.key) > 32 or not order.key.isascii():
+        raise InputRefused(f"order key '{order.key}': at most 32 plain characters name an order for ever")
     wire = WireOrder(
         action=order.side.value,
         totalQuantity=order.quantity,
