@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, signing, tws
+from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, risk, signing, tws
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -38,6 +38,11 @@ app.command()(promotion.demote)
 app.command()(promotion.retire)
 app.command()(promotion.status)
 app.add_typer(signing.keys, name="keys")
+app.command()(risk.kill)
+app.command()(risk.flatten)
+app.command()(risk.resume)
+app.command()(risk.confirm)
+app.command()(risk.limits)
 app.command()(demo.demo)
 app.command(name="new-strategy")(checkout.new_strategy)
 app.command()(checkout.doctor)

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import BrokerError, CannotWrite, InputRefused, WorkbenchError
+from workbench.errors import BrokerError, CannotWrite, Disconnected, InputRefused, WorkbenchError
 from workbench.live.broker import Broker
 from workbench.live.gate import Asked, GateState, Origin, check
 from workbench.live.halt import HaltFile
@@ -123,9 +123,9 @@ class Stop:
                     self.broker.cancel_all()  # sent by the runner while the halt was on its way, or by hand
                 elif close:
                     self._close(look)
-            except BrokerError as error:
+            except Exception as error:  # noqa: BLE001 (whatever fails, the next look may not)
                 flat, cancelled = 0, False
-                self._trouble(str(error))
+                self._trouble(str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}")
             if self.clock() - started >= self.timeout:
                 return self._stopped(False, look, started)
             self.sleep(self.look_every)
@@ -237,7 +237,13 @@ def emergency_stop(
     if not account:  # only the broker knows it: every account is halted until it is asked
         with suppress(CannotWrite):
             HaltFile(paths).write(reason, who, datetime.now(UTC))
-        broker.connect()
+        try:
+            broker.connect()
+        except WorkbenchError as error:
+            text = f"every account is halted, but the broker cannot be reached: {error}; close by its own terminal"
+            with suppress(WorkbenchError):
+                Outbox.open(settings, paths).post(Severity.CRITICAL, "emergency_stop", text)
+            raise Disconnected(text) from error
         account = broker.account_id
     record = Record(settings, paths, account)
 

@@ -1,0 +1,150 @@
+"""What a person does when it matters: stop, close, resume, confirm a large order, see the limits in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.edge import Set, read_settings, show_table
+from workbench.errors import BrokerError, InputRefused
+
+if TYPE_CHECKING:
+    from workbench.live.journal.journal import Journal
+    from workbench.params import Paths, Settings
+
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the journal.")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who you are; without it, your login.")]
+Wait = Annotated[float, typer.Option("--timeout", help="Seconds until it says that the account is not flat.")]
+
+
+def kill(
+    reason: Reason,
+    by: By = "",
+    keep: Annotated[bool, typer.Option("--keep-positions", help="Halt and cancel, but close nothing.")] = False,
+    timeout: Wait = 60.0,
+    set_: Set = None,
+) -> None:
+    """Stop now: halt, cancel every order, close every position, and confirm it at the broker."""
+    _stop(set_, reason, by, close=not keep, timeout=timeout)
+
+
+def flatten(reason: Reason = "", by: By = "", timeout: Wait = 60.0, set_: Set = None) -> None:
+    """Close every position, once more where a stop did not reach it; trading is halted, or it would be opened again."""
+    _stop(set_, reason or "everything is closed by hand", by, close=True, timeout=timeout)
+
+
+def resume(reason: Reason, by: By = "", set_: Set = None) -> None:
+    """Bring trading back after a stop, or from reducing only."""
+    from workbench.live import operator
+    from workbench.live.halt import HaltFile
+
+    paths, settings = read_settings(set_)
+    account = _account(settings, paths)
+    journal = _journal(settings, paths)
+    try:
+        before = operator.resume(journal, HaltFile(paths, account), who=by or _login(), reason=reason)
+    finally:
+        journal.close()
+    print(f"account {account}: was {before}; trading is active. The runner was stopped with it: start it again.")
+
+
+def confirm(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The order that waits, as the denial names it.")],
+    by: By = "",
+    set_: Set = None,
+) -> None:
+    """Let a large order pass that waits for a person; the gate is asked once more before it is sent."""
+    from datetime import UTC, datetime
+
+    from workbench.live import operator
+
+    paths, settings = read_settings(set_)
+    journal = _journal(settings, paths)
+    last = journal.book.last
+    # The embedded account's time is that of its last session.
+    now = last.at if last and settings.live.mode == "embedded" else datetime.now(UTC)
+    try:
+        order = operator.confirm(journal, key, who=by or _login(), now=now).order
+    finally:
+        journal.close()
+    print(
+        f"confirmed: {order.side} {order.quantity:,} {order.symbol} ({key}); the runner sends it if nothing else denies"
+    )
+
+
+def limits(set_: Set = None) -> None:
+    """Show the limits in force, and what the file says that is not."""
+    from datetime import UTC, datetime
+
+    from workbench.live import operator
+    from workbench.live.gate.rule import shown
+
+    paths, settings = read_settings(set_)
+    profile = operator.profile_of(settings)
+    journal = _journal(settings, paths)
+    try:
+        reading = operator.watch_limits(journal, settings, paths, lambda: datetime.now(UTC)).poll()
+    finally:
+        journal.close()
+    rows = [[name, shown(value), _stricter(name)] for name, value in reading.limits.model_dump().items()]
+    title = f"Limits in force · profile {profile} · {settings.live.mode} account · {reading.limits.digest[:12]}"
+    show_table(title, ["limit", "value", "stricter is"], rows)
+    if reading.refused:
+        print(reading.refused)
+
+
+def _stop(set_: list[str] | None, reason: str, by: str, *, close: bool, timeout: float) -> None:
+    import logging
+
+    from workbench.live.connect import for_the_stop
+    from workbench.live.kill import emergency_stop
+
+    logging.getLogger("ib_async").setLevel(logging.CRITICAL)  # what fails is told once, by us
+    paths, settings = read_settings(set_)
+    broker = for_the_stop(settings, paths)
+    try:
+        stopped = emergency_stop(
+            settings, paths, broker, reason=reason, who=by or _login(), close=close, timeout=timeout
+        )
+    finally:
+        broker.close()
+    for trouble in stopped.troubles:
+        print(f"  {trouble}")
+    if not stopped.flat:
+        raise BrokerError(str(stopped))
+    print(f"halted; {stopped}. To trade again: make resume")
+
+
+def _journal(settings: Settings, paths: Paths) -> Journal:
+    from workbench.live.journal.journal import Journal
+
+    return Journal.open(settings, paths, _account(settings, paths))
+
+
+def _account(settings: Settings, paths: Paths) -> str:
+    """Return the account of the settings; a login's only account is named by what was traded here."""
+    from workbench.live.connect import account_of
+
+    if account := account_of(settings):
+        return account
+    found = sorted(file.name.split(".")[1] for file in paths.state.glob(".*.sending.lock"))
+    broker = [name for name in found if name.startswith("DU")]
+    if len(broker) == 1:
+        return broker[0]
+    raise InputRefused(
+        f"live.account is empty and {len(broker)} accounts were traded here; name it: --set live.account=DU1234567"
+    )
+
+
+def _stricter(name: str) -> str:
+    return "more" if name.startswith("min_") else "less"
+
+
+def _login() -> str:
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError) as error:
+        raise InputRefused("this login has no name; say who you are: --by NAME") from error
