@@ -16,8 +16,13 @@ class Wire:
         self.socket.settimeout(5)
         self.buffer = b""
         self.got: list[list[str]] = []
+        self.sent: tuple[Any, ...] = ()
         self.socket.sendall(b"API\0" + struct.pack(">I", len(version)) + version.encode())
-        self.version = int(self.read()[0])
+        try:
+            self.version = int(self.read()[0])
+        except (EOFError, OSError):
+            self.close()
+            raise
         if start:
             self.send(71, 2, client_id, "")
             while self.until("4")[3] != "2158":  # the last of the notices
@@ -34,6 +39,7 @@ class Wire:
         self.socket.close()
 
     def send(self, *fields: Any) -> None:
+        self.sent = fields
         body = "".join(f"{field}\0" for field in fields).encode()
         self.socket.sendall(struct.pack(">I", len(body)) + body)
 

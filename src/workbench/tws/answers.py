@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN = frozenset({"AccountType", "Cushion", "DayTradesRemaining"})
 KEEP_BARS = 252 * 30
+LARGEST_ID = 2**31 - 1
 
 
 class Answers:
@@ -87,6 +88,8 @@ class Answers:
 
     def place(self, fields: list[str]) -> None:
         self.asking = int(fields[1])
+        if not 0 <= self.asking <= LARGEST_ID:
+            raise Unreadable(320, f"Error reading request. Order id {self.asking} is no 32-bit number.")
         asked = read_order(fields[2:], self.session.version)
         found = self.gateway.desk.place(self.session.client_id, self.asking, asked)
         if found is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from datetime import date
 from typing import Protocol
 
 import numpy as np
 
-from workbench.tws.account import Account, commission
+from workbench.tws.account import Account
+from workbench.tws.blotter import Blotter
 from workbench.tws.hours import Hours
 from workbench.tws.market import Book, Market
 from workbench.tws.order import (
@@ -57,8 +57,7 @@ class Exchange:
         self.listener: Listener
         self.at = int(float(store.meta("at", str(at))))
         self.orders = {order.perm_id: order for order in store.orders()}
-        self.executions = store.executions()
-        self.seen = {execution.exec_id for execution in self.executions}
+        self.blotter = Blotter(account, store, seed)
         self.alive: dict[int, Order] = {}
         self.working: dict[str, dict[int, Order]] = {}  # by symbol, those that can be matched
         for order in self.orders.values():
@@ -68,6 +67,11 @@ class Exchange:
         self.dirty: set[str] = set()
         self.holding = False  # a fault: nothing is matched
         self.largest = 0  # a fault: shares of one execution at most
+
+    @property
+    def executions(self) -> list[Execution]:
+        """Every execution, corrections included."""
+        return self.blotter.executions
 
     @property
     def hours(self) -> Hours:
@@ -265,38 +269,7 @@ class Exchange:
 
     def fill(self, order: Order, shares: int, price: float, liquidity: int = 2) -> Execution:
         """Execute shares of an order."""
-        order.average = (order.average * order.filled + price * shares) / (order.filled + shares)
-        order.filled += shares
-        order.last_price = price
-        fee = max(0.0, commission(order.filled, order.average * order.filled) - order.commission)
-        order.commission += fee
-        before = self.account.holdings.get(order.symbol)
-        closing = before is not None and before.quantity * order.sign < 0
-        realized = self.account.take(order.symbol, order.sign * shares, price, fee)
-        number = len(self.executions) + 1
-        name = zlib.crc32(f"{self.seed} {number}".encode())
-        while f"0000e0d5.{name:08x}.01.01" in self.seen:
-            name = (name + 1) % 2**32
-        execution = Execution(
-            exec_id=f"0000e0d5.{name:08x}.01.01",
-            perm_id=order.perm_id,
-            client_id=order.client_id,
-            order_id=order.order_id,
-            account=order.account,
-            symbol=order.symbol,
-            con_id=order.con_id,
-            side="BOT" if order.sign > 0 else "SLD",
-            shares=shares,
-            price=price,
-            at=float(self.at),
-            cumulative=order.filled,
-            average=order.average,
-            commission=fee,
-            realized=realized if closing else None,
-            ref=order.ref,
-            liquidity=liquidity,
-        )
-        self.add(execution)
+        execution = self.blotter.book(order, shares, price, self.at, liquidity)
         if not order.remaining:
             order.status, order.why_held, order.done = FILLED, "", float(self.at)
         else:
@@ -309,28 +282,11 @@ class Exchange:
             self.follow_parent(order)
         return execution
 
-    def add(self, execution: Execution) -> None:
-        """Keep an execution."""
-        self.executions.append(execution)
-        self.seen.add(execution.exec_id)
-        self.store.add_execution(execution)
-
     def correct(self, exec_id: str, shares: int | None, price: float | None) -> Execution:
         """Replace an execution by one with other shares or another price, as an exchange does after the fact."""
-        root = exec_id.rpartition(".")[0]
-        known = [one for one in self.executions if one.root == root]
-        old = known[-1]
-        new = replace(
-            old,
-            exec_id=f"{root}.{old.revision + 1:02d}",
-            shares=old.shares if shares is None else shares,
-            price=old.price if price is None else price,
-        )
-        self.add(new)
-        self.account.pay(old.signed * old.price - new.signed * new.price)
-        self.account.refold(old.symbol, self.executions)
-        self.listener.corrected(self.orders[old.perm_id], new)
-        return new
+        execution = self.blotter.correct(exec_id, shares, price)
+        self.listener.corrected(self.orders[execution.perm_id], execution)
+        return execution
 
     def cancel(self, order: Order, code: int = 202, text: str = "Order Canceled - reason:") -> None:
         """Cancel an order and tell it: first the status, then the error that is none."""

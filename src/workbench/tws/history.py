@@ -23,7 +23,8 @@ SIZES = {
 DAILY = 86_400
 DURATION = re.compile(r"(\d+) ([SDWMY])")
 MOST_BARS = 20_000
-SHOWN = ("TRADES", "MIDPOINT", "BID", "ASK", "ADJUSTED_LAST", "BID_ASK")
+TRADED = ("TRADES", "ADJUSTED_LAST")
+SHOWN = (*TRADED, "MIDPOINT", "BID", "ASK", "BID_ASK")
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,15 @@ class History:
         seconds = min(int(end) - opened + 1, self.market.hours.seconds)
         if seconds <= 0:
             return []
+        known = self.market.prices.recorded(wanted.symbol, day)
+        if known is not None and wanted.daily and wanted.show in TRADED and seconds == self.market.hours.seconds:
+            first, high, low, close, traded = known
+            return [Bar(opened, first, high, low, close, traded, round((high + low + close) / 3, 4), 0)]
         path = self.market.path(wanted.symbol, day)
         size = min(wanted.size, self.market.hours.seconds)
-        first = (seconds - 1) // size * size if only_last else 0
-        prices = shown(path, wanted.show, first, seconds) * self.market.instruments[wanted.symbol].tick
-        volume = path.volume(first, seconds)
+        begin = (seconds - 1) // size * size if only_last else 0
+        prices = shown(path, wanted.show, begin, seconds) * self.market.instruments[wanted.symbol].tick
+        volume = path.volume(begin, seconds)
         starts = np.arange(0, len(prices), size)
         opens, closes = prices[starts], prices[np.minimum(starts + size, len(prices)) - 1]
         highs, lows = np.maximum.reduceat(prices, starts), np.minimum.reduceat(prices, starts)
@@ -107,7 +112,7 @@ class History:
         trades = np.add.reduceat(volume > 0, starts)
         return [
             Bar(
-                at=opened + first + int(start),
+                at=opened + begin + int(start),
                 open=round(float(opens[row]), 4),
                 high=round(float(highs[row]), 4),
                 low=round(float(lows[row]), 4),
@@ -123,7 +128,7 @@ class History:
 def shown(path: Path, show: str, start: int, stop: int) -> NDArray[np.float64]:
     """Return the prices of the kind asked for, in ticks."""
     mid = path.mid[start:stop]
-    if show in ("TRADES", "ADJUSTED_LAST"):
+    if show in TRADED:
         return path.last(start, stop).astype(np.float64)
     spread = path.spread(mid)
     bid = mid - spread // 2

@@ -110,6 +110,9 @@ class Prices(Protocol):
     def mids(self, symbol: str, day: date, seconds: int) -> NDArray[np.float64]:
         """Return the middle price of each second of a session."""
 
+    def recorded(self, symbol: str, day: date) -> tuple[float, float, float, float, int] | None:
+        """Return open, high, low, close and volume of a whole session, where the source has them."""
+
 
 class Walk:
     """A seeded random walk: daily closes first, then a bridge from open to close within each session."""
@@ -148,6 +151,9 @@ class Walk:
         along = np.arange(1, seconds + 1) / seconds
         mids: NDArray[np.float64] = np.exp(first + walk - along * walk[-1] + along * (closes[number] - first))
         return mids
+
+    def recorded(self, symbol: str, day: date) -> None:
+        """Nothing is recorded of a walk: its days are made from its seconds."""
 
 
 class Market:

@@ -25,6 +25,7 @@ class Series:
 
     at: NDArray[np.int64]
     prices: NDArray[np.float64]  # shape (bars, 4): open, high, low, close
+    volume: NDArray[np.int64]
 
 
 class Recorded:
@@ -44,9 +45,9 @@ class Recorded:
         """Return the middle price of each second; where nothing is recorded, the last known price stands still."""
         one = self.series[symbol]
         if self.daily:
-            start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-            row = int(np.searchsorted(one.at, start))
-            if row < len(one.at) and one.at[row] == start:
+            row, known = self.row_of(one, day)
+            start = midnight(day)
+            if known:
                 return self.run(one.prices[row], seconds, symbol, start)
             return np.full(seconds, one.prices[max(row - 1, 0), 3])
         opens = Hours().open_of(day)
@@ -60,6 +61,21 @@ class Recorded:
             path[begin:end] = self.run(one.prices[row], end - begin, symbol, int(one.at[row]))
         return path
 
+    @staticmethod
+    def row_of(one: Series, day: date) -> tuple[int, bool]:
+        """Return where a day's bar stands, or would stand."""
+        row = int(np.searchsorted(one.at, midnight(day)))
+        return row, row < len(one.at) and int(one.at[row]) == midnight(day)
+
+    def recorded(self, symbol: str, day: date) -> tuple[float, float, float, float, int] | None:
+        """Return a daily bar as it stands in the file."""
+        one = self.series[symbol]
+        row, known = self.row_of(one, day)
+        if not self.daily or not known:
+            return None
+        opened, high, low, close = one.prices[row].tolist()
+        return opened, high, low, close, int(one.volume[row])
+
     def run(self, prices: NDArray[np.float64], seconds: int, symbol: str, salt: int) -> NDArray[np.float64]:
         """Return a path that touches open, both extremes and close; the seed says which extreme comes first."""
         opened, high, low, close = prices.tolist()
@@ -68,6 +84,11 @@ class Recorded:
         knots = np.rint(np.array([0, 1, 2, 3]) * (seconds - 1) / 3)
         path: NDArray[np.float64] = np.interp(np.arange(seconds), knots, corners)
         return path
+
+
+def midnight(day: date) -> int:
+    """Return when a date begins in UTC: the time of its daily bar."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 def read_bars(file: Path, seed: int) -> Recorded:
@@ -83,17 +104,18 @@ def read_bars(file: Path, seed: int) -> Recorded:
     times = seconds_of(columns[when], file, when)
     try:
         prices = np.column_stack([np.asarray(columns[known[name]], dtype=float) for name in PRICES])
+        volume = np.asarray(columns[known["volume"]], dtype=float) if "volume" in known else np.zeros(len(prices))
     except ValueError as error:
-        raise SimulatorRefused(f"{file}: a price is not a number: {error}") from None
+        raise SimulatorRefused(f"{file}: a price or volume is not a number: {error}") from None
     good = np.isfinite(prices).all(axis=1) & (prices > 0).all(axis=1)
     if not good.any():
         raise SimulatorRefused(f"{file}: no bar with four positive prices among {len(prices)} rows")
-    symbols, times, prices = symbols[good], times[good], prices[good]
+    symbols, times, prices, volume = symbols[good], times[good], prices[good], np.nan_to_num(volume[good])
     series = {}
     for symbol in np.unique(symbols).tolist():
         mine = np.flatnonzero(symbols == symbol)
         mine = mine[np.argsort(times[mine], kind="stable")]
-        series[symbol] = Series(at=times[mine], prices=prices[mine])
+        series[symbol] = Series(at=times[mine], prices=prices[mine], volume=volume[mine].astype(np.int64))
     return Recorded(series, seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 
 from workbench.tws.control import Control
@@ -30,12 +31,15 @@ class Server:
 
     async def run(self, ready: Callable[[int, int], None]) -> None:
         """Serve until ``stop``; ``ready`` is told the two ports."""
+        asked = self.port
         try:
             await self.listen()
-            control = await self.control.listen(self.settings.host, self.settings.control)
+            asked = self.settings.control
+            control = await self.control.listen(self.settings.host, asked)
         except OSError as error:
             self.gateway.store.close()
-            raise SimulatorRefused(f"port {self.port}: {error.strerror}; give another one, or 0 for any") from None
+            why = os.strerror(error.errno or 0)
+            raise SimulatorRefused(f"port {asked}: {why}; give another one, or 0 for any") from None
         ready(self.port, control)
         try:
             while not self.stopped.is_set():

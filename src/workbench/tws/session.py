@@ -21,6 +21,7 @@ from workbench.tws.hours import NEW_YORK, stamp
 if TYPE_CHECKING:
     from workbench.tws.gateway import Gateway
 
+NUMBER = re.compile(r"-?[0-9]{1,18}")
 RANGE = re.compile(r"v(\d+)(?:\.\.(\d+))?")
 # What the gateway must ask the broker for: unanswered while the link is down.
 NEED_LINK = frozenset(
@@ -105,11 +106,12 @@ class Session(asyncio.Protocol):
     def receive(self, body: bytes) -> None:
         """Take one request, with the faults that wait for it."""
         fields = fields_of(body)
-        kind = requests.KINDS.get(int(fields[0]), "") if fields and fields[0].isdigit() else ""
+        kind = requests.KINDS.get(int(fields[0]), "") if fields and NUMBER.fullmatch(fields[0]) else ""
         rules = self.gateway.faults.firing(ON_REQUEST, kind, self.client_id)
         if kind in requests.ORDER_KINDS:
             fate = ",".join(f"{rule.do} {rule.when}" for rule in rules) or "taken"
-            order_id = int(fields[1]) if kind == "placeOrder" else int(fields[2]) if kind == "cancelOrder" else 0
+            named = {"placeOrder": fields[1:2], "cancelOrder": fields[2:3]}.get(kind, [])
+            order_id = int(named[0]) if named and NUMBER.fullmatch(named[0]) else 0
             self.gateway.store.log(
                 self.number, self.client_id, kind, order_id, fate, [f for f in fields if f], self.gateway.exchange.at
             )
@@ -144,8 +146,8 @@ class Session(asyncio.Protocol):
             self.freeze()
         elif rule.do == "error":
             fields = fields_of(body)
-            told = next((int(f) for f in fields[1:3][::-1] if f.isdigit()), -1)
-            number = int(fields[1]) if fields[0] == "3" else told
+            told = [int(field) for field in fields[1:3] if NUMBER.fullmatch(field)] or [-1]
+            number = told[0] if fields[0] == "3" else told[-1]  # most requests have a version before their id
             self.send(replies.error(number, rule.code, rule.text or "a fault on demand", self.version))
             return rule.when == "after"
         return False
@@ -169,7 +171,7 @@ class Session(asyncio.Protocol):
             self.answers.answer(kind, fields)
         except requests.Unreadable as error:
             self.send(replies.error(self.answers.asking, error.code, str(error), self.version))
-        except (ValueError, IndexError) as error:
+        except (ValueError, LookupError, OverflowError) as error:
             text = f"Error reading request. Unable to parse data. {error}"
             self.send(replies.error(self.answers.asking, 320, text, self.version))
 
