@@ -145,7 +145,11 @@ class SearchParams(Section):
 
 
 class LiveParams(Section):
-    """How the broker is reached, and for how long each answer is waited for."""
+    """How the broker is reached, for how long each answer is waited for, and when and with how much is traded.
+
+    ``shares`` are parts of the equity by strategy; empty: all the same. ``capital_step`` is the step of capital, from
+    1 on, that a strategy in staged live has reached.
+    """
 
     mode: Literal["embedded", "paper", "live"] = "embedded"
     host: str = Field("127.0.0.1", min_length=1)
@@ -161,6 +165,22 @@ class LiveParams(Section):
     history_seconds: float = Field(60.0, gt=0.0, le=600.0)
     heartbeat_seconds: float = Field(3.0, gt=0.0, le=4.0)
     heartbeat_answer_seconds: float = Field(5.0, gt=0.0, le=5.0)  # both together: a dead link is dropped within 10 s
+    shares: dict[str, float] = {}
+    capital_step: dict[str, int] = {}
+    decide_minutes: float = Field(1.0, ge=-30.0, le=390.0)  # after the open
+    every_minutes: float | None = Field(None, ge=5.0, le=390.0)  # again and again; None: once a session
+    close_minutes: float = Field(5.0, ge=0.0, le=120.0)  # after the close: the books are closed
+    patience_seconds: float = Field(30.0, ge=0.0, le=600.0)  # that purchases wait for the fills of sales
+
+    @model_validator(mode="after")
+    def _parts_of_one(self) -> LiveParams:
+        for name, share in self.shares.items():
+            if not 0.0 < share <= 1.0:
+                raise ValueError(f"shares.{name} {share}: a share of the equity is above 0 and at most 1")
+        for name, step in self.capital_step.items():
+            if step < 1:
+                raise ValueError(f"capital_step.{name} {step}: steps are counted from 1")
+        return self
 
     @model_validator(mode="after")
     def _two_keys(self) -> LiveParams:

@@ -14,6 +14,7 @@ from typing import Any
 from workbench.live.gate.facts import Origin
 from workbench.live.journal.event import Event, Kind
 from workbench.live.journal.facts import Intent, read_fill, read_intent
+from workbench.live.past import Past
 from workbench.live.trading_state import TradingState
 from workbench.orders import attribute
 from workbench.trading import Fill, Order, OrderStatus
@@ -78,6 +79,7 @@ class Book:
     sessions: int = 0
     root: str = ""  # of the first event: tells this journal's keys from those of one that was deleted
     highest_order_id: int = 0
+    past: Past = field(default_factory=Past)  # what the runner remembers
     _open: set[str] = field(default_factory=set)
     _of_order: dict[str, list[str]] = field(default_factory=dict)  # key -> executions
     _parts: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> strategy -> shares
@@ -107,6 +109,7 @@ class Book:
         self.root = self.root or event.head[:4]
         if change := _CHANGES.get(event.kind):
             change(self, event)
+        self.past.apply(self, event)
 
     def _session(self, event: Event) -> None:
         self.session, self.sessions = event.session, self.sessions + 1

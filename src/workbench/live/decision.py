@@ -1,0 +1,94 @@
+"""What was decided at one moment: what each strategy wanted, by which evidence and data, and the orders that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from datetime import date
+from typing import Any
+
+from workbench.orders import Crossing
+from workbench.trading import Side
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one strategy wanted; ``before`` are the weights that it had reached, ``held`` its own shares then."""
+
+    strategy: str
+    pack: str
+    version: int
+    stage: str
+    mode: str
+    capital: float
+    weights: Mapping[str, float]
+    before: Mapping[str, float]
+    held: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One order of a decision, whose key it has from now on; ``held`` is what the account held of the symbol."""
+
+    key: str
+    symbol: str
+    signed: int
+    price: float
+    shares: Mapping[str, int]
+    held: int
+
+    @property
+    def side(self) -> Side:
+        """Which way it goes."""
+        return Side.of(self.signed)
+
+    @property
+    def quantity(self) -> int:
+        """How many shares."""
+        return abs(self.signed)
+
+    @property
+    def reducing(self) -> bool:
+        """Whether it can only shrink what was held."""
+        return self.held * self.signed < 0 and self.quantity <= abs(self.held)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Made once for a moment of a session: whoever starts again in between goes on with it.
+
+    ``inputs`` say by what: digest and last time of the bars, table versions, equity, limits. ``unpriced`` are symbols
+    that could not be traded for want of a price.
+    """
+
+    id: str
+    session: date
+    wanted: tuple[Wanted, ...]
+    lines: tuple[Line, ...]
+    crossings: tuple[Crossing, ...] = ()
+    unpriced: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The decision as the journal keeps it."""
+        return {**{one.name: _plain(getattr(self, one.name)) for one in fields(self)}, "session": str(self.session)}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Decision:
+        """Return a decision that the journal kept."""
+        return cls(
+            data["id"], date.fromisoformat(data["session"]), tuple(Wanted(**one) for one in data["wanted"]),
+            tuple(Line(**one) for one in data["lines"]), tuple(Crossing(**one) for one in data["crossings"]),
+            tuple(data["unpriced"]), data["inputs"],
+        )  # fmt: skip
+
+    def part(self, line: Line) -> str:
+        """Return the name that bounds what one order and its repeats may trade."""
+        return f"{self.id}/{line.symbol}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [asdict(one) if is_dataclass(one) and not isinstance(one, type) else one for one in value]
+    return value

@@ -1,0 +1,160 @@
+"""Sessions of the past traded in simulated time: the real runner, gate and journal, on the account in this process.
+
+>>> rehearsal = Rehearsal.open(settings, paths, seats, data, sessions)
+>>> for session in rehearsal.sessions:
+...     print(rehearsal.trade(session))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from workbench.alerts.outbox import Outbox
+from workbench.errors import InputRefused
+from workbench.live.gate import Hours
+from workbench.live.journal.journal import Journal
+from workbench.live.lease import Lease
+from workbench.live.limits import Limits
+from workbench.live.paper import BarMarket, PaperBroker, Print, SteppedClock
+from workbench.live.report import SessionReport
+from workbench.live.runner import run_session
+from workbench.live.session import Data, Desk, Seat
+from workbench.params import Paths, Settings
+from workbench.sessions import Calendar
+
+ACCOUNT = "PAPER"
+
+
+class StandingMarket(BarMarket):
+    """Bars whose open stands as the price until their end: an order sent in between is filled at it, not at the close.
+
+    So an order decided at the open is traded at the open, as the backtest does it.
+    """
+
+    def prints(self, after: datetime, symbols: Iterable[str]) -> Iterator[Print]:
+        """Return opens and closes as the clock came to them, and what stands now."""
+        wanted, now = sorted(symbols), self.now()
+        yield from super().prints(after, wanted)
+        for symbol in wanted:
+            if standing := self.standing(symbol, now):
+                yield standing
+
+    def standing(self, symbol: str, now: datetime) -> Print | None:
+        """Return the open of the bar that is on, with the volume of that bar; None where none is on."""
+        begun = int(self._starts.searchsorted(now, side="right"))
+        row, column = begun - 1, self._symbols[symbol]
+        if begun == int(self._ends.searchsorted(now, side="right")):
+            return None
+        price, volume = float(self._open[row, column]), float(self._volume[row, column])
+        start = self._starts[row].to_pydatetime()
+        return Print(symbol, now, price, price, price, start, volume) if price > 0 else None
+
+
+@dataclass
+class Rehearsal:
+    """The embedded account between two sessions; ``seats`` trade the next one."""
+
+    settings: Settings
+    paths: Paths
+    seats: tuple[Seat, ...]
+    data: Data
+    limits: Limits
+    clock: SteppedClock
+    journal: Journal
+    broker: PaperBroker
+    outbox: Outbox
+    lease: Lease
+    calendar: Calendar
+    sessions: tuple[date, ...]
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        paths: Paths,
+        seats: tuple[Seat, ...],
+        data: Data,
+        limits: Limits,
+        count: int,
+        account: str = ACCOUNT,
+    ) -> Rehearsal:
+        """Return the account with the last ``count`` sessions of the data that it has not traded yet."""
+        if count < 1:
+            raise InputRefused(f"--sessions {count}: trade at least 1")
+        index, calendar = data.bars.index, Calendar()
+        lease = Lease.acquire(settings, paths, account, "rehearsal")
+        try:
+            clock = SteppedClock(calendar.opens(index[0]))
+            journal = Journal.open(settings, paths, account, lease=lease, clock=clock)
+        except BaseException:
+            lease.release()
+            raise
+        past = journal.book.past
+        done = past.closing.session if past.closing else date.min
+        lookback = max(seat.strategy.lookback for seat in seats)
+        days = [day.date() for day in index[max(len(index) - count, min(lookback, len(index))) :]]
+        sessions = tuple(day for day in days if day > done)
+        last = journal.book.last
+        began = calendar.opens(sessions[0]) - timedelta(minutes=30) if sessions else clock()
+        clock.set(max(clock(), began, last.at if last else began))
+        broker = PaperBroker(
+            broker_file(paths, account), StandingMarket(data.bars, clock), account=account,
+            cash=settings.portfolio.cash, costs=settings.costs,
+        )  # fmt: skip
+        outbox = Outbox.open(settings, paths, clock)
+        return cls(settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions)
+
+    def trade(self, session: date) -> SessionReport:
+        """Trade one session, from before its open to its close."""
+        self.broker.connect()
+        return run_session(self.desk(session))
+
+    def desk(self, session: date) -> Desk:
+        """Return the desk of a session, whose time is that of the rehearsal's clock."""
+        hours = Hours(self.calendar.opens(session), self.calendar.closes(session))
+        return Desk(
+            self.broker, self.journal, self.outbox, self.seats, session, hours, (hours.opens,), self._known,
+            self._newest, lambda: self.limits, self.clock, self._wait, self._pause,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of the account; orders and books stay where they are."""
+        self.broker.close()
+        self.journal.close()
+        self.lease.release()
+
+    def _known(self, moment: datetime) -> Data:
+        bars = self.data.bars.until(pd.Timestamp(self._newest(moment)))
+        return Data(bars, self.data.versions, self.data.bad_rows)
+
+    def _newest(self, moment: datetime) -> date:
+        return newest_closed(self.calendar, moment)
+
+    def _wait(self, moment: datetime) -> bool:
+        self.clock.set(max(moment, self.clock()))
+        return False
+
+    def _pause(self, seconds: float) -> None:
+        self.clock.set(self.clock() + timedelta(seconds=seconds))
+
+
+def newest_closed(calendar: Calendar, moment: datetime) -> date:
+    """Return the last session that had closed at a moment."""
+    day = pd.Timestamp(moment).tz_convert("UTC").date()
+    last = calendar.last(2, day)
+    return next(one.date() for one in reversed(last) if calendar.closes(one) <= moment)
+
+
+def broker_file(paths: Paths, account: str) -> Path:
+    """Return the file in which the embedded broker keeps an account."""
+    return paths.state / f"{account}.broker.db"
+
+
+def required_symbols(seats: Sequence[Seat]) -> tuple[str, ...]:
+    """Return every symbol that a seat may hold."""
+    return tuple(dict.fromkeys(symbol for seat in seats for symbol in seat.strategy.symbols))

@@ -1,0 +1,97 @@
+"""What a session came to, from the books: orders, fills, and what each strategy made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from workbench.live.book import Book, Tracked
+from workbench.live.past import Denied
+from workbench.live.reconcile import Difference, Reconciled
+from workbench.live.session import Seat
+
+
+@dataclass(frozen=True)
+class Traded:
+    """One order of the session and what became of it."""
+
+    key: str
+    symbol: str
+    signed: int
+    status: str
+    filled: int
+    average: float | None
+    shares: Mapping[str, int]
+    text: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One strategy's session; ``equal``: its shares are those that its weights, computed again, ask for."""
+
+    strategy: str
+    version: int
+    pack: str
+    stage: str
+    capital: float
+    pnl: float
+    trades: int
+    held: Mapping[str, int]
+    equal: bool | None
+
+
+@dataclass(frozen=True)
+class SessionReport:
+    """A session from its start to its closing; ``halted`` says why nothing was sent, where that is so."""
+
+    account: str
+    session: date
+    equity: float
+    pnl: float
+    orders: tuple[Traded, ...]
+    denied: tuple[Denied, ...]
+    fills: int
+    results: tuple[Result, ...]
+    differences: tuple[Difference, ...]
+    halted: str
+    head: str
+
+
+def report(
+    book: Book, session: date, account: str, told: Reconciled, results: tuple[Result, ...], halted: str
+) -> SessionReport:
+    """Return the report of a session that was closed in the books."""
+    closing, before = book.past.closing, book.past.equity_at_open
+    assert closing is not None
+    assert book.last is not None
+    orders = [book.orders[key] for key in book.past.today]
+    return SessionReport(
+        account, session, closing.equity, closing.equity - (before or closing.equity),
+        tuple(_traded(one, book) for one in orders), tuple(book.past.denied.values()),
+        sum(len(book.of_order(one.order.key)) for one in orders), results, told.unexplained, halted, book.last.head,
+    )  # fmt: skip
+
+
+def slippage(book: Book, seat: Seat) -> tuple[int, float | None]:
+    """Return a strategy's fills under its pack, and what they cost beside the price decided on: bps, by value."""
+    count, cost, value = 0, 0.0, 0.0
+    for key, price in book.past.prices.items():
+        tracked = book.orders.get(key)
+        if tracked is None or tracked.intent.asked.packs.get(seat.name) != seat.pack:
+            continue
+        for fill in book.of_order(key):
+            count += 1
+            cost += (fill.price - price) * fill.signed
+            value += price * fill.quantity
+    return count, cost / value * 1e4 if value else None
+
+
+def _traded(one: Tracked, book: Book) -> Traded:
+    fills = book.of_order(one.order.key)
+    quantity = sum(fill.quantity for fill in fills)
+    average = sum(fill.quantity * fill.price for fill in fills) / quantity if quantity else None
+    return Traded(
+        one.order.key, one.order.symbol, one.order.signed, one.status.value, one.filled, average,
+        one.intent.asked.shares, one.text,
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""The world as the gate sees it, read from broker, book and data at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from workbench.errors import BrokerError, OrderRejected
+from workbench.live.book import Book, Tracked
+from workbench.live.gate import Asked, Day, GateState, Sent
+from workbench.live.session import Data, Desk
+from workbench.live.trading_state import TradingState
+from workbench.trading import Instrument, Margin, Order
+
+DAY = timedelta(days=1)
+RETURNS = 120  # sessions that correlations are computed over
+
+
+def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, beside: str = "") -> GateState:
+    """Return the state of now for orders of some symbols; ``beside`` is a key that is left out: its own."""
+    broker, book = desk.broker, desk.journal.book
+    now, account = broker.now(), broker.account()
+    positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
+    orders = broker.open_orders()
+    near = {*symbols, *positions, *(one.order.symbol for one in orders)}
+    today = [book.orders[key] for key in book.past.today if key != beside]
+    halted = desk.journal.halted
+    equity_at_open = book.past.equity_at_open
+    return GateState(
+        now=now,
+        limits=desk.limits(),
+        trading=TradingState.HALTED if halted else book.state,
+        halted_because=halted,
+        reconciled=reconciled,
+        locked=frozenset(book.locked),
+        connected=True,
+        verified={seat.name: seat.pack for seat in desk.seats},
+        reduce_only=frozenset(seat.name for seat in desk.seats if seat.reduce_only),
+        whitelist=frozenset(symbol for seat in desk.seats for symbol in seat.strategy.symbols),
+        instruments=_instruments(desk, near),
+        hours=desk.hours,
+        quotes=broker.quotes(sorted(near)),
+        closes=_closes(data),
+        account=account,
+        positions=positions,
+        open_orders=orders,
+        books=book.books,
+        capital={seat.name: seat.capital for seat in desk.seats if seat.capital is not None},
+        sectors=data.bars.sectors,
+        returns=_returns(data, near),
+        day=None if equity_at_open is None else Day(equity_at_open, account.equity - equity_at_open),
+        sent=tuple(_sent(one, book) for one in today),
+        fills=broker.fills(now - DAY),
+        worked=_worked(today),
+        confirmed=frozenset(book.past.confirmed),
+    )
+
+
+def margin_of(desk: Desk, order: Order) -> Margin | None:
+    """Return the broker's what-if of an order; None where it does not tell, and then the gate denies."""
+    try:
+        return desk.broker.what_if(order)
+    except BrokerError:
+        return None
+
+
+def rate_wait(state: GateState) -> float:
+    """Return the seconds until one more order is within the orders of a second and of a minute."""
+    times = sorted(one.at for one in state.sent or ())
+    limits, longest = state.limits, 0.0
+    for seconds, most in ((1, limits.max_orders_per_second), (60, limits.max_orders_per_minute)):
+        recent = [at for at in times if state.now - at < timedelta(seconds=seconds)]
+        if len(recent) >= most:
+            longest = max(longest, seconds - (state.now - recent[-most]).total_seconds())
+    return longest
+
+
+def _instruments(desk: Desk, symbols: Iterable[str]) -> dict[str, Instrument]:
+    found = {}
+    for symbol in symbols:
+        try:
+            found[symbol] = desk.instrument(symbol)
+        except OrderRejected:  # no such contract, or several: the gate says so
+            continue
+    return found
+
+
+def _closes(data: Data) -> Mapping[str, float]:
+    last = data.bars.last_close().iloc[-1].dropna()
+    return dict(zip(map(str, last.index), last.to_numpy(dtype=float).tolist(), strict=True))
+
+
+def _returns(data: Data, symbols: Iterable[str]) -> Mapping[str, Sequence[float]]:
+    bars = data.bars
+    known = [symbol for symbol in sorted(symbols) if symbol in bars.close.columns]
+    closes = bars.close[known].iloc[-RETURNS - 1 :].ffill()  # on a day of a halt nothing moved
+    rows = closes.pct_change(fill_method=None).iloc[1:].to_numpy(dtype=float)
+    return {symbol: rows[:, column].tolist() for column, symbol in enumerate(known)}
+
+
+def _sent(one: Tracked, book: Book) -> Sent:
+    order = one.order
+    return Sent(
+        one.at, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop,
+        order.key in book.past.reducing,
+    )  # fmt: skip
+
+
+def _worked(orders: Iterable[Tracked]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in orders:
+        asked: Asked = one.intent.asked
+        if asked.decision and not one.order.parent:
+            shares = one.filled if one.status.terminal else max(one.order.quantity, one.filled)
+            found[asked.decision] = found.get(asked.decision, 0) + shares
+    return found
