@@ -96,7 +96,8 @@ class Feed:
         for kind in (BID_SIZE, ASK_SIZE, LAST_SIZE, VOLUME):
             if kind in values and values[kind] != line.sent.get(kind):
                 self.session.send([2, 6, request, self.shown(kind), values[kind]])
-        self.session.send([46, 6, request, 88 if self.delayed else LAST_TIME, at])
+        if values != line.sent:
+            self.session.send([46, 6, request, 88 if self.delayed else LAST_TIME, at])
         line.sent = values
 
     def shown(self, kind: int) -> int:

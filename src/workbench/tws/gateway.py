@@ -52,7 +52,8 @@ class Gateway:
         self.silent: Session | None = None  # its request is processed, but not answered
         self.touched: set[str] = set()  # holdings that changed since the subscribers were told
         self.restart: Callable[[float], None] = lambda seconds: None
-        self.account.begin_day(self.exchange.hours.date_of(self.exchange.at), self.exchange.mark)
+        if not self.account.day:
+            self.account.begin_day(self.exchange.hours.last_day(self.exchange.at), self.exchange.mark)
         for fault in settings.faults:
             self.fault(dict(fault))
         self.store.commit()

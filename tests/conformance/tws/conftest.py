@@ -107,12 +107,17 @@ def sim(choice):
         yield sim
 
 
-@pytest.fixture
-def client(choice, sim):
+def started(choice: Choice) -> Client:
+    """Return a new process of a client, or skip the test."""
     command = choice.command()
     if command is None:
         pytest.skip(f"{choice.client} is not installed in {CLIENTS.name}/{choice.folder}: see docs/tws-simulator.md")
-    client = Client(command, CLIENTS / choice.folder)
+    return Client(command, CLIENTS / choice.folder)
+
+
+@pytest.fixture
+def client(choice, sim):
+    client = started(choice)
     assert client.ask("connect", port=sim.port, client_id=3) == choice.version
     client.collect("nextValidId")
     client.collect(seconds=0.2)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conformance.tws.conftest import started
+
 
 def of(events, kind):
     return [event for event in events if event["event"] == kind]
@@ -159,6 +161,27 @@ def test_a_correction_repeats_its_execution_with_the_next_revision(client, sim):
     assert first["exec"].endswith(".01")
     assert second["exec"] == first["exec"][:-1] + "2"
     assert (second["price"], second["shares"]) == (189.0, 100)
+
+
+def test_what_was_filled_while_no_client_was_there_is_found_by_the_next(client, sim, choice):
+    client.ask("place", id=1, action="BUY", quantity=100, type="LMT", limit=150.0, tif="GTC", ref="d-1")
+    client.collect("status")
+    client.close()
+    sim.fault("fill", order_id=1, client=3, shares=60)
+    second = started(choice)
+    try:
+        assert second.ask("connect", port=sim.port, client_id=3) == choice.version
+        second.collect("nextValidId")
+        second.collect(seconds=0.2)
+        second.ask("open_orders")
+        assert [event["ref"] for event in of(second.collect("openOrderEnd"), "open")] == ["d-1"]
+        second.ask("executions", id=911)
+        execution = of(second.collect("execDetailsEnd"), "execution")[-1]
+        assert (execution["shares"], execution["ref"], execution["id"]) == (60, "d-1", 1)
+        sim.fault("fill", order_id=1, client=3)
+        assert of(second.collect("commission"), "execution")[-1]["cumulative"] == 100
+    finally:
+        second.close()
 
 
 def test_bars_of_history_arrive_whole(client):
