@@ -221,7 +221,8 @@ class IBBroker:
             if self._book is None or self._book.account != account:
                 self._book = Book(account, self.client_id, (self.params.client_id, self.params.kill_client_id))
             ears.attend(self._book)
-            await ears.resync()
+            if self.client_id != self.params.kill_client_id:  # the stop asks only what it needs
+                await ears.resync()
         except BaseException:
             await ears.connection.leave()
             raise

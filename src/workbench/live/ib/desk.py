@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from workbench.live.ib.translation import margin_of, wire_order
 from workbench.live.ib.wire import FIRST_REQUEST
 from workbench.trading import Instrument, Margin, Order, OrderStatus, Working
 
-NO_PARENT = 135
+NO_PARENT, PLACE_ORDER = 135, 3
 Resync = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -96,21 +95,18 @@ class Desk:
 
     def cancel_id(self, order_id: int) -> None:
         """Ask for the cancel of an order of this client, also while the gateway has no broker."""
-        if not self.connection.alive:
-            self.connection.require()
-        self.connection.client.cancelOrder(order_id)
+        self._require_socket()
+        self.connection.send_now(4, 1, order_id, *([""] if self.connection.client.serverVersion() >= 169 else []))
 
     def cancel_all(self) -> None:
-        """Ask for the cancel of everything, past the queue in which ib_async holds back what is too fast.
+        """Ask for the cancel of everything; orders that still wait for their turn are dropped: none may follow it."""
+        self._require_socket()
+        self.connection.drop_queued(PLACE_ORDER)
+        self.connection.send_now(58, 1)
 
-        Orders that still wait there are dropped: they must not follow the cancel.
-        """
+    def _require_socket(self) -> None:
         if not self.connection.alive:
             self.connection.require()
-        client = self.connection.client
-        client._msgQ = type(client._msgQ)(one for one in client._msgQ if not one.startswith("3\0"))
-        body = b"58\x001\x00"
-        client.conn.sendMsg(struct.pack(">I", len(body)) + body)
 
     def heard(self, working: Working | None) -> None:
         """Take what the broker said of an order."""

@@ -1,0 +1,213 @@
+"""Which account is let in, and what a connection lives through."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.live.ib.conftest import QUICK, limit, market, until
+from workbench.errors import Disconnected, InputRefused, ParamsRefused, Unanswered
+from workbench.live.ib import IBBroker
+from workbench.live.ib.translation import require_paper
+from workbench.params import LiveParams, read_section
+from workbench.tws import Simulator
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"mode": "live"}, "very id"),
+        ({"mode": "live", "account": "DU1234567"}, "very id"),
+        ({"mode": "paper", "account": "U1234567"}, "begin with DU"),
+        ({"client_id": 18}, "one of its own"),
+        ({"client_id": 0}, "greater than or equal to 1"),
+        ({"heartbeat_seconds": 9}, "less than or equal to 4"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(content, words):
+    with pytest.raises(ParamsRefused, match=words):
+        read_section(LiveParams, content, "params/base.yaml")
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted", "accounts"),
+    [
+        ("paper", "", ["U1234567"]),
+        ("paper", "", ["DU1234567", "U1234567"]),  # a global cancel would reach the real one
+        ("paper", "DU1", ["DU2"]),
+        ("paper", "", ["DU1", "DU2"]),
+        ("paper", "", []),
+        ("live", "", ["U1234567"]),
+        ("live", "U1", ["U2"]),
+        ("live", "U1", ["DU1"]),
+        ("live", "DU1", ["DU1"]),
+        ("embedded", "U1", ["U1"]),
+        ("embedded", "", ["DU1"]),
+    ],
+)
+def test_an_account_that_was_not_asked_for_is_refused(mode, wanted, accounts):
+    with pytest.raises(InputRefused, match="live.account|live.mode"):
+        require_paper(mode, wanted, accounts)
+
+
+def test_the_accounts_that_are_let_in():
+    assert require_paper("paper", "", ["DU1"]) == "DU1"
+    assert require_paper("paper", "DU2", ["DU1", "DU2"]) == "DU2"
+    assert require_paper("live", "U1", ["U1", "U2"]) == "U1"
+
+
+def test_real_money_asked_for_and_a_paper_login_found_is_refused_at_once(sim):
+    broker = IBBroker(LiveParams(mode="live", account="U1234567", port=sim.port, **QUICK))
+    with pytest.raises(InputRefused, match="U1234567: the login manages DU1234567"):
+        broker.connect()
+    until(lambda: sim.sessions() == [])
+    broker.close()
+
+
+def test_before_connecting_nothing_is_answered(make):
+    broker = make(connect=False)
+    for ask in (broker.now, broker.positions, lambda: broker.account_id, lambda: broker.updates(0.0)):
+        with pytest.raises(Disconnected, match="not connected"):
+            ask()
+    broker.close()
+
+
+def test_no_gateway_at_the_port_is_told_in_one_line(make):
+    with pytest.raises(Disconnected) as refused:
+        make(port=9, connect_seconds=0.5)
+    assert "\n" not in str(refused.value)
+    assert "127.0.0.1:9 as client 17" in str(refused.value)
+    assert "Is the gateway up" in str(refused.value)
+
+
+def test_a_gateway_that_comes_back_is_found(sim, broker):
+    sim.fault("restart", seconds=1.0, rollback=1)
+    until(lambda: not broker.connected)
+    broker.connect()
+    assert broker.account_id == "DU1234567"
+
+
+def test_what_was_told_before_the_end_is_told_and_then_the_end(sim, broker):
+    number = broker.next_order_id(1)
+    broker.place(limit("k1", 90.0), number)
+    broker.updates(0.1)
+    sim.fault("fill", client=17, order_id=number, price=90.0)
+    until(lambda: not broker._updates.empty())
+    sim.fault("abort")
+    until(lambda: not broker.connected)
+    assert broker.updates(0.0)
+    with pytest.raises(Disconnected):
+        while True:
+            broker.updates(0.0)
+
+
+def test_two_threads_may_ask_at_once(broker):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask) for ask in [broker.positions, broker.open_orders, broker.now, broker.account] * 5]
+        assert all(one.result(10) is not None for one in asked)
+
+
+def test_account_values_and_costs_are_the_brokers(sim, broker):
+    broker.place(market("k1"), broker.next_order_id(1))
+    until(lambda: broker.positions())
+    account, truth = broker.account(), sim.account()
+    assert (account.cash, account.equity) == (pytest.approx(truth["cash"]), truth["NetLiquidation"])
+    assert (account.buying_power, account.initial_margin) == (truth["BuyingPower"], truth["InitMarginReq"])
+    assert account.maintenance_margin == truth["MaintMarginReq"]
+    assert account.at == broker.now() == datetime(2026, 1, 5, 15, 0, tzinfo=UTC)
+    (held,) = broker.positions()
+    paid = sum(one["price"] * one["shares"] + one["commission"] for one in sim.executions())
+    assert (held.quantity, held.average_cost) == (100, pytest.approx(paid / 100))
+
+
+def test_the_account_is_asked_again_and_again(broker):
+    for _ in range(5):  # a gateway allows two account summaries at a time
+        assert broker.account().equity == 1_000_000.0
+
+
+def test_delayed_prices_are_timed_as_what_they_are(make):
+    broker = make(market_data="delayed")
+    quote = broker.quotes(["AAA"])["AAA"]
+    assert quote.last is not None
+    assert (broker.now() - quote.at).total_seconds() >= 900
+
+
+def storm(sim: Simulator, broker: IBBroker, cycles: int, seed: int) -> None:
+    """Lose the connection in every way, with an order on its way; nothing is lost and nothing doubled."""
+    draw = random.Random(seed)
+    sim.fault("hold", state=True)
+    keys: dict[str, int] = {}
+    for cycle in range(cycles):
+        key, number = f"s-{cycle}", broker.next_order_id(1 + max(keys.values(), default=0))
+        keys[key] = number
+        way = draw.choice(["abort", "reset before", "reset after", "close after", "restart", "linger", "stall"])
+        if way == "linger":
+            sim.fault("linger", seconds=0.3)
+        if way == "stall":
+            sim.fault("corrupt_length", message="currentTime", times=1)
+        if way.startswith(("reset", "close")):
+            do, when = way.split()
+            sim.fault(do, message="placeOrder", when=when, times=1)
+        try:
+            broker.place(limit(key, 90.0, 10), number)
+        except (Unanswered, Disconnected):
+            pass
+        if way in ("abort", "linger"):
+            sim.fault("abort")
+        if way == "restart":
+            sim.fault("restart", seconds=0.1, rollback=draw.randrange(3))
+        until(lambda: not broker.connected)
+        alive = [one for one in sim.orders() if one["ref"] == key]
+        if alive and draw.random() < 0.5:  # a fill while away
+            sim.fault("fill", client=17, order_id=number, price=90.0)
+        broker.connect()
+        sim.fault("linger", seconds=0.0)
+        there = {one.order.key for one in (*broker.open_orders(), *broker.completed_orders())}
+        if key not in there:  # proven absent: the same id and the same key again
+            broker.place(limit(key, 90.0, 10), number)
+    known = sim.orders()
+    assert sorted(one["ref"] for one in known) == sorted(keys)
+    assert {one["ref"]: one["order_id"] for one in known} == keys
+    assert {one.id for one in broker.fills(LONG_AGO)} == {one["exec_id"][:-3] for one in sim.executions()}
+    assert {one.order.key for one in broker.open_orders()} == {one["ref"] for one in known if not one["filled"]}
+    assert [one["client_id"] for one in sim.sessions()] == [17]
+
+
+def test_a_storm_of_lost_connections_loses_and_doubles_nothing(sim, make):
+    storm(sim, make(connect_seconds=20.0), cycles=50, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_long_storm_of_lost_connections_loses_and_doubles_nothing(sim, make):
+    storm(sim, make(connect_seconds=20.0), cycles=500, seed=2)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_damaged_messages_invent_no_fill(seed):
+    with Simulator(factor=0, symbols={"AAA": 100.0}, seed=seed) as sim:
+        broker = IBBroker(LiveParams(mode="paper", port=sim.port, **QUICK))
+        broker.connect()
+        broker.instrument("AAA")
+        for kind in ("execDetails", "orderStatus", "openOrder", "commissionReport"):
+            sim.fault("mutate", message=kind, chance=0.3, count=2)
+        for cycle in range(30):
+            try:
+                broker.place(market(f"k{cycle}", 10), 100 + cycle)
+            except (Unanswered, Disconnected):
+                broker.connect()
+            except Exception as error:  # what a damaged answer says is refused, never believed
+                assert type(error).__name__ in ("OrderRejected", "DataRefused"), error
+        sim.clear()
+        time.sleep(0.2)
+        broker.connect()
+        real = {one["exec_id"][:-3]: (one["shares"], one["price"]) for one in sim.executions()}
+        assert {one.id: (one.quantity, one.price) for one in broker.fills(LONG_AGO)} == real
+        broker.close()
