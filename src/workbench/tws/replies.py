@@ -164,7 +164,7 @@ def contract_details(request: int, found: Instrument, version: int, sessions: st
     fields += [100] if version < 164 else []
     fields += ["", "ACTIVETIM,DAY,GTC,IOC,LMT,MKT,STP,STPLMT,WHATIF", "SMART,NASDAQ,NYSE", 1, 0, name or found.symbol]
     fields += [found.primary, "", "", "", "", NEW_YORK, sessions, sessions, "", "", 0, 1, "", "", "26", "", "COMMON"]
-    return fields + ([1, 1, 100] if version >= 164 else [])
+    return fields + ([1, 1, 100] if version >= 164 else [1] if version == 163 else [])
 
 
 def position(account: str, held: Holding, con_id: int) -> Fields:
