@@ -172,7 +172,7 @@ ROWS = [
     (13, lambda w: (w.asked(), w.state(positions={"BBB": 10}, returns={"AAA": [0.01] * 60, "BBB": [0.01] * 60})),
      "EXPOSURE: cannot be evaluated: returns of AAA are not finite, or never move"),
     (13, lambda w: (w.asked(), w.state(positions={"BBB": 10}, returns={"AAA": [0.01] * 59, "BBB": [0.01] * 59})),
-     "EXPOSURE: cannot be evaluated: returns of AAA and BBB: 59 and 59 sessions, 60 are needed"),
+     "EXPOSURE: cannot be evaluated: returns of AAA: 59 sessions, 60 are needed"),
     (13, lambda w: (w.asked(50), w.state(limits=WIDE.model_copy(update={"max_gross": 0.2, "max_net": 0.2}),
                                          positions={"BBB": 150})), None),
     (13, lambda w: (w.asked(100), w.state(limits=WIDE.model_copy(update={"max_sector": 0.3}), positions={"BBB": -200},

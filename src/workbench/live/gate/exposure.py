@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.live.gate.facts import Asked, GateState, Unknown, known, total
 from workbench.live.gate.rule import Denial, Rule, deny
@@ -13,7 +15,7 @@ from workbench.live.gate.size import largest, reach
 
 def _exposure(asked: Asked, state: GateState) -> Iterator[Denial]:
     equity = state.equity()
-    values = {name: largest(name, state, asked) * state.mark(name) for name in state.symbols() | {asked.order.symbol}}
+    values = {name: largest(name, state, asked) * state.mark(name) for name in state.symbols | {asked.order.symbol}}
     yield from _bound("GROSS_EXCEEDS_MAX", total(values.values(), "gross"), equity * state.limits.max_gross)
     yield from _bound("NET_EXCEEDS_MAX", _net(asked, state, set(values)), equity * state.limits.max_net)
     sectors = known(state.sectors, "sectors")
@@ -43,23 +45,28 @@ def _net(asked: Asked, state: GateState, symbols: set[str]) -> float:
 def _correlation(asked: Asked, state: GateState, others: list[str]) -> Iterator[Denial]:
     """Deny what wins and loses with something that is held; two that move against each other are no concentration."""
     order, most = asked.order, state.limits.max_correlation
+    ours = _moves(order.symbol, state) if others else np.empty(0)
     for other in others:
-        both = _correlated(order.symbol, other, state)
+        theirs = _moves(other, state)
+        if len(ours) != len(theirs):
+            raise Unknown(f"returns of {order.symbol} and {other} are of {len(ours)} and {len(theirs)} sessions")
+        both = float(ours @ theirs) / math.sqrt(float(ours @ ours) * float(theirs @ theirs))
         long, short = reach(other, state, asked)
         together = max(order.side.sign * both * (1 if way > 0 else -1) for way in (long, short) if way)
         if not together <= most:
             yield deny("CORRELATION_EXCEEDS_MAX", held=other, max_correlation=most, correlation=together)
 
 
-def _correlated(one: str, other: str, state: GateState) -> float:
-    returns, least = known(state.returns, "returns"), state.limits.min_correlation_sessions
-    rows = [np.asarray(known(returns.get(name), f"returns of {name}"), dtype=float) for name in (one, other)]
-    if len(rows[0]) != len(rows[1]) or len(rows[0]) < least:
-        raise Unknown(f"returns of {one} and {other}: {len(rows[0])} and {len(rows[1])} sessions, {least} are needed")
-    for name, row in zip((one, other), rows, strict=True):
-        if not np.isfinite(row).all() or row.min() == row.max():
-            raise Unknown(f"returns of {name} are not finite, or never move")
-    return float(np.corrcoef(rows)[0, 1])
+def _moves(symbol: str, state: GateState) -> NDArray[np.float64]:
+    """Return a symbol's returns less their mean."""
+    found = known(state.returns, "returns").get(symbol)
+    row, least = np.asarray(known(found, f"returns of {symbol}"), dtype=float), state.limits.min_correlation_sessions
+    if len(row) < least:
+        raise Unknown(f"returns of {symbol}: {len(row)} sessions, {least} are needed")
+    if not np.isfinite(row).all() or row.min() == row.max():
+        raise Unknown(f"returns of {symbol} are not finite, or never move")
+    moves: NDArray[np.float64] = row - row.mean()
+    return moves
 
 
 RULES = (Rule(13, "EXPOSURE", _exposure, growing=True),)

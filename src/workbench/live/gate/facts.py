@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import TypeVar
 
 from workbench.live.limits import Limits
@@ -139,30 +140,38 @@ class GateState:
         Of orders of which one fills, the largest counts. An exit that waits for its entry closes only what that has
         bought.
         """
-        orders = [working for working in known(self.open_orders, "open orders") if working.remaining > 0]
-        entries = {working.order.key: working for working in orders if working.order.key}
-        groups: dict[str, int] = {}
-        for working in orders:
-            order = working.order
+        groups = self._groups.get((symbol, side), {})
+        return sum(groups.values()) - (groups.get(group(beside), 0) if beside else 0)
+
+    @cached_property
+    def _working(self) -> tuple[Working, ...]:
+        return tuple(working for working in known(self.open_orders, "open orders") if working.remaining > 0)
+
+    @cached_property
+    def _entries(self) -> dict[str, Working]:
+        return {working.order.key: working for working in self._working if working.order.key}
+
+    @cached_property
+    def _groups(self) -> dict[tuple[str, Side], dict[str, int]]:
+        """The shares that may still trade: by symbol and side, and by what fills only once."""
+        found: dict[tuple[str, Side], dict[str, int]] = {}
+        for working in self._working:
+            order, entry = working.order, self._entries.get(working.order.parent)
             name = group(order) or f"#{working.permanent_id} {working.client_id} {working.order_id}"  # made by hand
-            if order.symbol != symbol or order.side is not side or (beside and name == group(beside)):
-                continue
-            entry = entries.get(order.parent)
             shares = min(working.remaining, entry.filled) if entry else working.remaining
+            groups = found.setdefault((order.symbol, order.side), {})
             groups[name] = max(groups.get(name, 0), shares)
-        return sum(groups.values())
+        return found
 
     def entry_of(self, order: Order) -> Working | None:
         """Return the open order that must fill before this one wakes."""
-        if not order.parent:
-            return None
-        orders = known(self.open_orders, "open orders")
-        return next((one for one in orders if one.order.key == order.parent and one.remaining > 0), None)
+        return self._entries.get(order.parent) if order.parent else None
 
-    def symbols(self) -> set[str]:
-        """Return the symbols that are held, or may be once open orders fill."""
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """The symbols that are held, or may be once open orders fill."""
         held = {symbol for symbol, shares in known(self.positions, "positions").items() if shares}
-        return held | {one.order.symbol for one in known(self.open_orders, "open orders") if one.remaining > 0}
+        return frozenset(held | {one.order.symbol for one in self._working})
 
     def mark(self, symbol: str) -> float:
         """Return the price that a symbol is valued at."""

@@ -28,7 +28,7 @@ def _position(asked: Asked, state: GateState) -> Iterator[Denial]:
     value, most = largest(order.symbol, state, asked) * state.mark(order.symbol), limits.max_position * state.equity()
     if not value <= min(most, limits.max_position_value):
         yield deny("POSITION_EXCEEDS_MAX", max_position=min(most, limits.max_position_value), position=value)
-    count = len(state.symbols() | {order.symbol})
+    count = len(state.symbols | {order.symbol})
     if count > limits.max_positions:
         yield deny("POSITIONS_EXCEED_MAX", max_positions=limits.max_positions, positions=count)
     for strategy, shares in asked.shares.items():
