@@ -109,10 +109,12 @@ class Lease:
     def release(self) -> None:
         """Give the lease back; releasing a lost one changes nothing."""
         mine = (_leases.c.account == self.account) & (_leases.c.token == self.token)
-        with self._store.explained(), self._store.alone(self._engine, "journal") as connection:
-            connection.execute(_leases.update().where(mine).values(released=True))
-        if self._file:
-            self._file.close()
+        try:
+            with self._store.explained(), self._store.alone(self._engine, "journal") as connection:
+                connection.execute(_leases.update().where(mine).values(released=True))
+        finally:
+            if self._file:
+                self._file.close()
 
 
 def lock_file(paths: Paths, account: str, what: str) -> Path:
@@ -150,7 +152,8 @@ def _alive(row: Mapping[str, Any]) -> bool:
 def _started(pid: int) -> str:
     """Return when a process began, by the machine's own count: a number that is used again is not the same process."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if words[0] == "Z" else words[19]  # Z: it ended, and nobody has asked how
     return ""
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,43 +47,6 @@ def to_production(version: int, replaces: int = 0) -> list[Transition]:
         step("promote", version, "staged_live"),
         step("promote", version, "production", replaces=replaces),
     ]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own on a free port, made from the machine's package."""
-    initdb, server = shutil.which("initdb"), shutil.which("postgres")
-    if not (initdb and server and find_spec("psycopg")):
-        pytest.skip("needs initdb and postgres on the PATH, and the package psycopg")
-    with socket.socket() as free, tempfile.TemporaryDirectory() as name:
-        free.bind(("127.0.0.1", 0))
-        port, folder = free.getsockname()[1], Path(name)
-        free.close()
-        user: dict[str, object] = {}
-        if os.geteuid() == 0:  # the server refuses to run as root
-            shutil.chown(folder, "nobody")
-            user = {"user": "nobody"}
-        made = subprocess.run(
-            [initdb, "-D", f"{folder}/data", "-U", "quant", "-A", "trust", "-N"], capture_output=True, text=True,
-            check=False, cwd=folder, **user,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        running = subprocess.Popen(
-            [server, "-D", f"{folder}/data", "-p", str(port), "-k", name, "-h", "127.0.0.1"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder, **user,
-        )  # fmt: skip
-        try:
-            for _ in range(100):
-                with socket.socket() as door:
-                    if door.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                threading.Event().wait(0.1)
-            yield f"postgresql://quant@127.0.0.1:{port}/"
-        finally:
-            running.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for clients
-            running.wait(20)
-            assert running.stderr
-            running.stderr.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

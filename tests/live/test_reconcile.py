@@ -1,0 +1,183 @@
+"""Our books held against the broker's: what differs, whose it is, and how a person ends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.live.conftest import minutes, wanted
+from workbench.errors import InputRefused, NoData
+from workbench.live import dispatch
+from workbench.live.paper.ledger import Ledger
+from workbench.live.reconcile import Of, adopt, explain, reconcile, resolve
+from workbench.live.recovery import recover
+from workbench.trading import Order, OrderStatus, OrderType, Side
+
+
+@pytest.fixture
+def outbox(project):
+    return project.outbox()
+
+
+@pytest.fixture
+def traded(journal, venue, outbox):
+    """100 AAA bought at 101 for strategy one, everything reconciled."""
+    reconcile(journal, venue.broker, outbox)
+    dispatch.send(journal, venue.broker, [wanted("k1")])
+    venue.move("AAA", 101.0)
+    dispatch.record(journal, outbox, venue.broker.updates(0.0))
+    return journal
+
+
+def ledger(venue) -> Ledger:
+    return Ledger(venue.project.paths.root / "paper.db")
+
+
+def test_both_sides_agree_after_trading(traded, venue, outbox):
+    found = reconcile(traded, venue.broker, outbox)
+    assert (found.clean, found.differences) == (True, ())
+    assert traded.book.cash == pytest.approx(1_000_000 - 10_100 - 1)
+    assert outbox.all() == ()
+
+
+def test_reconciling_again_writes_nothing_new(traded, venue, outbox):
+    count = traded.verify()
+    reconcile(traded, venue.broker, outbox)
+    reconcile(traded, venue.broker, outbox)
+    assert traded.verify() == count
+
+
+def test_a_position_that_nothing_explains_locks_its_symbol_and_is_told_once(traded, venue, outbox):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    found = reconcile(traded, venue.broker, outbox)
+    (difference,) = found.unexplained
+    assert (difference.of, difference.symbol, difference.ours) == (Of.POSITION, "AAA", True)
+    assert difference.text == "AAA: +100 shares in the journal, +107 at the broker; nothing explains it"
+    assert list(traded.book.locked) == ["AAA"]
+    reconcile(traded, venue.broker, outbox)
+    assert [(one.severity, one.kind) for one in outbox.all()] == [("critical", "reconcile_position")]
+
+
+def test_a_manual_trade_is_not_ours_and_explains_its_position(traded, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.SELL, 30), 1)
+    venue.move("BBB", 50.0)
+    found = reconcile(traded, venue.broker, outbox)
+    assert {(one.of, one.symbol, one.ours) for one in found.unexplained} == {
+        (Of.EXECUTION, "BBB", False), (Of.POSITION, "BBB", False),
+    }  # fmt: skip
+    assert list(traded.book.locked) == ["BBB"]
+    assert {one.severity for one in outbox.pending()} == {"warning"}
+
+
+def test_a_manual_order_is_not_ours(traded, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.BUY, 30, OrderType.LIMIT, limit=1.0), 1)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert (difference.of, difference.ours) == (Of.ORDER, False)
+    assert list(traded.book.locked) == ["BBB"]
+
+
+def test_an_order_of_ours_that_is_there_twice_is_ours(traded, venue, outbox):
+    dispatch.send(traded, venue.broker, [wanted("k2", limit=90.0)])
+    venue.broker.place(wanted("k2", limit=90.0).order, 99)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert (difference.of, difference.ours) == (Of.ORDER, True)
+    assert "k2 is there a second time under number 99" in difference.text
+
+
+def test_adopting_takes_executions_position_and_cash(traded, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.SELL, 30), 1)
+    venue.move("BBB", 50.0)
+    reconcile(traded, venue.broker, outbox)
+    adopt(traded, venue.broker, "BBB", "ada", "sold by hand")
+    found = reconcile(traded, venue.broker, outbox)
+    assert (found.clean, traded.book.locked) == (True, {})
+    assert traded.book.positions == {"AAA": 100, "BBB": -30}
+    assert traded.book.books == {"one": {"AAA": 100}, "": {"BBB": -30}}
+    assert traded.book.cash == pytest.approx(venue.broker.account().cash)
+
+
+def test_adopting_may_give_the_shares_to_a_strategy(traded, venue, outbox):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    venue.stranger().place(Order("", "AAA", Side.BUY, 20), 1)
+    venue.move("AAA", 101.0)
+    adopt(traded, venue.broker, "AAA", "ada", "a split, and bought by hand", strategy="one")
+    assert traded.book.books == {"one": {"AAA": 127}}
+    assert traded.book.positions == {"AAA": 127}
+    assert reconcile(traded, venue.broker, outbox).clean
+
+
+def test_explaining_lets_it_stay_until_it_changes(traded, venue, outbox):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    reconcile(traded, venue.broker, outbox)
+    explain(traded, venue.broker, "AAA", "ada", "seven shares of my own")
+    found = reconcile(traded, venue.broker, outbox)
+    assert (found.clean, len(found.differences), traded.book.locked) == (True, 1, {})
+    ledger(venue).hold("AAA", 1, 100.0, 0.0)
+    assert not reconcile(traded, venue.broker, outbox).clean
+    assert list(traded.book.locked) == ["AAA"]
+
+
+def test_cash_that_differs_is_told_and_adopted(traded, venue, outbox):
+    book = ledger(venue)
+    book.set_fact("cash", book.fact("cash") + 250.0)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert difference.of is Of.CASH
+    assert difference.text.endswith("dividends, interest or fees?")
+    assert traded.book.locked == {}
+    adopt(traded, venue.broker, "", "ada", "dividend")
+    assert reconcile(traded, venue.broker, outbox).clean
+
+
+def test_cents_are_no_difference(traded, venue, outbox):
+    book = ledger(venue)
+    book.set_fact("cash", book.fact("cash") + 0.5)
+    assert reconcile(traded, venue.broker, outbox).clean
+
+
+def test_a_correction_at_the_broker_comes_into_the_books(traded, venue, outbox):
+    book = ledger(venue)
+    (fill,) = venue.broker.fills(venue.project.clock() - minutes(60))
+    book.keep_fill(replace(fill, revision=2, price=102.0))
+    book.set_fact("cash", book.fact("cash") - 100.0)
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert traded.book.cash == pytest.approx(1_000_000 - 10_200 - 1)
+
+
+def test_what_was_there_before_the_first_session_is_not_ours(journal, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.BUY, 30), 1)
+    venue.move("BBB", 50.0)
+    found = reconcile(journal, venue.broker, outbox)
+    assert [(one.of, one.symbol) for one in found.unexplained] == [(Of.POSITION, "BBB")]
+    adopt(journal, venue.broker, "BBB", "ada", "mine from before")
+    assert reconcile(journal, venue.broker, outbox).clean
+    assert journal.book.cash == pytest.approx(venue.broker.account().cash)
+
+
+def test_a_missing_order_is_resolved_by_a_person(traded, venue, outbox):
+    dispatch.send(traded, venue.broker, [wanted("k2", limit=90.0)])
+    ledger(venue)._connection.execute("DELETE FROM orders WHERE key = 'k2'")
+    recover(traded, venue.broker, outbox)
+    assert list(traded.book.locked) == ["AAA"]
+    with pytest.raises(InputRefused, match="k1: it is filled; only a missing order is resolved"):
+        resolve(traded, "k1", OrderStatus.CANCELLED, "ada", "gone")
+    with pytest.raises(InputRefused, match="k2: cannot be resolved as working"):
+        resolve(traded, "k2", OrderStatus.WORKING, "ada", "gone")
+    resolve(traded, "k2", OrderStatus.CANCELLED, "ada", "the broker lost it, says its support")
+    assert (traded.book.orders["k2"].status, traded.book.locked) == (OrderStatus.CANCELLED, {})
+
+
+def test_a_person_has_a_name_and_a_reason(traded, venue):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    with pytest.raises(InputRefused, match="who and why are not both given"):
+        explain(traded, venue.broker, "AAA", "ada", " ")
+    with pytest.raises(NoData, match="BBB: nothing differs"):
+        adopt(traded, venue.broker, "BBB", "ada", "why not")
+
+
+def test_an_operator_needs_no_lease(project, traded, venue, outbox):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    reconcile(traded, venue.broker, outbox)
+    adopt(project.journal(), venue.broker, "AAA", "ada", "split")
+    traded.sync()
+    assert (traded.book.positions, traded.book.locked) == ({"AAA": 107}, {})
