@@ -192,6 +192,8 @@ ROWS = [
                                        account=w.account(initial_margin=40_000.0))),
      "MARGIN_EXCEEDED: min_free_equity=10,000, free_equity=9,999, margin=90,001"),
     (14, lambda w: (w.asked(), w.state(account=w.account(buying_power=5_000.0))), None),
+    (14, lambda w: (w.asked(), w.state(account=w.account(buying_power=5_000.0), positions={"BBB": 20},
+                                       open_orders=(w.working(20, SELL, "BBB"),))), None),  # a way out needs none
     (14, lambda w: (w.asked(), w.state(what_if=Margin(50_000.0, 1.0, 100_000.0, None),
                                        account=w.account(initial_margin=40_000.0))), None),
     (15, lambda w: (w.asked(), w.state(day=Day(100_000.0, -3_000.0))),

@@ -6,19 +6,13 @@ from collections.abc import Iterator
 
 from workbench.live.gate.facts import Asked, GateState, finite, known, positive, total, worth
 from workbench.live.gate.rule import Denial, Rule, deny
+from workbench.trading import Side
 
 
 def _buying_power(asked: Asked, state: GateState) -> Iterator[Denial]:
     equity, account = state.equity(), known(state.account, "account")
     # The broker's figure knows nothing of orders that are on their way.
-    waiting = total(
-        (
-            one.remaining * state.mark(one.order.symbol)
-            for one in known(state.open_orders, "open orders")
-            if one.remaining > 0 and not one.order.parent and not state.reduces(one.order)
-        ),
-        "open orders",
-    )
+    waiting = total((_opening(name, state) * state.mark(name) for name in state.symbols), "open orders")
     needed, power = worth(asked.order, state) + waiting, finite(account.buying_power, "buying power")
     if not needed <= power:
         yield deny("BUYING_POWER_EXCEEDED", buying_power=power, needed=needed)
@@ -28,6 +22,13 @@ def _buying_power(asked: Asked, state: GateState) -> Iterator[Denial]:
     free, least = min(equity, equity_after) - margin, state.limits.min_free_equity * equity
     if not free >= least:
         yield deny("MARGIN_EXCEEDED", min_free_equity=least, free_equity=free, margin=margin)
+
+
+def _opening(symbol: str, state: GateState) -> int:
+    """Return the shares that open orders may add to what is held, long and short."""
+    held = state.held(symbol)
+    buys, sells = state.pending(symbol, Side.BUY), state.pending(symbol, Side.SELL)
+    return max(0, buys - max(0, -held)) + max(0, sells - max(0, held))
 
 
 def _daily_loss(_: Asked, state: GateState) -> Iterator[Denial]:
