@@ -256,6 +256,30 @@ def test_an_order_after_the_close_is_warned_of_and_filled_at_the_opening(sim, wi
     assert execution["at"] == 1_767_709_800.0  # 2026-01-06 14:30 UTC, 09:30 in New York
 
 
+def test_a_limit_far_through_the_opening_is_filled_at_the_opening_price(sim, wire):
+    sim.advance(7 * 3_600)
+    wire.place(1, kind="LMT", limit=210.0)
+    wire.place(2, action="SELL", kind="STP LMT", aux=230.0, limit=170.0, quantity=10)  # triggered at once
+    wire.quiet()
+    sim.advance(17 * 3_600)
+    quote = sim.quote("AAPL")
+    first, second = sim.executions()
+    assert first["at"] == second["at"] == 1_767_709_800.0
+    assert 0.9 * quote["bid"] < second["price"] < first["price"] < 1.1 * quote["ask"]
+
+
+def test_a_resting_order_is_filled_at_the_better_price_of_an_opening_gap(tmp_path):
+    bars = "date,symbol,open,high,low,close\n2024-03-07,AAA,100,101,99,100\n2024-03-08,AAA,90,91,89,90\n"
+    (tmp_path / "bars.csv").write_text(bars)
+    start = "2024-03-07T20:59:00+00:00"  # a minute before the close
+    with Simulator(market=str(tmp_path / "bars.csv"), start=start, factor=0) as sim, Wire(sim.port) as wire:
+        wire.place(1, symbol="AAA", kind="LMT", limit=95.0, tif="GTC", quantity=10)
+        wire.quiet()
+        sim.advance(24 * 3_600)
+        (execution,) = sim.executions()
+    assert execution["price"] == pytest.approx(90.0, abs=0.02)
+
+
 def test_the_broker_outlives_a_killed_simulator(tmp_path):
     with Simulator(state=tmp_path / "broker.db", factor=0, process=True) as sim:
         with Wire(sim.port) as wire:

@@ -152,10 +152,13 @@ class Exchange:
         """Open: orders that waited for it become active."""
         day = self.hours.last_day(self.at)
         self.account.begin_day(day, self.mark)
-        for order in [order for mine in self.working.values() for order in mine.values()]:
+        for order in sorted(
+            (one for mine in self.working.values() for one in mine.values()), key=lambda one: one.perm_id
+        ):
             if order.status == PRESUBMITTED and not order.is_stop:
                 self.move(order, SUBMITTED)
-        self.match_seconds(day, self.at, self.at)
+            order.queue = -1  # who waited over night arrives anew: a gap is filled at the opening, not at the limit
+            self.match_now(order)
 
     def end_session(self) -> None:
         """Close: orders for the day end."""
@@ -223,24 +226,25 @@ class Exchange:
             if order.type in (MARKET, STOP):
                 self.sweep(order, book, used, limit=None)
             else:
-                self.match_limit(order, book, used, arriving=only is not None)
+                self.match_limit(order, book, used)
             if order.tif == "IOC" and not order.dead:
                 self.cancel(order)
 
-    def match_limit(self, order: Order, book: Book, used: dict[str, int], arriving: bool) -> None:
+    def match_limit(self, order: Order, book: Book, used: dict[str, int]) -> None:
         """Match a limit order: against the other side where it crosses, else behind the queue at its price."""
         limit = self.market.instruments[order.symbol].ticks(order.limit or 0.0)
         near, far = (book.bid, book.ask) if order.sign > 0 else (book.ask, book.bid)
         if (far - limit) * order.sign <= 0:
             # Who waited is filled at the own price; who arrives takes what is shown, the better price first.
-            self.sweep(order, book, used, limit=limit, at_limit=not arriving)
+            self.sweep(order, book, used, limit=limit, at_limit=order.queue >= 0)
             return
-        if order.queue < 0:
+        if order.queue < 0:  # it arrives, and stands last at its price
             better = (limit - near) * order.sign > 0
             size = book.bid_size if order.sign > 0 else book.ask_size
             order.queue = 0 if better else size
             self.store.save_order(order)
-        if arriving or (book.last - limit) * order.sign > 0:
+            return
+        if (book.last - limit) * order.sign > 0:
             return
         traded = book.volume - used["traded"]
         ahead = min(order.queue, traded)

@@ -12,7 +12,7 @@ from workbench.tws.clock import Clock
 from workbench.tws.desk import Desk
 from workbench.tws.exchange import Exchange
 from workbench.tws.faults import Faults, checked
-from workbench.tws.order import Execution, Order
+from workbench.tws.order import STAGED, Execution, Order
 from workbench.tws.refused import SimulatorRefused, nearest
 from workbench.tws.settings import Settings
 from workbench.tws.store import Store
@@ -230,7 +230,7 @@ class Gateway:
     def do_fill(self, order_id: int, client: int = 0, shares: int = 0, price: float = 0.0) -> str:
         """Fill an order now, whatever the market says."""
         order = self.desk.by_id.get((client, order_id))
-        if order is None or order.dead:
+        if order is None or order.dead or order.status == STAGED:
             raise LookupError(f"order {order_id} of client {client} is not open")
         count = min(shares or order.remaining, order.remaining)
         return self.exchange.fill(order, count, price or self.exchange.mark(order.symbol)).exec_id

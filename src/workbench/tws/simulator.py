@@ -39,6 +39,7 @@ class Simulator:
         self.thread: threading.Thread | None = None
         self.control: socket.socket | None = None
         self.lines: Any = None
+        self.asking = threading.Lock()
 
     def __enter__(self) -> Simulator:
         self.start()
@@ -137,8 +138,9 @@ class Simulator:
         """Send one command and return its result."""
         if self.control is None:
             raise SimulatorRefused(f"{command}: the simulator is not running; start it first")
-        self.control.sendall(json.dumps({"do": command, **words}).encode() + b"\n")
-        line = self.lines.readline()
+        with self.asking:
+            self.control.sendall(json.dumps({"do": command, **words}).encode() + b"\n")
+            line = self.lines.readline()
         if not line:
             raise SimulatorRefused(f"{command}: the simulator went away")
         answer = json.loads(line)
