@@ -22,13 +22,15 @@ from workbench.errors import (
     TradingHalted,
     Unanswered,
 )
-from workbench.live.gate import Asked
+from workbench.live.gate import Asked, Origin
 from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.kill import Record, Stop, emergency_stop
 from workbench.live.lease import Lease
+from workbench.live.operator import resume
 from workbench.live.paper import PaperBroker, Print, PushedMarket, SteppedClock
+from workbench.live.recovery import Outcome, recover
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams, Paths, Settings
 from workbench.trading import Fill, Order, OrderStatus, OrderType, Position, Side, Working
@@ -426,3 +428,24 @@ def test_the_paper_account_of_a_runner_is_closed_over_another_connection(project
     assert texts == ["drill (ada): flat: no position and no open order at the broker, 2 closing orders"]
     runner.close()
     killer.close()
+
+
+def test_a_closing_order_of_a_stop_that_died_before_sending_is_never_sent_by_the_next_runner(project, tmp_path):
+    settings, paths = project
+    record = Record(settings, paths, ACCOUNT)
+    record.halt("drill", "ada")
+    record.intend(Asked(order(record.key(), 100, Side.SELL), Origin.EMERGENCY), 1)
+    record.close()  # and nothing was placed
+    market = PushedMarket(SteppedClock(datetime.now(UTC)), {"AAA": 100.0})
+    broker = PaperBroker(tmp_path / "paper.db", market, account=ACCOUNT)
+    broker.connect()
+    lease = Lease.seize(settings, paths, ACCOUNT, "runner")
+    journal = Journal.open(settings, paths, ACCOUNT, lease=lease)
+    resume(journal, HaltFile(paths, ACCOUNT), who="bob", reason="the drill is over")
+    found = recover(journal, broker, Outbox.open(settings, paths))
+    assert [(one.outcome, one.text) for one in found] == [
+        (Outcome.ABANDON, "it was the emergency stop's; make flatten closes what is still held")
+    ]
+    assert broker.open_orders() == ()
+    journal.close()
+    broker.close()

@@ -122,7 +122,9 @@ def _lost(tracked: Tracked, now: datetime) -> str:
 
 
 def _too_late(journal: Journal, tracked: Tracked, now: datetime, within: timedelta) -> str:
-    if journal.halted and not tracked.emergency:
+    if tracked.emergency:  # it was for what was held then; the stop itself looks again, and sends anew
+        return "it was the emergency stop's; make flatten closes what is still held"
+    if journal.halted:
         return f"trading is halted ({journal.halted})"
     if now - tracked.at > within:
         return f"decided {now - tracked.at} ago, more than {within}"
