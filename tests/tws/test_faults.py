@@ -130,6 +130,7 @@ def test_any_error_code_instead_of_an_order(sim, wire):
 def test_an_error_after_the_order_was_taken_is_a_false_alarm(sim, wire):
     sim.fault("error", message="placeOrder", code=201, when="after", times=1)
     rests(wire)
+    assert wire.until("3")[2] == "Submitted"
     assert wire.until("4")[3] == "201"
     assert sim.orders()[0]["status"] == "Submitted"
 

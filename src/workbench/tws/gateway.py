@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,12 @@ class Gateway:
 
     def opened(self, order: Order) -> None:
         """Send openOrder."""
-        self.tell(order.client_id, lambda version: replies.open_order(order, version))
+        now = copy(order)  # as it is now, not when the link is back
+        self.tell(order.client_id, lambda version: replies.open_order(now, version))
 
     def moved(self, order: Order) -> None:
         """Send orderStatus."""
-        fields = replies.order_status(order)  # as it is now, not when the link is back
+        fields = replies.order_status(order)
         self.tell(order.client_id, lambda version: fields)
 
     def refused(self, client_id: int, order_id: int, code: int, text: str) -> None:
@@ -120,14 +122,14 @@ class Gateway:
     def executed(self, order: Order, execution: Execution) -> None:
         """Send execution, status and commission in one of the orders seen from live gateways."""
         self.touched.add(order.symbol)
-        status = replies.order_status(order)
+        status, now = replies.order_status(order), copy(order)
         client, draw = order.client_id, self.exchange.draw
         messages: list[Message] = [lambda version: replies.execution(execution, version)]
         if draw("status first", execution.exec_id) < STATUS_FIRST:
             messages.insert(0, lambda version: status)
         else:
             if draw("open again", execution.exec_id) < OPEN_AGAIN:
-                messages.append(lambda version: replies.open_order(order, version))
+                messages.append(lambda version: replies.open_order(now, version))
             messages.append(lambda version: status)
         messages.append(lambda version: replies.commission_report(execution))
         for message in messages:

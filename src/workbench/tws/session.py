@@ -125,10 +125,12 @@ class Session(asyncio.Protocol):
         if any(not self.spoil(rule, body) for rule in before):
             return
         after = [rule for rule in rules if rule.when == "after"]
-        if after:  # processed, and nothing of it is told
+        if any(rule.do != "error" for rule in after):  # processed, and nothing of it is told
             self.gateway.silent = self
-        self.handle(body)
-        self.gateway.silent = None
+        try:
+            self.handle(body)
+        finally:
+            self.gateway.silent = None
         for rule in after:
             self.spoil(rule, body)
 
