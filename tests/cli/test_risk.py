@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbench.live.connect import EMBEDDED_ACCOUNT, EMBEDDED_FILE
+from workbench.live.connect import EMBEDDED_ACCOUNT, embedded_file
 from workbench.live.journal.journal import Journal
 from workbench.live.paper import PaperBroker, Print, PushedMarket, SteppedClock
 from workbench.live.trading_state import TradingState
@@ -24,7 +24,7 @@ def account(desk):
     """An embedded account that holds 100 AAA, is 40 BBB short, and has an order at work."""
     clock = SteppedClock(datetime(2024, 7, 2, 15, tzinfo=UTC))
     market = PushedMarket(clock, {"AAA": 100.0, "BBB": 50.0})
-    broker = PaperBroker(Paths(desk.root).state / EMBEDDED_FILE, market, account=EMBEDDED_ACCOUNT, client_id=17)
+    broker = PaperBroker(embedded_file(Settings(), Paths(desk.root)), market, account=EMBEDDED_ACCOUNT, client_id=17)
     broker.connect()
     broker.place(Order("r1", "AAA", Side.BUY, 100), 1)
     broker.place(Order("r2", "BBB", Side.SELL, 40), 2)

@@ -83,7 +83,7 @@ class Stage:
 
     def open(self, **facts: object) -> Rehearsal:
         return Rehearsal.open(
-            self.settings, self.paths, self.seats, Data(self.bars), self.limits, self.count, **facts
+            self.settings, self.paths, self.seats, Data(self.bars), self.count, self.limits, **facts
         )  # type: ignore[arg-type]
 
     def run(self) -> list:

@@ -7,7 +7,20 @@ from typing import NoReturn
 
 import typer
 
-from workbench.cli import checkout, demo, evidence, market, pipelines, promotion, research, risk, signing, tws
+from workbench.cli import (
+    books,
+    checkout,
+    demo,
+    evidence,
+    live,
+    market,
+    pipelines,
+    promotion,
+    research,
+    risk,
+    signing,
+    tws,
+)
 from workbench.errors import WorkbenchError
 
 STOPPED = 130
@@ -38,6 +51,11 @@ app.command()(promotion.demote)
 app.command()(promotion.retire)
 app.command()(promotion.status)
 app.add_typer(signing.keys, name="keys")
+app.command()(live.paper)
+app.command()(live.live)
+app.command()(books.why)
+app.command()(books.reconcile)
+app.command()(books.alerts)
 app.command()(risk.kill)
 app.command()(risk.flatten)
 app.command()(risk.resume)

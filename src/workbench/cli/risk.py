@@ -40,10 +40,10 @@ def resume(reason: Reason, by: By = "", set_: Set = None) -> None:
     from workbench.live.halt import HaltFile
 
     paths, settings = read_settings(set_)
-    account = _account(settings, paths)
-    journal = _journal(settings, paths)
+    account = account_here(settings, paths)
+    journal = open_journal(settings, paths)
     try:
-        before = operator.resume(journal, HaltFile(paths, account), who=by or _login(), reason=reason)
+        before = operator.resume(journal, HaltFile(paths, account), who=by or login(), reason=reason)
     finally:
         journal.close()
     print(f"account {account}: was {before}; trading is active. The runner was stopped with it: start it again.")
@@ -60,12 +60,12 @@ def confirm(
     from workbench.live import operator
 
     paths, settings = read_settings(set_)
-    journal = _journal(settings, paths)
+    journal = open_journal(settings, paths)
     last = journal.book.last
     # The embedded account's time is that of its last session.
     now = last.at if last and settings.live.mode == "embedded" else datetime.now(UTC)
     try:
-        order = operator.confirm(journal, key, who=by or _login(), now=now).order
+        order = operator.confirm(journal, key, who=by or login(), now=now).order
     finally:
         journal.close()
     print(
@@ -82,7 +82,7 @@ def limits(set_: Set = None) -> None:
 
     paths, settings = read_settings(set_)
     profile = operator.profile_of(settings)
-    journal = _journal(settings, paths)
+    journal = open_journal(settings, paths)
     try:
         reading = operator.watch_limits(journal, settings, paths, lambda: datetime.now(UTC)).poll()
     finally:
@@ -105,7 +105,7 @@ def _stop(set_: list[str] | None, reason: str, by: str, *, close: bool, timeout:
     broker = for_the_stop(settings, paths)
     try:
         stopped = emergency_stop(
-            settings, paths, broker, reason=reason, who=by or _login(), close=close, timeout=timeout
+            settings, paths, broker, reason=reason, who=by or login(), close=close, timeout=timeout
         )
     finally:
         broker.close()
@@ -116,13 +116,13 @@ def _stop(set_: list[str] | None, reason: str, by: str, *, close: bool, timeout:
     print(f"halted; {stopped}. To trade again: make resume")
 
 
-def _journal(settings: Settings, paths: Paths) -> Journal:
+def open_journal(settings: Settings, paths: Paths) -> Journal:
     from workbench.live.journal.journal import Journal
 
-    return Journal.open(settings, paths, _account(settings, paths))
+    return Journal.open(settings, paths, account_here(settings, paths))
 
 
-def _account(settings: Settings, paths: Paths) -> str:
+def account_here(settings: Settings, paths: Paths) -> str:
     """Return the account of the settings; a login's only account is named by what was traded here."""
     from workbench.live.connect import account_of
 
@@ -141,7 +141,7 @@ def _stricter(name: str) -> str:
     return "more" if name.startswith("min_") else "less"
 
 
-def _login() -> str:
+def login() -> str:
     from getpass import getuser
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from workbench.errors import NoData, WorkbenchError
 from workbench.live.broker import Broker
@@ -12,7 +13,6 @@ from workbench.live.paper import PaperBroker, Print
 from workbench.live.paper.ledger import Ledger
 from workbench.params import Paths, Settings
 
-EMBEDDED_FILE = "paper.db"  # in data/state/
 EMBEDDED_ACCOUNT = "PAPER"
 # Somebody waits for the emergency stop: a gateway that is there answers within this.
 STOP_CONNECT_SECONDS = 10.0
@@ -22,7 +22,7 @@ def for_the_stop(settings: Settings, paths: Paths) -> Broker:
     """Return the account as the emergency stop's own client, not connected yet."""
     live = settings.live
     if live.mode == "embedded":
-        file = paths.state / EMBEDDED_FILE
+        file = embedded_file(settings, paths)
         if not file.exists():
             raise NoData(
                 f"{paths.short(file)}: no embedded account yet; there is nothing to stop: make paper opens one"
@@ -42,12 +42,17 @@ def account_of(settings: Settings) -> str:
     return settings.live.account or (EMBEDDED_ACCOUNT if settings.live.mode == "embedded" else "")
 
 
+def embedded_file(settings: Settings, paths: Paths) -> Path:
+    """Return the file in which the embedded broker keeps its account: data/state/paper.db of the account PAPER."""
+    return paths.state / f"{account_of(settings).lower()}.db"
+
+
 class StandingMarket:
     """The embedded account's market while no session of its own runs: every price holds, a second a look goes by."""
 
     def __init__(self, settings: Settings, paths: Paths) -> None:
         self._settings, self._paths = settings, paths
-        ledger = Ledger(paths.state / EMBEDDED_FILE)
+        ledger = Ledger(embedded_file(settings, paths))
         try:
             self._now = datetime.fromtimestamp(ledger.fact("seen"), UTC)
             costs = {one.symbol: one.average_cost for one in ledger.positions()}

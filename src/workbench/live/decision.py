@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date
 from typing import Any
 
+from workbench.live.gate.facts import Asked, Origin
 from workbench.orders import Crossing
-from workbench.trading import Side
+from workbench.trading import Order, Side
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,11 @@ class Decision:
             tuple(data["unpriced"]), data["inputs"],
         )  # fmt: skip
 
-    def part(self, line: Line) -> str:
-        """Return the name that bounds what one order and its repeats may trade."""
-        return f"{self.id}/{line.symbol}"
+    def asked(self, line: Line) -> Asked:
+        """Return one order of the decision as the gate is asked about it; repeats of it trade no more than it says."""
+        packs = {one.strategy: one.pack for one in self.wanted if one.strategy in line.shares}
+        order = Order(line.key, line.symbol, line.side, line.quantity)
+        return Asked(order, Origin.STRATEGY, line.shares, packs, f"{self.id}/{line.symbol}", line.quantity)
 
 
 def _plain(value: Any) -> Any:

@@ -7,30 +7,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 
 from workbench.alerts.outbox import Outbox
 from workbench.errors import InputRefused
+from workbench.live.connect import account_of, embedded_file
+from workbench.live.feed import newest_closed
 from workbench.live.gate import Hours
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits
+from workbench.live.operator import watch_limits
 from workbench.live.paper import BarMarket, PaperBroker, Print, SteppedClock
+from workbench.live.preview import Preview, preview
 from workbench.live.report import SessionReport
 from workbench.live.runner import run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.params import Paths, Settings
 from workbench.sessions import Calendar
 
-ACCOUNT = "PAPER"
 
-
-class StandingMarket(BarMarket):
+class SessionMarket(BarMarket):
     """Bars whose open stands as the price until their end: an order sent in between is filled at it, not at the close.
 
     So an order decided at the open is traded at the open, as the backtest does it.
@@ -79,14 +80,13 @@ class Rehearsal:
         paths: Paths,
         seats: tuple[Seat, ...],
         data: Data,
-        limits: Limits,
         count: int,
-        account: str = ACCOUNT,
+        limits: Limits | None = None,
     ) -> Rehearsal:
         """Return the account with the last ``count`` sessions of the data that it has not traded yet."""
         if count < 1:
             raise InputRefused(f"--sessions {count}: trade at least 1")
-        index, calendar = data.bars.index, Calendar()
+        index, calendar, account = data.bars.index, Calendar(), account_of(settings)
         lease = Lease.acquire(settings, paths, account, "rehearsal")
         try:
             clock = SteppedClock(calendar.opens(index[0]))
@@ -103,10 +103,11 @@ class Rehearsal:
         began = calendar.opens(sessions[0]) - timedelta(minutes=30) if sessions else clock()
         clock.set(max(clock(), began, last.at if last else began))
         broker = PaperBroker(
-            broker_file(paths, account), StandingMarket(data.bars, clock), account=account,
-            cash=settings.portfolio.cash, costs=settings.costs,
+            embedded_file(settings, paths), SessionMarket(data.bars, clock), account=account,
+            cash=settings.portfolio.cash, costs=settings.costs, client_id=settings.live.client_id,
         )  # fmt: skip
         outbox = Outbox.open(settings, paths, clock)
+        limits = limits or watch_limits(journal, settings, paths, clock).poll().limits
         return cls(settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions)
 
     def trade(self, session: date) -> SessionReport:
@@ -121,6 +122,13 @@ class Rehearsal:
             self.broker, self.journal, self.outbox, self.seats, session, hours, (hours.opens,), self._known,
             self._newest, lambda: self.limits, self.clock, self._wait, self._pause,
         )  # fmt: skip
+
+    def preview(self, session: date) -> Preview:
+        """Return what the next session would send; the clock goes to its open, and nothing is written or sent."""
+        self.broker.connect()
+        desk = self.desk(session)
+        self._wait(desk.hours.opens)
+        return preview(desk, desk.hours.opens)
 
     def close(self) -> None:
         """Let go of the account; orders and books stay where they are."""
@@ -141,20 +149,3 @@ class Rehearsal:
 
     def _pause(self, seconds: float) -> None:
         self.clock.set(self.clock() + timedelta(seconds=seconds))
-
-
-def newest_closed(calendar: Calendar, moment: datetime) -> date:
-    """Return the last session that had closed at a moment."""
-    day = pd.Timestamp(moment).tz_convert("UTC").date()
-    last = calendar.last(2, day)
-    return next(one.date() for one in reversed(last) if calendar.closes(one) <= moment)
-
-
-def broker_file(paths: Paths, account: str) -> Path:
-    """Return the file in which the embedded broker keeps an account."""
-    return paths.state / f"{account}.broker.db"
-
-
-def required_symbols(seats: Sequence[Seat]) -> tuple[str, ...]:
-    """Return every symbol that a seat may hold."""
-    return tuple(dict.fromkeys(symbol for seat in seats for symbol in seat.strategy.symbols))

@@ -6,7 +6,7 @@ not answer. What was sent is in the journal before its bytes leave, so whoever s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,7 +26,6 @@ from workbench.live.session import Data, Desk, Seat
 from workbench.live.view import margin_of, rate_wait, view
 from workbench.live.wishes import wishes_of
 from workbench.orders import plan
-from workbench.trading import Order
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
 LATE = timedelta(minutes=15)
@@ -79,16 +78,16 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
         late = f"the decision of {moment:%Y-%m-%d %H:%M}Z is {desk.clock() - moment} late; it is left out"
         desk.outbox.post(Severity.WARNING, "late", late, cooldown=f"late {moment}")
         return None
-    data = _require_fresh(desk, moment)
+    data = require_fresh(desk, moment)
     decision = desk.journal.book.past.decision
     if decision is None or decision.id != name_of(moment):
-        decision = make_decision(desk, moment, data)
+        decision = make_decision(desk, moment, data, desk.journal.next_key)
         desk.journal.append(Draft(Kind.DECISION, decision.data))
     carry_out(desk, decision, data)
     return decision
 
 
-def make_decision(desk: Desk, moment: datetime, data: Data) -> Decision:
+def make_decision(desk: Desk, moment: datetime, data: Data, next_key: Callable[[], str]) -> Decision:
     """Return what every strategy wants now and the orders that follow, netted; nothing is written or sent."""
     book, account = desk.journal.book, desk.broker.account()
     weights = {seat.name: _weights(seat, data) for seat in desk.seats}
@@ -102,7 +101,7 @@ def make_decision(desk: Desk, moment: datetime, data: Data) -> Decision:
         for seat, wish in zip(desk.seats, wishes, strict=True)
     )  # fmt: skip
     lines = tuple(
-        Line(desk.journal.next_key(), one.symbol, one.signed, one.price, one.shares, book.positions.get(one.symbol, 0))
+        Line(next_key(), one.symbol, one.signed, one.price, one.shares, book.positions.get(one.symbol, 0))
         for one in made.orders
     )
     unpriced = sorted({name for wish in wishes for name in wish.unpriced})
@@ -163,7 +162,7 @@ def _wait(desk: Desk, moment: datetime) -> None:
             carry_out(desk, decision, desk.data(desk.clock()))
 
 
-def _require_fresh(desk: Desk, moment: datetime) -> Data:
+def require_fresh(desk: Desk, moment: datetime) -> Data:
     """Return the data of a moment; what is not the newest, or is largely in quarantine, is not traded by."""
     data, wanted, most = desk.data(moment), desk.newest(moment), desk.limits().max_bad_rows
     newest = data.bars.index[-1]
@@ -192,12 +191,10 @@ def _to_send(desk: Desk, line: Line) -> bool:
 
 
 def _send(desk: Desk, decision: Decision, lines: Sequence[Line], data: Data) -> None:
-    packs = {one.strategy: one.pack for one in decision.wanted}
     state: GateState | None = None
     for line in lines:
-        order = Order(line.key, line.symbol, line.side, line.quantity)
-        asked = Asked(order, shares=line.shares, packs={name: packs[name] for name in line.shares},
-                      decision=decision.part(line), planned=line.quantity)  # fmt: skip
+        asked = decision.asked(line)
+        order = asked.order
         if state is None or desk.clock() - state.now > LOOK_AGAIN:
             state = _look(desk, data, lines)
         while (seconds := rate_wait(state)) > 0:
@@ -258,7 +255,8 @@ def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> 
     moment = datetime.fromisoformat(decision.id.replace("Z", "+00:00"))
     again = _weights(seat, desk.data(moment))
     expected = dict(wanted.held)
-    moved = [(one.symbol, one.shares) for one in (*decision.lines, *decision.crossings)]
+    moved = [(line.symbol, line.shares) for line in decision.lines]
+    moved += [(crossing.symbol, crossing.shares) for crossing in decision.crossings]
     for symbol, shares in moved:
         expected[symbol] = expected.get(symbol, 0) + shares.get(seat.name, 0)
     return again == dict(wanted.weights) and {name: count for name, count in expected.items() if count} == held

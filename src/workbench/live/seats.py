@@ -14,19 +14,14 @@ from workbench.registry.packs.approvers import Approvers
 PARAMS = "params.json"
 
 
-def load_seats(
-    names: Sequence[str], stage: str, settings: Settings, paths: Paths, now: datetime
-) -> tuple[tuple[Seat, ...], tuple[str, ...]]:
-    """Return a seat for each name, every byte of its evidence verified, and what a person should know all the same."""
+def load_seat(
+    name: str, stage: str, share: float, settings: Settings, paths: Paths, now: datetime
+) -> tuple[Seat, tuple[str, ...]]:
+    """Return the seat of what stands at a stage, every byte of its evidence verified, and what a person should know."""
     approvers = Approvers.read(paths.params / "approvers.yaml", paths)
     account = AccountMode(settings.live.mode)
-    loaded = [
-        load(name, stage, account=account, settings=settings, paths=paths, approvers=approvers, now=now)
-        for name in names
-    ]
-    shares = shares_of(names, settings.live)
-    seats = tuple(seat_of(one, shares[name], settings.live) for name, one in zip(names, loaded, strict=True))
-    return seats, tuple(warning for one in loaded for warning in one.warnings)
+    loaded = load(name, stage, account=account, settings=settings, paths=paths, approvers=approvers, now=now)
+    return seat_of(loaded, share, settings.live), loaded.warnings
 
 
 def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:
@@ -38,10 +33,10 @@ def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:
             f"live.capital_step of {loaded.strategy.name} is {step}, its approval has {len(steps)} steps "
             f"({', '.join(f'{one:,.0f}' for one in steps)}); lower it in params/base.yaml"
         )
-    rebalance = loaded.pack.json(PARAMS)["portfolio"]["rebalance"]
+    facts = loaded.pack.json(PARAMS)
     return Seat(
         loaded.strategy, loaded.pack.digest, loaded.version, loaded.stage, loaded.mode, share,
-        float(steps[step - 1]) if steps else None, rebalance,
+        float(steps[step - 1]) if steps else None, facts["portfolio"]["rebalance"], facts["costs"]["spread_bps"] / 2.0,
     )  # fmt: skip
 
 

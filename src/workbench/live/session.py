@@ -41,6 +41,7 @@ class Seat:
     share: float = 1.0
     capital: float | None = None
     rebalance: str = "on_change"
+    model_bps: float | None = None  # what its evidence takes crossing half the spread for
 
     @property
     def name(self) -> str:

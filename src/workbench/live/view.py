@@ -25,7 +25,8 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, be
     near = {*symbols, *positions, *(one.order.symbol for one in orders)}
     today = [book.orders[key] for key in book.past.today if key != beside]
     halted = desk.journal.halted
-    equity_at_open = book.past.equity_at_open
+    opened = book.past.equity_at_open if book.past.session == desk.session else None
+    equity_at_open = account.equity if opened is None else opened
     return GateState(
         now=now,
         limits=desk.limits(),
@@ -48,7 +49,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, be
         capital={seat.name: seat.capital for seat in desk.seats if seat.capital is not None},
         sectors=data.bars.sectors,
         returns=_returns(data, near),
-        day=None if equity_at_open is None else Day(equity_at_open, account.equity - equity_at_open),
+        day=Day(equity_at_open, account.equity - equity_at_open),
         sent=tuple(_sent(one, book) for one in today),
         fills=broker.fills(now - DAY),
         worked=_worked(today),

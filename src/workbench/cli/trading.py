@@ -1,0 +1,145 @@
+"""The parts of a trading process put together: evidence, limits, data, journal, broker, all closed again at the end."""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from workbench.alerts.outbox import Outbox
+from workbench.data.lake import Lake
+from workbench.errors import NoData
+from workbench.live import feed
+from workbench.live.broker import Broker
+from workbench.live.connect import StandingMarket, account_of, embedded_file, for_the_stop
+from workbench.live.journal.journal import Journal
+from workbench.live.kill import emergency_stop
+from workbench.live.lease import Lease
+from workbench.live.operator import profile_of, watch_limits
+from workbench.live.paper import PaperBroker
+from workbench.live.rehearsal import Rehearsal
+from workbench.live.seats import load_seat, shares_of
+from workbench.live.service import Service
+from workbench.live.session import Seat
+from workbench.params import Paths, Settings
+from workbench.registry.lifecycle.record import Lifecycle
+from workbench.registry.storing import STRATEGY
+from workbench.sessions import Calendar
+from workbench.state.store import Store
+
+STAGES = {"embedded": ("paper",), "paper": ("paper",), "live": ("production", "staged_live")}
+
+
+def now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
+
+
+def seats_here(settings: Settings, paths: Paths) -> tuple[Seat, ...]:
+    """Return what stands at the stages of this kind of account, verified; the higher stage of a name goes first."""
+    stages = STAGES[settings.live.mode]
+    standing = {}
+    for (kind, name), state in sorted(Lifecycle.open(settings, paths).states().items()):
+        found = next((stage for stage in stages if stage in state.standing), None)
+        if kind == STRATEGY and found:
+            standing[name] = found
+    if not standing:
+        raise NoData(
+            f"nothing stands at {' or '.join(stages)}, so nothing is traded: make evidence STRATEGY=xs_momentum, then "
+            "make promote STRATEGY=xs_momentum"
+        )
+    shares, seats = shares_of(tuple(standing), settings.live), []
+    for name, stage in standing.items():
+        seat, warnings = load_seat(name, stage, shares[name], settings, paths, now())
+        seats.append(seat)
+        for warning in warnings:
+            print(f"! {warning}")
+    return tuple(seats)
+
+
+@contextmanager
+def open_rehearsal(settings: Settings, paths: Paths, count: int, *, copied: bool) -> Iterator[Rehearsal]:
+    """Give the embedded account; ``copied``: a copy of it that is thrown away."""
+    seats = seats_here(settings, paths)
+    data = feed.history(Lake(paths.lake, settings.market), seats, settings.data)
+    with tempfile.TemporaryDirectory(prefix="workbench-dry-run-") as folder:
+        if copied:
+            paths = _copy(settings, paths, Path(folder))
+        rehearsal = Rehearsal.open(settings, paths, seats, data, count)
+        try:
+            yield rehearsal
+        finally:
+            rehearsal.close()
+
+
+@contextmanager
+def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
+    """Give the process that trades an account at Interactive Brokers, connected."""
+    from workbench.live.ib import IBBroker
+
+    seats = seats_here(settings, paths)  # before anything is connected: what is refused, is refused at once
+    broker, calendar = IBBroker(settings.live), Calendar()
+    lake = Lake(paths.lake, settings.market)
+    with _held(settings, paths, broker, "runner") as (journal, lease):
+        outbox = Outbox.open(settings, paths)
+        yield Service(
+            settings.live, profile_of(settings), broker, journal, outbox, lease,
+            watch_limits(journal, settings, paths, now), lambda: seats_here(settings, paths),
+            lambda moment: feed.known(lake, seats, calendar, moment),
+            lambda moment: feed.newest_closed(calendar, moment),
+            lambda reason: emergency_stop(
+                settings, paths, for_the_stop(settings, paths), reason=reason, who="the monitor"
+            ), now, calendar,
+        )  # fmt: skip
+
+
+@contextmanager
+def at_desk(settings: Settings, paths: Paths, holder: str) -> Iterator[tuple[Journal, Broker, Outbox]]:
+    """Give a person's hold on the account, for as long as a command takes; no runner may hold it."""
+    if settings.live.mode != "embedded":
+        from workbench.live.ib import IBBroker
+
+        broker: Broker = IBBroker(settings.live)
+    elif not embedded_file(settings, paths).exists():
+        raise NoData(f"account {account_of(settings)}: nothing was traded yet; make paper opens it")
+    else:
+        market = StandingMarket(settings, paths)
+        file, client_id = embedded_file(settings, paths), settings.live.client_id
+        broker = PaperBroker(file, market, account=account_of(settings), client_id=client_id)
+    with _held(settings, paths, broker, holder) as (journal, _):
+        journal.begin(by=holder)
+        yield journal, broker, Outbox.open(settings, paths)
+
+
+@contextmanager
+def _held(settings: Settings, paths: Paths, broker: Broker, holder: str) -> Iterator[tuple[Journal, Lease]]:
+    """Connect, and hold the account's lease and journal; the account is known once connected."""
+    broker.connect()
+    try:
+        lease = Lease.acquire(settings, paths, broker.account_id, holder)
+        try:
+            journal = Journal.open(settings, paths, broker.account_id, lease=lease, clock=broker.now)
+            try:
+                yield journal, lease
+            finally:
+                journal.close()
+        finally:
+            lease.release()
+    finally:
+        broker.close()
+
+
+def _copy(settings: Settings, paths: Paths, folder: Path) -> Paths:
+    """Copy the account's state into a folder of its own, and return the paths that lead there."""
+    there = copy.copy(paths)
+    there.state = folder
+    for file in (Store.named(settings, paths).file, embedded_file(settings, paths)):
+        if file is not None and file.exists():
+            read = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+            with closing(read) as source, closing(sqlite3.connect(folder / file.name)) as target:
+                source.backup(target)
+    return there
