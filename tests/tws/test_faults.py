@@ -127,11 +127,18 @@ def test_any_error_code_instead_of_an_order(sim, wire):
     assert sim.orders() == []
 
 
-def test_an_error_after_the_order_was_taken_is_a_false_alarm(sim, wire):
-    sim.fault("error", message="placeOrder", code=201, when="after", times=1)
+def test_an_error_besides_is_a_false_alarm_after_what_the_order_says(sim, wire):
+    sim.fault("error", message="placeOrder", code=201, when="besides", times=1)
     rests(wire)
     assert wire.until("3")[2] == "Submitted"
     assert wire.until("4")[3] == "201"
+    assert sim.orders()[0]["status"] == "Submitted"
+
+
+def test_an_error_after_is_all_that_is_told_of_an_order_that_works(sim, wire):
+    sim.fault("error", message="placeOrder", code=201, when="after", times=1)
+    rests(wire)
+    assert [fields[0] for fields in wire.quiet()] == ["4"]
     assert sim.orders()[0]["status"] == "Submitted"
 
 
@@ -401,7 +408,7 @@ def test_faults_come_from_a_file_and_at_their_time(tmp_path, name):
         ({"do": "dorp"}, "fault 'dorp' is not known. Did you mean 'drop'?"),
         ({"do": "drop", "message": "placeOrdr"}, "no message 'placeOrdr'. Did you mean 'placeOrder'?"),
         ({"do": "drop", "mesage": "placeOrder"}, "unknown word 'mesage'. Did you mean 'message'?"),
-        ({"do": "drop", "when": "later"}, "when 'later' is 'before' or 'after'"),
+        ({"do": "drop", "when": "later"}, "when 'later' is one of before, after"),
         ({"do": "delay", "seconds": "soon"}, "seconds 'soon' is not a number"),
         ({"do": "error"}, "no code"),
         ({"do": "bad_tick", "value": "big"}, "value 'big'"),

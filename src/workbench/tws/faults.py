@@ -45,7 +45,7 @@ class Rule:
 
     do: str
     message: str = ""  # a kind of request or reply; empty is any kind
-    when: str = "before"  # or "after": the request is processed, but nothing of it is told
+    when: str = "before"  # "after": the request is processed, but nothing of it is told; "besides": an error beside it
     times: int = -1  # how often; -1 is for ever
     skip: int = 0
     chance: float = 1.0
@@ -123,8 +123,9 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     message = str(given.get("message", ""))
     if message and message not in MESSAGES:
         raise SimulatorRefused(f"fault '{do}': no message '{message}'. {nearest(message, MESSAGES)}")
-    if given.get("when", "before") not in ("before", "after"):
-        raise SimulatorRefused(f"fault '{do}': when '{given['when']}' is 'before' or 'after'")
+    whens = ("before", "after", "besides") if do == "error" else ("before", "after")
+    if given.get("when", "before") not in whens:
+        raise SimulatorRefused(f"fault '{do}': when '{given['when']}' is one of {', '.join(whens)}")
     if do == "bad_tick" and str(given.get("value", "")) not in BAD_TICKS:
         raise SimulatorRefused(f"fault 'bad_tick': value '{given.get('value', '')}'. {nearest('', BAD_TICKS)}")
     if do == "error" and not given.get("code"):

@@ -124,8 +124,8 @@ class Session(asyncio.Protocol):
         before = [rule for rule in rules if rule.when == "before"]
         if any(not self.spoil(rule, body) for rule in before):
             return
-        after = [rule for rule in rules if rule.when == "after"]
-        if any(rule.do != "error" for rule in after):  # processed, and nothing of it is told
+        after = [rule for rule in rules if rule.when != "before"]
+        if any(rule.when == "after" for rule in after):  # processed, and nothing of it is told
             self.gateway.silent = self
         try:
             self.handle(body)
@@ -151,7 +151,6 @@ class Session(asyncio.Protocol):
             told = [int(field) for field in fields[1:3] if NUMBER.fullmatch(field)] or [-1]
             number = told[0] if fields[0] == "3" else told[-1]  # most requests have a version before their id
             self.send(replies.error(number, rule.code, rule.text or "a fault on demand", self.version))
-            return rule.when == "after"
         return False
 
     def handle_later(self, body: bytes) -> None:
