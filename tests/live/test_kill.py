@@ -175,7 +175,7 @@ def test_it_halts_first_then_cancels_then_closes_and_looks_twice():
         "cancel_all", "place SELL 100 AAA", "place BUY 40 BBB",
     ]  # fmt: skip
     assert broker.held == {"AAA": 0, "BBB": 0, "CCC": 0}
-    assert broker.calls.count("positions") == 3  # once held, twice flat
+    assert broker.calls.count("positions") == 4  # twice held, twice flat
     assert alerts == ["drill (ada): flat: no position and no open order at the broker, 2 closing orders"]
     assert log.lines[-1]["flat"] is True
 
@@ -201,6 +201,15 @@ def test_late_and_partial_fills_and_positions_that_lag_never_turn_it_round(lag, 
     assert stop(broker, timeout=300).run("drill", "ada").flat
     assert {symbol: shares for symbol, shares in broker.held.items() if shares} == {}
     assert placed(broker) == ["place SELL 90 AAA", "place BUY 7 BBB"]
+
+
+def test_what_fills_while_it_is_cancelled_is_not_closed_twice():
+    """A sale of 60 fills just before the cancel, and the position shows it one look later."""
+    broker = Memory({"AAA": 100}, lag=2)
+    broker._accept(order("w1", 60, Side.SELL), 1)
+    assert stop(broker, timeout=300).run("drill", "ada").flat
+    assert placed(broker) == ["place SELL 40 AAA"]
+    assert broker.held == {"AAA": 0}
 
 
 @pytest.mark.parametrize("step", range(2, 30, 3))

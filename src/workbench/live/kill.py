@@ -3,7 +3,7 @@
 It needs no runner and no lease: it works from a process, a connection and a client id of its own. Halting is a file on
 disk before anything else happens; the journal is written beside it, and where it does not answer, nothing waits for it.
 
-1. halt: no order begins to be sent                     4. close what is held, once no order of its symbol is open
+1. halt: no order begins to be sent                     4. close what two looks say is held
 2. cancel all, within a second                          5. flat twice in a row: done; else go on until the time is up
 3. write down, halt and fence off the runner            6. tell a person; only a person resumes
 """
@@ -94,6 +94,7 @@ class Stop:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _closing: dict[str, _Closing] = field(default_factory=dict)
+    _before: Mapping[str, int] = field(default_factory=dict)  # positions at the look before
     _troubles: list[str] = field(default_factory=list)
 
     def run(self, reason: str, who: str, *, close: bool = True) -> Stopped:
@@ -123,6 +124,7 @@ class Stop:
                     self.broker.cancel_all()  # sent by the runner while the halt was on its way, or by hand
                 elif close:
                     self._close(look)
+                self._before = look.positions
             except Exception as error:  # noqa: BLE001 (whatever fails, the next look may not)
                 flat, cancelled = 0, False
                 self._trouble(str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}")
@@ -149,8 +151,10 @@ class Stop:
             if any(one.order.symbol == symbol for one in look.orders):
                 continue  # our own order is at work
             before = self._closing.get(symbol)
-            if before is None or self._ready(before, held):
-                self._send(symbol, held, look, tries=before.tries + 1 if before else 1)
+            if before is not None and self._ready(before, held):
+                self._send(symbol, held, look, before.tries + 1)
+            elif before is None and self._before.get(symbol) == held:  # what filled during the cancel has shown
+                self._send(symbol, held, look, 1)
 
     def _ready(self, before: _Closing, held: int) -> bool:
         """Whether a position may be acted upon again: it shows what the last order did, or has stood still."""
