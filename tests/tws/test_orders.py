@@ -294,6 +294,27 @@ def test_the_broker_outlives_a_killed_simulator(tmp_path):
             assert next(fields for fields in wire.got if fields[0] == "9")[2] == "3"
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"account": "DU2"}, "belongs to account DU1234567, asked for was DU2"),
+        ({"symbols": {"BBB": 10.0}}, "has 'AAA', which the market does not know. Known: BBB."),
+    ],
+)
+def test_a_state_of_another_account_or_market_is_refused(tmp_path, settings, said):
+    with Simulator(state=tmp_path / "broker.db", symbols={"AAA": 50.0}, factor=0) as sim, Wire(sim.port) as wire:
+        wire.place(1, symbol="AAA")
+        wire.until("59")
+    with pytest.raises(SimulatorRefused) as refused:
+        Simulator(state=tmp_path / "broker.db", **settings).start()
+    assert said in str(refused.value)
+
+
+def test_holdings_of_an_unknown_symbol_are_refused():
+    with pytest.raises(SimulatorRefused, match="there is 'ZZZ', which the market does not know"):
+        Simulator(symbols={"AAA": 50.0}, holdings={"ZZZ": (1, 1.0)}).start()
+
+
 def test_a_file_that_is_no_state_is_refused_in_one_line(tmp_path):
     (tmp_path / "broker.db").write_text("this is not a database at all" * 50)
     with pytest.raises(SimulatorRefused, match="not usable as the broker's state"):

@@ -31,11 +31,16 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(Path(settings.state) if settings.state else None)
         self.market = settings.open_market()
+        self.store = Store(Path(settings.state) if settings.state else None)
         self.account = Account(self.store, settings.account, settings.cash, dict(settings.holdings))
         self.exchange = Exchange(self.market, self.account, self.store, settings.seed, settings.start_at)
         self.exchange.listener = self
+        try:
+            self.check_state()
+        except SimulatorRefused:
+            self.store.close()
+            raise
         self.desk = Desk(self.exchange)
         self.clock = Clock(max(settings.start_at, float(self.exchange.at)), settings.factor)
         self.began = self.clock.now()
@@ -58,6 +63,17 @@ class Gateway:
         for fault in settings.faults:
             self.fault(dict(fault))
         self.store.commit()
+
+    def check_state(self) -> None:
+        """Refuse a state that belongs to another account or market."""
+        settings, known = self.settings, self.market.instruments
+        if self.account.name != settings.account:
+            said = f"belongs to account {self.account.name}, asked for was {settings.account}"
+            raise SimulatorRefused(f"{settings.state}: {said}; name that account or another file")
+        for symbol in (*self.account.holdings, *(order.symbol for order in self.exchange.orders.values())):
+            if symbol not in known:
+                where = f"{settings.state}: has" if settings.state else "holdings: there is"
+                raise SimulatorRefused(f"{where} '{symbol}', which the market does not know. {nearest(symbol, known)}")
 
     def catch_up(self) -> None:
         """Let everything happen that is due by the clock."""
