@@ -118,6 +118,8 @@ HEAVY = {
     "optuna": {"search/study.py"},
     "great_expectations": {"data/suite.py"},
     "deltalake": {"data/lake.py", "data/table.py"},
+    "ib_async": {f"live/ib/{name}.py" for name in ("book", "broker", "desk", "ears", "history", "translation", "wire")}
+    | {"live/ib/connection.py"},
 }
 
 

@@ -334,10 +334,11 @@ def test_18_a_fraction_of_a_share_does_not_leave(sim, broker, quantity):
     assert sim.log() == []
 
 
-def test_18_history_that_is_not_there_or_was_asked_too_often_is_an_error(sim, broker):
+def test_18_history_that_is_not_there_or_was_asked_too_often_is_an_error(sim, make):
+    broker = make(heartbeat_answer_seconds=5.0)  # the simulator is busy while it makes so many bars
     assert len(broker.history("AAA", "5 D")) == 5
     with pytest.raises(NoData, match="162"):
-        broker.history("AAA", "30 D", "1 secs")
+        broker.history("AAA", "2 D", "1 secs")
     sim.fault("drop", message="reqHistoricalData")
 
     def say() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -119,6 +120,31 @@ def test_of_a_bracket_with_one_refused_order_nothing_works(sim, broker, refused,
     until(lambda: all(one["status"] == "Cancelled" for one in sim.orders()))
     assert broker.fills(LONG_AGO) == ()
     assert broker.positions() == ()
+
+
+def test_a_bracket_of_which_a_part_filled_and_another_was_refused_is_looked_up(sim, broker):
+    sim.fault("hold", state=True)
+    family = numbered(broker, bracket(market("entry")))
+    sim.fault("drop", message="openOrder")  # no word comes until the exchange speaks
+    sim.fault("drop", message="orderStatus")
+
+    def speak() -> None:
+        sim.fault("fill", client=17, order_id=family[0][1], price=100.0)
+        sim.fault("notice", code=201, text="no", request=family[2][1])
+
+    later = threading.Timer(0.3, speak)
+    later.start()
+    with pytest.raises(Unanswered, match="100 shares of entry are filled"):
+        broker.place_bracket(family)
+    later.join()
+    assert [one.key for one in broker.fills(LONG_AGO)] == ["entry"]
+
+
+def test_a_bracket_of_which_a_part_is_refused_after_it_was_taken_is_taken_back(sim, broker):
+    family = bracket(limit("entry", 90.0, quantity=50_000))  # of 100 each: the account has a million
+    with pytest.raises(OrderRejected, match="201"):
+        broker.place_bracket(numbered(broker, family))
+    until(lambda: all(one["status"] in ("Cancelled", "Inactive") for one in sim.orders()))
 
 
 def test_a_bracket_cut_off_under_way_does_not_work_in_part(sim, broker):

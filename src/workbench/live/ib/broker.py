@@ -27,7 +27,7 @@ from workbench.live.ib.ears import Ears
 from workbench.live.ib.history import Candle, read_history
 from workbench.live.ib.loop import LoopThread
 from workbench.live.ib.quotes import Board
-from workbench.live.ib.translation import amount, instrument_of, require_paper, stock, symbol_of
+from workbench.live.ib.translation import CURRENCY, amount, instrument_of, require_paper, stock, symbol_of
 from workbench.params import LiveParams
 from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
 
@@ -195,6 +195,10 @@ class IBBroker:
     async def _connect(self) -> None:
         deadline = time.monotonic() + self.params.connect_seconds
         wait = FIRST_WAIT
+        if self._ears is not None and self._ears.connection.alive:
+            await self._ears.connection.back_by(deadline)
+            await self._ears.resync()
+            return
         while True:
             try:
                 await self._open()
@@ -242,6 +246,11 @@ class IBBroker:
             if number is None:
                 raise DataRefused(f"account {self.account_id}: {tag} is '{text}'; ask again, or look at the gateway")
             found[tag] = number
+        if currency != CURRENCY:
+            raise DataRefused(
+                f"account {self.account_id}: its values are in '{currency}', prices in {CURRENCY}; trade an account "
+                f"whose base currency is {CURRENCY}"
+            )
         equity, cash, power, initial, maintenance = (found[tag] for tag in TAGS)
         return Account(self.account_id, currency, equity, cash, power, initial, maintenance, at)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, TypeVar
 
 from ib_async.wrapper import RequestError
@@ -108,6 +109,12 @@ class Connection:
         task = asyncio.ensure_future(whole())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def back_by(self, deadline: float) -> None:
+        """Wait for the gateway to have its broker back: a new socket would hide that it has none."""
+        while self.away and self.alive and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self.require()
 
     async def leave(self) -> None:
         """Close in order, and wait until the socket is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +61,11 @@ class Desk:
             self._refuse_family(tickets)
             order, order_id = orders[-1]
             tickets[order_id] = self._send(order, order_id, *tools[-1], transmit=True, parent_id=parent_id)
-            return tuple([await self._word(ticket, one) for one, ticket in tickets.items()])
-        except OrderRejected:
-            for order_id in tickets:
-                self.cancel_id(order_id)
+            for one, ticket in tickets.items():
+                await self._word(ticket, one, tickets)
+            return tuple(self._stands(ticket, one) for one, ticket in tickets.items())
+        except OrderRejected as error:
+            await self._take_back(tickets, error)
             raise
         except Disconnected as error:
             if not tickets:
@@ -135,6 +136,26 @@ class Desk:
             ticket.doubt, ticket.code = said, number
             self.connection.begin(self._settle(ticket, request))
 
+    def _stands(self, ticket: Ticket, order_id: int) -> Working:
+        """Return an order of a family as it stands by now; it may have been refused after it was taken."""
+        now = self.book.of_id(order_id) or ticket.heard.result()
+        if now.status is OrderStatus.REJECTED:
+            raise OrderRejected(
+                f"order {ticket.order.key}: {ticket.doubt or 'refused after it was taken'}", ticket.code
+            )
+        return now
+
+    async def _take_back(self, tickets: Mapping[int, Ticket], error: OrderRejected) -> None:
+        """Cancel what is left of a family; where some of it has filled, it was not simply refused."""
+        for order_id in tickets:
+            self.cancel_id(order_id)
+        await self._resync()
+        for ticket in tickets.values():
+            filled = sum(one.filled for one in self.book.of_key(ticket.order.key))
+            if filled:
+                text = f"{error}, and {filled} shares of {ticket.order.key} are filled: look it up"
+                raise Unanswered(text) from error
+
     def _parent_id(self, order: Order) -> int:
         """Return the id of the parent that must fill first; 0 where there is none, or it has filled."""
         if not order.parent:
@@ -153,15 +174,26 @@ class Desk:
             raise InputRefused(f"order id {order_id} of {order.key}: it must lie from 1 to {FIRST_REQUEST - 1}")
         wire = wire_order(order, tool.tick, self.book.account, transmit=transmit, parent_id=parent_id)
         ticket = Ticket(order, asyncio.get_running_loop().create_future())
+        ticket.heard.add_done_callback(lambda heard: heard.cancelled() or heard.exception())  # seen, whoever waits
         self._tickets[order_id] = ticket
         self.book.sending(order, order_id)
         self.connection.client.placeOrder(order_id, contract, wire)
         return ticket
 
-    async def _word(self, ticket: Ticket, order_id: int) -> Working:
+    async def _word(self, ticket: Ticket, order_id: int, family: Mapping[int, Ticket] | None = None) -> Working:
+        """Wait for the broker's word on an order; a refusal of another one of its family is one as well."""
         seconds = self.connection.params.order_seconds
-        waiting: set[asyncio.Future[Any]] = {ticket.heard, self.connection.closed}
-        await asyncio.wait(waiting, timeout=seconds, return_when="FIRST_COMPLETED")
+        end = asyncio.get_running_loop().time() + seconds
+        others = {one.heard for one in (family or {}).values()} - {ticket.heard}
+        while not ticket.heard.done() and not self.connection.closed.done():
+            left = end - asyncio.get_running_loop().time()
+            waiting: set[asyncio.Future[Any]] = {ticket.heard, self.connection.closed}
+            waiting |= {one for one in others if not one.done()}
+            done, _ = await asyncio.wait(waiting, timeout=left, return_when="FIRST_COMPLETED")
+            for one in done & others:
+                one.result()
+            if not done:
+                break
         if ticket.heard.done():
             return ticket.heard.result()
         why = self.connection.closed.result() if self.connection.closed.done() else f"no word within {seconds:g} s"

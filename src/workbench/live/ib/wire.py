@@ -129,7 +129,9 @@ class Wire(Wrapper):
 
     def error(self, reqId: int, errorCode: int, errorString: str, advancedOrderRejectJson: str) -> None:
         code = code_of(errorCode)
-        logger.info("gateway: %s %s (%s) for %s: %s", code.kind, errorCode, code.meaning, reqId, errorString)
+        usual = code.kind in (CodeClass.INFO, CodeClass.DATA_BACK, CodeClass.CANCELLED)
+        level = logging.INFO if usual else logging.WARNING
+        logger.log(level, "gateway: %s %s (%s) for %s: %s", code.kind, errorCode, code.meaning, reqId, errorString)
         quiet = (CodeClass.WARNING, CodeClass.INFO, CodeClass.DATA_LOST, CodeClass.DATA_BACK)
         if reqId != -1 and reqId in self._futures and code.kind not in quiet:
             self._end(reqId, RequestError(reqId, errorCode, errorString), success=False)
