@@ -310,6 +310,13 @@ def test_a_state_of_another_account_or_market_is_refused(tmp_path, settings, sai
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("process", [False, True])
+def test_two_simulators_never_share_a_state(tmp_path, process):
+    locked = pytest.raises(SimulatorRefused, match="database is locked; end the simulator that uses it")
+    with Simulator(state=tmp_path / "broker.db", process=process), locked:
+        Simulator(state=tmp_path / "broker.db").start()
+
+
 def test_holdings_of_an_unknown_symbol_are_refused():
     with pytest.raises(SimulatorRefused, match="there is 'ZZZ', which the market does not know"):
         Simulator(symbols={"AAA": 50.0}, holdings={"ZZZ": (1, 1.0)}).start()

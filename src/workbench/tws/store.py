@@ -36,21 +36,23 @@ class Store:
         try:
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            self.base = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False, timeout=5)
+            self.base = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False, timeout=1)
+            self.base.execute("pragma locking_mode=exclusive")  # one simulator a file
             # A killed process loses nothing that was committed; only a dead machine could, and it is a simulator.
             self.base.execute("pragma journal_mode=wal")
             self.base.execute("pragma synchronous=off")
             self.base.executescript(TABLES)
             self.open = False
             layout = self.meta("layout", LAYOUT)
+            self.set_meta("layout", layout)
+            self.commit()
         except (sqlite3.Error, OSError) as error:
-            raise SimulatorRefused(f"{file}: not usable as the broker's state: {error}; give another file") from None
+            said = f"{file}: not usable as the broker's state: {error}"
+            raise SimulatorRefused(f"{said}; end the simulator that uses it, or give another file") from None
         if layout != LAYOUT:
             raise SimulatorRefused(
                 f"{file}: written as layout {layout}, this simulator knows {LAYOUT}; give a new file"
             )
-        self.set_meta("layout", LAYOUT)
-        self.commit()
 
     def write(self, statement: str, values: tuple[Any, ...]) -> None:
         """Write within the open transaction."""
