@@ -20,7 +20,7 @@ class CodeClass(StrEnum):
     LOST = "lost"  # the gateway has no way to the broker; the socket stays open
     BACK_EMPTY = "back, subscriptions gone"
     BACK = "back, subscriptions kept"
-    RESET = "reset"  # the gateway is about to close the socket
+    RESET = "reset"  # the socket is of no use any more
     DATA_LOST = "data lost"  # a market data farm is away: orders go on, quotes do not
     DATA_BACK = "data back"
     REJECTS = "rejects order"
@@ -56,13 +56,15 @@ _TABLE: Mapping[CodeClass, Mapping[int, str]] = {
     },
     CodeClass.IN_USE: {326: "the client id is in use"},
     CodeClass.LOST: {
-        504: "not connected",
         1100: "the gateway has lost the broker",
         2110: "the gateway has lost the broker and tries again by itself",
     },
     CodeClass.BACK_EMPTY: {1101: "the broker is back, subscriptions are gone"},
     CodeClass.BACK: {1102: "the broker is back, subscriptions are kept"},
-    CodeClass.RESET: {1300: "the gateway's port was changed, the connection is dropped"},
+    CodeClass.RESET: {
+        504: "the gateway takes this connection for none",
+        1300: "the gateway's port was changed, the connection is dropped",
+    },
     CodeClass.DATA_LOST: {
         2103: "market data farm is away",
         2105: "history farm is away",

@@ -23,7 +23,7 @@ from workbench.errors import BrokerError, DataRefused, Disconnected, InputRefuse
 from workbench.live.broker import Update
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import NotAllowed, code_in
-from workbench.live.ib.ears import Ears
+from workbench.live.ib.ears import LINES_AT_ONCE, Ears
 from workbench.live.ib.history import Candle, read_history
 from workbench.live.ib.loop import LoopThread
 from workbench.live.ib.quotes import Board
@@ -35,7 +35,6 @@ _Result = TypeVar("_Result")
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between two tries to connect
 TAGS = ("NetLiquidation", "TotalCashValue", "BuyingPower", "InitMarginReq", "MaintMarginReq")
 NOT_FOUND, CANNOT_CANCEL = 10147, 10148
-LINES_AT_ONCE = 20  # new market data lines in half a second; orders share the 50 messages a second with them
 
 
 class IBBroker:
@@ -291,14 +290,9 @@ class IBBroker:
 
     async def _quotes(self, ears: Ears, symbols: tuple[str, ...]) -> dict[str, Quote]:
         ears.connection.require()
-        new = [symbol for symbol in symbols if symbol not in self.board.known()]
-        for start in range(0, len(new), LINES_AT_ONCE):
-            if start:
-                await asyncio.sleep(0.5)
-            for symbol in new[start : start + LINES_AT_ONCE]:
-                ears.watch(symbol, self._instruments[symbol][1])
-        deadline = time.monotonic() + self.params.quote_seconds
-        while time.monotonic() < deadline and not all(map(self.board.full, symbols)):
+        known = self.board.known()
+        await ears.watch({symbol: self._instruments[symbol][1] for symbol in symbols if symbol not in known})
+        while self.board.waits(symbols, self.params.quote_seconds):
             ears.connection.require()
             await asyncio.sleep(0.005)
         now = await ears.now()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ib_async.wrapper import RequestError
 
-from workbench.errors import BrokerError, Disconnected, Unanswered
+from workbench.errors import BrokerError, Disconnected, Unanswered, WorkbenchError
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.wire import FIRST_REQUEST, Gateway, Listener
 from workbench.params import LiveParams
@@ -48,6 +48,7 @@ class Connection:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.away = ""  # why the gateway has no broker behind it, as long as it has none
         self._why = ""
+        self._fate = CodeClass.UNKNOWN  # of the code that ended it
         self._alone: dict[str, asyncio.Lock] = {}
         self._beating: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,8 +71,8 @@ class Connection:
             self.client.connectAsync(params.host, params.port, self.client_id, params.answer_seconds)
         )
         waiting: set[asyncio.Future[Any]] = {connecting, self.closed}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 raise self._refusal(self.closed.result())
             await connecting
@@ -103,7 +104,7 @@ class Connection:
         async def whole() -> None:
             try:
                 await work
-            except BrokerError as error:
+            except WorkbenchError as error:
                 logger.warning("%s", error)
 
         task = asyncio.ensure_future(whole())
@@ -112,7 +113,10 @@ class Connection:
 
     async def back_by(self, deadline: float) -> None:
         """Wait for the gateway to have its broker back: a new socket would hide that it has none."""
-        while self.away and self.alive and monotonic() < deadline:
+        while self.away and self.alive:
+            if monotonic() > deadline:
+                self.drop(self.away)  # perhaps its word of being back was lost: the next one is a new socket
+                break
             await asyncio.sleep(0.02)
         self.require()
 
@@ -136,7 +140,7 @@ class Connection:
         elif kind in (CodeClass.BACK, CodeClass.BACK_EMPTY):
             self.away = ""
         elif kind in (CodeClass.IN_USE, CodeClass.FATAL, CodeClass.RESET):
-            self._why = f"{number} {text}"
+            self._why, self._fate = f"{number} {text}", kind
             self.drop(self._why)
 
     def require(self) -> None:
@@ -224,10 +228,8 @@ class Connection:
 
     def _refusal(self, why: str) -> BrokerError:
         said = self._why or why
-        number = said.split(" ", 1)[0]
-        kind = code_of(int(number)).kind if number.isdigit() else CodeClass.UNKNOWN
-        if kind is CodeClass.IN_USE:
+        if self._fate is CodeClass.IN_USE:
             return ClientIdInUse(f"{self.name}: {said}")
-        if kind is CodeClass.FATAL:
+        if self._fate is CodeClass.FATAL:
             return NotAllowed(f"{self.name}: {said}; see docs/live.md")
         return Disconnected(f"{self.name}: {said}")

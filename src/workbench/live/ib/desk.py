@@ -9,7 +9,7 @@ from typing import Any
 
 from ib_async import Contract
 
-from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered
+from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered, WorkbenchError
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import Connection, code_in
@@ -51,6 +51,8 @@ class Desk:
         self, orders: Sequence[tuple[Order, int]], tools: Sequence[tuple[Instrument, Contract]]
     ) -> tuple[Working, ...]:
         """Send a family: all but the last wait at the broker, and where one of them is refused, none is let go."""
+        for (order, _), (tool, _) in zip(orders, tools, strict=True):
+            wire_order(order, tool.tick, self.book.account)  # what we refuse ourselves is refused before any is sent
         parent_id = orders[0][1]
         tickets: dict[int, Ticket] = {}
         try:
@@ -147,9 +149,12 @@ class Desk:
 
     async def _take_back(self, tickets: Mapping[int, Ticket], error: OrderRejected) -> None:
         """Cancel what is left of a family; where some of it has filled, it was not simply refused."""
-        for order_id in tickets:
-            self.cancel_id(order_id)
-        await self._resync()
+        try:
+            for order_id in tickets:
+                self.cancel_id(order_id)
+            await self._resync()
+        except WorkbenchError as failed:
+            raise Unanswered(f"{error}; what is left of its bracket is not known ({failed}): look it up") from error
         for ticket in tickets.values():
             filled = sum(one.filled for one in self.book.of_key(ticket.order.key))
             if filled:
@@ -206,7 +211,7 @@ class Desk:
         """
         try:
             await self._resync()
-        except BrokerError:
+        except WorkbenchError:
             return  # it stays unanswered, which the waiting caller will tell
         if not ticket.heard.done():
             self.heard(next(iter(self.book.of_key(ticket.order.key)[::-1]), None))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Any, cast
 
 from ib_async import Contract, Execution, ExecutionFilter
 from ib_async import Order as WireOrder
@@ -17,10 +19,14 @@ from workbench.live.ib.book import Book
 from workbench.live.ib.connection import Connection
 from workbench.live.ib.desk import Desk
 from workbench.live.ib.quotes import Board
+from workbench.live.ib.translation import status_of
 from workbench.params import LiveParams
 from workbench.trading import Fill, Working
 
 DOUBT_SECONDS = 0.5  # an execution may come after its status; after this the broker is asked
+LINES_AT_ONCE = 15  # new market data lines in half a second, of 45 messages a second
+RESUBSCRIBE_SECONDS = 0.5  # farms come and go together: one new subscription for all of their notices
+FARM_LOST, FARM_BACK = 2103, 2104
 MARKET_DATA = {"live": 1, "delayed": 3}
 logger = logging.getLogger(__name__)
 
@@ -36,6 +42,8 @@ class Ears:
         self.book: Book | None = None
         self._public = False
         self._healing: asyncio.TimerHandle | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._blank = False
         self._doubted = False
         self._asked_for: set[int] = set()  # permanent ids that an answer did not explain: reconciling will tell
         self._numbers: list[asyncio.Future[int]] = []
@@ -66,9 +74,18 @@ class Ears:
         await self.completed_orders()
 
     async def open_orders(self) -> tuple[Working, ...]:
-        """Return what lives, of all clients."""
-        names = await self.connection.ask_alone("reqAllOpenOrders", self.connection.ib.reqAllOpenOrdersAsync)
-        return tuple(one for one in self._of(names) if not one.status.terminal)
+        """Return what lives, of all clients; what the broker calls alive when asked is, whatever was heard before."""
+        ib = self.connection.ib
+        told: list[tuple[int, str]] = await self.connection.ask_alone(
+            "reqAllOpenOrders", lambda: cast(Awaitable[Any], ib.reqAllOpenOrdersAsync())
+        )
+        found = []
+        for name, status in dict(told).items():
+            for known in self._of([name]):
+                said = status_of(status)
+                alive = known.status.terminal and not said.terminal and known.filled < known.order.quantity
+                found.append(replace(known, status=said) if alive else known)
+        return tuple(one for one in found if not one.status.terminal)
 
     async def completed_orders(self) -> tuple[Working, ...]:
         """Return what is done today."""
@@ -121,15 +138,19 @@ class Ears:
             if self.connection.alive:
                 client.cancelAccountSummary(request)
 
-    def watch(self, symbol: str, contract: Contract) -> None:
-        """Subscribe to a symbol's prices."""
+    async def watch(self, contracts: Mapping[str, Contract]) -> None:
+        """Subscribe to prices, a few symbols at a time: orders share the messages of each second with them."""
         client = self.connection.client
-        if not self.board.lines:
-            client.reqMarketDataType(MARKET_DATA[self.params.market_data])
-        request = client.getReqId()
-        self._contracts[symbol] = contract
-        self.board.add(request, symbol)
-        client.reqMktData(request, contract, "", False, False, [])
+        for number, (symbol, contract) in enumerate(contracts.items()):
+            if number and number % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0.5)
+                self.connection.require()
+            if not self.board.lines:
+                client.reqMarketDataType(MARKET_DATA[self.params.market_data])
+            request = client.getReqId()
+            self._contracts[symbol] = contract
+            self.board.add(request, symbol)
+            client.reqMktData(request, contract, "", False, False, [])
 
     async def cancel_all(self) -> None:
         """Ask for the cancel of everything."""
@@ -187,10 +208,11 @@ class Ears:
             self.desk.told(request, number, text)
             return
         self.connection.noticed(number, text)
-        if kind in (CodeClass.LOST, CodeClass.DATA_LOST):
+        if kind is CodeClass.LOST or number == FARM_LOST:
             self.board.blank()
-        elif kind in (CodeClass.BACK_EMPTY, CodeClass.DATA_BACK) and self._public:
-            self._watch_again()
+            self._blank = True
+        elif kind is CodeClass.BACK_EMPTY or (number == FARM_BACK and self._blank):
+            self._watch_soon()
         if kind in (CodeClass.BACK, CodeClass.BACK_EMPTY) and self._public:
             self.connection.begin(self.resync())
 
@@ -220,14 +242,22 @@ class Ears:
             self._doubted = False
             self.connection.begin(self.resync())
 
-    def _watch_again(self) -> None:
+    def _watch_soon(self) -> None:
+        self._blank = False
+        if self._watching is None:
+            again = self._watch_again
+            self._watching = asyncio.get_running_loop().call_later(
+                RESUBSCRIBE_SECONDS, lambda: self.connection.begin(again())
+            )
+
+    async def _watch_again(self) -> None:
+        self._watching = None
+        self.connection.require()
         symbols = list(self.board.known())
-        client = self.connection.client
         for request in list(self.board.lines):
-            client.cancelMktData(request)
+            self.connection.client.cancelMktData(request)
         self.board.clear()
-        for symbol in symbols:
-            self.watch(symbol, self._contracts[symbol])
+        await self.watch({symbol: self._contracts[symbol] for symbol in symbols})
 
     def _pass_on(self) -> None:
         if self._public and self.book is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,7 @@ class Line:
 
     symbol: str
     prices: dict[int, float | None]
+    begun: float
     heard: float = 0.0
     traded: int = 0  # seconds since 1970, by the exchange
     delayed: bool = False
@@ -36,7 +37,7 @@ class Board:
 
     def add(self, request: int, symbol: str) -> None:
         """Begin a line."""
-        self.lines[request] = Line(symbol, {})
+        self.lines[request] = Line(symbol, {}, self._steady())
 
     def clear(self) -> None:
         """Forget everything: the subscriptions are gone."""
@@ -73,10 +74,13 @@ class Board:
         """Return the lines by symbol."""
         return {line.symbol: line for line in self.lines.values()}
 
-    def full(self, symbol: str) -> bool:
-        """Whether a symbol has every price, or never will."""
-        line = self.known().get(symbol)
-        return line is not None and (bool(line.refused) or {BID, ASK, LAST} <= line.prices.keys())
+    def waits(self, symbols: Iterable[str], seconds: float) -> bool:
+        """Whether a line is so young that its first prices may still be on their way."""
+        wanted, young = set(symbols), self._steady() - seconds
+        return any(
+            line.symbol in wanted and line.begun > young and not line.refused and line.prices.keys() < {BID, ASK, LAST}
+            for line in self.lines.values()
+        )
 
     def quote(self, symbol: str, now: datetime) -> Quote:
         """Return the quote of a symbol, timed by the broker's clock."""

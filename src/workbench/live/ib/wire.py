@@ -77,7 +77,7 @@ class Wire(Wrapper):
         self.listener.opened(contract, order, orderState.status)
         results = self._results.get("openOrders")
         if results is not None:
-            results.append(order.permId)
+            results.append((order.permId, orderState.status))
 
     def orderStatus(
         self,
