@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.live.history import read_paper, violations
 from workbench.errors import AlreadyRunning, DataRefused, StaleData
 from workbench.live.journal.event import Kind
 from workbench.live.limits import Limits
-from workbench.live.paper import PaperBroker, SteppedClock
+from workbench.live.operator import confirm
+from workbench.live.paper.ledger import Ledger
 from workbench.live.rehearsal import Rehearsal
+from workbench.live.report import SessionReport, slippage
+from workbench.live.runner import run_session
 from workbench.live.session import Data, Seat
 from workbench.live.trading_state import TradingState
+from workbench.live.why import why
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
-from workbench.trading import Side
 from workbench.types import Bars
 
 FREE = CostParams(schedule="none", spread_bps=0.0)
@@ -82,11 +91,9 @@ class Stage:
         return Paths(self.folder)
 
     def open(self, **facts: object) -> Rehearsal:
-        return Rehearsal.open(
-            self.settings, self.paths, self.seats, Data(self.bars), self.count, self.limits, **facts
-        )  # type: ignore[arg-type]
+        return Rehearsal.open(self.settings, self.paths, self.seats, Data(self.bars), self.count, self.limits, **facts)  # type: ignore[arg-type]
 
-    def run(self) -> list:
+    def run(self) -> list[SessionReport]:
         rehearsal = self.open()
         try:
             return [rehearsal.trade(session) for session in rehearsal.sessions]
@@ -112,3 +119,282 @@ def test_a_decision_on_a_close_is_traded_at_the_next_open_in_whole_shares(tmp_pa
     assert reports[0].results[0].held == {"AAA": wanted}
     assert reports[0].results[0].pnl == pytest.approx(wanted * (close - opened))
     assert all(report.results[0].equal for report in reports)
+
+
+def test_strategies_are_netted_into_one_order_and_each_has_its_part_of_the_fill(tmp_path, bars):
+    before, last = last_days(bars, 2)
+    one = seat("one", {before: {"AAA": 0.8}}, share=0.5)
+    two = seat("two", {before: {"AAA": -0.3}}, share=0.5)
+    (report,) = Stage(tmp_path, bars, (one, two), count=1).run()
+    opened = float(bars.open.loc[last, "AAA"])
+    bought, sold = int(50_000 * 0.8 // opened), int(50_000 * 0.3 // opened)
+    (order,) = report.orders
+    assert (order.signed, dict(order.shares)) == (bought - sold, {"one": bought, "two": -sold})
+    assert {result.strategy: dict(result.held) for result in report.results} == {
+        "one": {"AAA": bought},
+        "two": {"AAA": -sold},
+    }
+
+
+def test_what_strategies_trade_with_each_other_is_no_order_and_still_theirs(tmp_path, bars):
+    days = last_days(bars, 4)
+    one = seat("one", {days[0]: {"AAA": 0.4}, days[1]: {}}, share=0.5)
+    two = seat("two", {days[1]: {"AAA": 0.4}}, share=0.5)
+    stage = Stage(tmp_path, bars, (one, two), limits=WIDE)
+    rehearsal = stage.open()
+    first = rehearsal.trade(rehearsal.sessions[0])
+    bought = first.results[0].held["AAA"]
+    second = rehearsal.trade(rehearsal.sessions[1])
+    rehearsal.close()
+    want = int(rehearsal.journal.book.past.decision.inputs["equity"] * 0.5 * 0.4 // float(bars.open["AAA"].iloc[-2]))
+    assert [order.signed for order in second.orders] == ([want - bought] if want != bought else [])
+    assert dict(second.results[0].held) == {}
+    assert dict(second.results[1].held) == {"AAA": want}
+    total = sum(result.pnl for result in second.results)
+    assert total == pytest.approx(second.equity - first.equity)
+
+
+def test_profit_of_the_strategies_sums_to_the_profit_of_the_account_costs_included(tmp_path, bars):
+    days = last_days(bars, 6)
+    one = seat("one", {days[0]: {"AAA": 0.4}, days[2]: {"BBB": 0.5}, days[3]: {}}, share=0.6)
+    two = seat("two", {days[0]: {"BBB": -0.3}, days[3]: {"AAA": 0.2}}, share=0.4)
+    stage = Stage(tmp_path, bars, (one, two), count=5)
+    with_costs = Settings(portfolio=PortfolioParams(cash=100_000.0), costs=CostParams())
+    rehearsal = Rehearsal.open(with_costs, stage.paths, stage.seats, Data(bars), 5, WIDE)
+    reports = [rehearsal.trade(session) for session in rehearsal.sessions]
+    rehearsal.close()
+    assert sum(len(report.orders) for report in reports) >= 6
+    made = sum(result.pnl for report in reports for result in report.results)
+    assert made == pytest.approx(reports[-1].equity - 100_000.0, abs=1e-6)
+
+
+def test_data_that_lacks_the_last_session_stops_before_anything_is_decided(tmp_path, bars):
+    days = last_days(bars, 4)
+    gap = bars.index != pd.Timestamp(days[-2])
+    holed = replace(bars, **{name: getattr(bars, name)[gap] for name in
+                             ("open", "high", "low", "close", "volume", "traded_close")})  # fmt: skip
+    stage = Stage(tmp_path, holed, (seat("one", {days[0]: {"AAA": 0.5}}),), count=1)
+    rehearsal = stage.open()
+    with pytest.raises(StaleData, match=f"the newest is of {days[-3]}.*{days[-2]}; nothing was decided"):
+        rehearsal.trade(rehearsal.sessions[0])
+    kinds = [event.kind for event in rehearsal.journal.events()]
+    rehearsal.close()
+    assert Kind.DECISION not in kinds
+    assert Kind.INTENT not in kinds
+
+
+def test_rows_in_quarantine_stop_a_session(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),))
+    rehearsal = Rehearsal.open(stage.settings, stage.paths, stage.seats, Data(bars, bad_rows=0.06), 1, WIDE)
+    with pytest.raises(DataRefused, match="6% of the rows are in quarantine, max_bad_rows 5%"):
+        rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.close()
+
+
+def test_nothing_is_sent_while_trading_is_halted(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),))
+    rehearsal = stage.open()
+    rehearsal.journal.set_state(TradingState.HALTED, "a person looks into it")
+    report = rehearsal.trade(rehearsal.sessions[0])
+    assert report.orders == ()
+    assert report.halted == "a person looks into it"
+    rehearsal.journal.set_state(TradingState.ACTIVE, "it was nothing after all", who="ada")
+    again = rehearsal.trade(rehearsal.sessions[1])
+    rehearsal.close()
+    assert [order.symbol for order in again.orders] == ["AAA"]  # what was not reached is still wanted
+
+
+def test_a_second_runner_of_the_same_account_is_refused(tmp_path, bars):
+    stage = Stage(tmp_path, bars, (seat("one", {}),))
+    first = stage.open()
+    with pytest.raises(AlreadyRunning, match="account PAPER: traded by"):
+        stage.open()
+    first.close()
+    stage.open().close()
+
+
+def test_a_denied_order_is_told_and_wanted_again_the_next_session(tmp_path, bars):
+    days = last_days(bars, 4)
+    narrow = WIDE.model_copy(update={"max_order_value": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), limits=narrow)
+    rehearsal = stage.open()
+    report = rehearsal.trade(rehearsal.sessions[0])
+    assert report.orders == ()
+    (denied,) = report.denied
+    assert denied.reason.startswith("NOTIONAL_EXCEEDS_MAX_PER_ORDER: max_notional=10,000")
+    assert report.results[0].equal is False
+    rehearsal.limits = WIDE
+    assert [order.symbol for order in rehearsal.trade(rehearsal.sessions[1]).orders] == ["AAA"]
+    texts = [alert.text for alert in rehearsal.outbox.pending()]
+    rehearsal.close()
+    assert any("NOTIONAL_EXCEEDS_MAX_PER_ORDER" in text for text in texts)
+
+
+def test_a_large_order_waits_for_a_person_and_is_sent_once_confirmed(tmp_path, bars):
+    days = last_days(bars, 4)
+    asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), limits=asking)
+    rehearsal = stage.open()
+    session = rehearsal.sessions[0]
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(session)
+    told: list[str] = []
+
+    def wait(moment: datetime) -> bool:
+        """Let a person confirm what waits, ten minutes after the open."""
+        waiting = desk.journal.book.past.denied
+        if moment == desk.hours.closes and waiting and not told:
+            rehearsal.clock.set(desk.hours.opens + timedelta(minutes=10))
+            told.extend(waiting)
+            confirm(desk.journal, told[0], who="ada", now=rehearsal.clock())
+            return True
+        rehearsal.clock.set(max(moment, rehearsal.clock()))
+        return False
+
+    desk.wait = wait
+    report = run_session(desk)
+    rehearsal.close()
+    assert [(order.key, order.status) for order in report.orders] == [(told[0], "filled")]
+
+
+def test_what_may_only_reduce_opens_nothing_and_still_shrinks(tmp_path, bars):
+    days = last_days(bars, 5)
+    wanted = {days[0]: {"AAA": 0.4, "BBB": -0.2}, days[1]: {"AAA": 0.6, "BBB": 0.3}, days[2]: {"AAA": 0.1}}
+    stage = Stage(tmp_path, bars, (seat("one", wanted),), count=4)
+    rehearsal = stage.open()
+    rehearsal.trade(rehearsal.sessions[0])
+    held = dict(rehearsal.journal.book.books["one"])
+    rehearsal.seats = (replace(stage.seats[0], mode="reduce_only"),)
+    second = rehearsal.trade(rehearsal.sessions[1])
+    assert [(order.symbol, order.signed) for order in second.orders] == [("BBB", -held["BBB"])]  # no growth, no turn
+    third = rehearsal.trade(rehearsal.sessions[2])
+    rehearsal.close()
+    ((symbol, signed),) = [(order.symbol, order.signed) for order in third.orders]
+    assert symbol == "AAA"
+    assert -held["AAA"] < signed < 0
+
+
+def test_an_account_that_differs_from_the_journal_is_not_traded(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),))
+    rehearsal = stage.open()
+    rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.broker.close()
+    ledger = Ledger(tmp_path / "data" / "state" / "paper.db")
+    ledger.hold("AAA", -7, 100.0, 0.0)
+    ledger.close()
+    with pytest.raises(DataRefused, match=r"account PAPER: AAA: \+\d+ shares in the journal.*workbench reconcile"):
+        rehearsal.trade(rehearsal.sessions[1])
+    kinds = [event.kind for event in rehearsal.journal.events()]
+    rehearsal.close()
+    assert kinds.count(Kind.DECISION) == 1
+
+
+def test_a_symbol_without_a_price_is_left_alone_and_the_others_are_traded(tmp_path, bars):
+    days = last_days(bars, 3)
+    opened, closed = bars.open.copy(), bars.close.copy()
+    for frame in (opened, closed):
+        frame.loc[:, "BBB"] = np.nan
+    silent = replace(bars, open=opened, close=closed, high=bars.high, low=bars.low)
+    stage = Stage(tmp_path, silent, (seat("one", {days[0]: {"AAA": 0.3, "BBB": 0.3}}),), count=1)
+    (report,) = stage.run()
+    assert [order.symbol for order in report.orders] == ["AAA"]
+
+
+def test_a_session_that_is_started_again_goes_on_with_its_decision_and_doubles_nothing(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": -0.2, "BBB": 0.4}}),))
+    rehearsal = stage.open()
+    place, placed = rehearsal.broker.place, []
+
+    def dying(order, order_id):
+        if placed:
+            raise KeyboardInterrupt  # between the first order and the second
+        placed.append(order.key)
+        return place(order, order_id)
+
+    rehearsal.broker.place = dying
+    with pytest.raises(KeyboardInterrupt):
+        rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.close()
+    again = stage.open()
+    report = again.trade(again.sessions[0])
+    events = list(again.journal.events())
+    again.close()
+    assert sorted(order.symbol for order in report.orders) == ["AAA", "BBB"]
+    assert [event.kind for event in events].count(Kind.DECISION) == 1
+    assert violations(events, read_paper(tmp_path / "data" / "state" / "paper.db")) == []
+
+
+def test_the_runner_does_with_a_preview_what_it_would_send_and_writes_nothing(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), limits=WIDE)
+    rehearsal = stage.open()
+    number = rehearsal.journal.book.last.number if rehearsal.journal.book.last else 0
+    found = rehearsal.preview(rehearsal.sessions[0])
+    assert [(line.symbol, verdict.passes) for line, verdict in found.verdicts] == [("AAA", True)]
+    assert (rehearsal.journal.book.last.number if rehearsal.journal.book.last else 0) == number
+    assert rehearsal.broker.open_orders() == ()
+    assert [order.signed for order in rehearsal.trade(rehearsal.sessions[0]).orders] == [found.verdicts[0][0].signed]
+    rehearsal.close()
+
+
+def test_a_fill_leads_back_to_the_decision_the_data_and_the_evidence(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),))
+    rehearsal = Rehearsal.open(
+        stage.settings, stage.paths, stage.seats, Data(bars, {"prices_daily": 4}), 3, WIDE
+    )  # fmt: skip
+    report = rehearsal.trade(rehearsal.sessions[0])
+    (fill,) = rehearsal.journal.book.fills.values()
+    found = why(rehearsal.journal, fill.id)
+    rehearsal.close()
+    assert found.order.order.key == report.orders[0].key
+    assert found.decision.wanted[0].pack == "pack of one"
+    assert found.decision.inputs["versions"] == {"prices_daily": 4}
+    assert found.decision.inputs["until"].startswith(days[0])
+    assert found.decision.inputs["bars"] == Data(bars.until(days[0])).digest(1)
+    assert [event.kind for event in found.events] == ["intent", "acknowledged", "fill", "acknowledged"]
+    assert slippage(rehearsal.journal.book, stage.seats[0]) == (1, 0.0)
+
+
+def kill_while_it_trades(stage: Stage, seconds: float) -> None:
+    """Start the runner in a process of its own, and kill -9 it some time after it has begun."""
+    ready, tell = os.pipe()
+    process = os.fork()
+    if process == 0:
+        with suppress(BaseException):
+            rehearsal = stage.open()
+            os.write(tell, b"1")
+            for session in rehearsal.sessions:
+                rehearsal.trade(session)
+        os._exit(0)
+    os.close(tell)
+    assert os.read(ready, 1) == b"1", "the runner did not begin"
+    os.close(ready)
+    time.sleep(seconds)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kills", [15, pytest.param(150, marks=pytest.mark.slow)])
+def test_kill_9_at_any_moment_of_a_session_loses_and_doubles_nothing(tmp_path, bars, kills):
+    chance = random.Random(kills)
+    days = last_days(bars, 81)
+    wanted = {day: {"AAA": chance.uniform(-0.4, 0.4), "BBB": chance.uniform(-0.4, 0.4)} for day in days}
+    stage = Stage(tmp_path, bars, (seat("one", wanted, share=0.5), seat("two", dict(zip(days, reversed(
+        list(wanted.values())), strict=True)), share=0.5)), count=80)  # fmt: skip
+    stage.open().close()  # makes the tables
+    broker = tmp_path / "data" / "state" / "paper.db"
+    for _ in range(kills):
+        kill_while_it_trades(stage, chance.uniform(0.01, 0.6))
+        rehearsal = stage.open()
+        if rehearsal.sessions:
+            rehearsal.trade(rehearsal.sessions[0])
+        events = list(rehearsal.journal.events())
+        rehearsal.close()
+        assert violations(events, read_paper(broker)) == []
+    assert len(read_paper(broker).orders) > kills

@@ -19,6 +19,7 @@ from workbench.cli import (
     research,
     risk,
     signing,
+    status,
     tws,
 )
 from workbench.errors import WorkbenchError
@@ -49,7 +50,7 @@ app.command()(promotion.approve)
 app.command()(promotion.rollback)
 app.command()(promotion.demote)
 app.command()(promotion.retire)
-app.command()(promotion.status)
+app.command()(status.status)
 app.add_typer(signing.keys, name="keys")
 app.command()(live.paper)
 app.command()(live.live)

@@ -173,8 +173,8 @@ def demote(
     print(f"  make promote STRATEGY={strategy}")
 
 
-def status(kind: Annotated[str, typer.Option(help="Only this kind.")] = "", set_: Set = None) -> None:
-    """Show what stands where, how old its evidence is, and who approved it."""
+def show_promotions(kind: str, set_: list[str] | None) -> None:
+    """Show what stands where, how old its evidence is, and who approved it; a broken record is an error."""
     from workbench.registry.lifecycle.status import status as look
 
     desk = _desk(set_)

@@ -125,15 +125,21 @@ def settle(desk: Desk) -> None:
     """Write what the broker tells, for as long as orders are at work and patience lasts."""
     until = desk.clock() + timedelta(seconds=desk.patience)
     while True:
-        record(desk.journal, desk.outbox, desk.broker.updates(min(desk.patience, 1.0)))
+        hear(desk, min(desk.patience, 1.0))
         if not desk.journal.book.open_orders or desk.clock() >= until:
             return
+
+
+def hear(desk: Desk, seconds: float) -> None:
+    """Write what the broker tells within some seconds."""
+    if told := desk.broker.updates(seconds):
+        record(desk.journal, desk.outbox, told)
 
 
 def close(desk: Desk) -> SessionReport:
     """Hold the books against the broker's once more, write what the session came to, and return it."""
     journal, book = desk.journal, desk.journal.book
-    record(journal, desk.outbox, desk.broker.updates(0.0))
+    hear(desk, 0.0)
     told = reconcile(journal, desk.broker, desk.outbox)
     last = book.past.closing
     marks = dict(last.marks) if last else {}
@@ -223,7 +229,7 @@ def _send(desk: Desk, decision: Decision, lines: Sequence[Line], data: Data) -> 
 
 
 def _look(desk: Desk, data: Data, lines: Sequence[Line]) -> GateState:
-    record(desk.journal, desk.outbox, desk.broker.updates(0.0))
+    hear(desk, 0.0)
     return view(desk, data, {line.symbol for line in lines}, reconciled=True)
 
 
