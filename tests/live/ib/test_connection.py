@@ -15,6 +15,7 @@ from workbench.errors import DataRefused, Disconnected, InputRefused, OrderRejec
 from workbench.live.ib import IBBroker
 from workbench.live.ib.translation import require_paper
 from workbench.params import LiveParams, read_section
+from workbench.trading import Order, OrderType, Side
 from workbench.tws import Simulator
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -116,6 +117,9 @@ def test_a_gateway_that_gets_no_broker_back_is_told(sim, make):
     until(lambda: not broker.connected)
     with pytest.raises(Disconnected, match="1100"):
         broker.connect()
+    sim.fault("link", state="kept")
+    broker.connect()  # over a new socket: the word of being back may have been lost with the old one
+    assert broker.now()
 
 
 def test_what_was_told_before_the_end_is_told_and_then_the_end(sim, broker):
@@ -157,6 +161,22 @@ def test_account_values_and_costs_are_the_brokers(sim, broker):
 def test_the_account_is_asked_again_and_again(broker):
     for _ in range(5):  # a gateway allows two account summaries at a time
         assert broker.account().equity == 1_000_000.0
+
+
+def test_farms_that_come_and_go_leave_one_line_a_symbol_and_room_for_orders(make):
+    symbols = {f"S{number:02d}": 50.0 for number in range(40)}
+    with Simulator(factor=0, symbols=symbols) as sim:
+        broker = make(port=sim.port)
+        assert all(quote.last for quote in broker.quotes(symbols).values())
+        for _ in range(3):
+            sim.fault("notice", code=2103, text="Market data farm connection is broken:usfarm")
+            sim.fault("notice", code=2104, text="Market data farm connection is OK:usfarm")
+        time.sleep(0.6)  # the new subscriptions are under way
+        start = time.monotonic()
+        broker.place(Order("k1", "S00", Side.BUY, 1, OrderType.LIMIT, limit=40.0), broker.next_order_id(1))
+        assert time.monotonic() - start < 0.9  # a full queue would hold it for a second
+        until(lambda: all(quote.last for quote in broker.quotes(symbols).values()), 10.0)
+        assert sorted(line.symbol for line in broker.board.lines.values()) == sorted(symbols)
 
 
 def test_delayed_prices_are_timed_as_what_they_are(make):

@@ -167,6 +167,20 @@ def test_a_child_is_tied_to_a_parent_that_is_there_already(sim, broker):
     assert refused.value.code == 135
 
 
+def test_a_bracket_with_an_impossible_price_does_not_leave(sim, broker):
+    entry, target, stop = bracket(market("entry"))
+    with pytest.raises(InputRefused, match="stop None"):
+        broker.place_bracket(numbered(broker, [entry, target, replace(stop, stop=None)]))
+    assert sim.log() == []
+
+
+def test_what_the_broker_calls_alive_when_asked_is_alive(sim, broker):
+    placed = broker.place(limit("k1", 90.0), broker.next_order_id(1))
+    book = broker._book
+    book.moved(placed.order_id, "Cancelled", 0.0, 0.0, placed.permanent_id, 17)  # as from a damaged message
+    assert [(one.order.key, one.status) for one in broker.open_orders()] == [("k1", OrderStatus.WORKING)]
+
+
 def test_a_bracket_of_strangers_is_refused(broker):
     with pytest.raises(InputRefused, match="naming the parent's key"):
         broker.place_bracket([(limit("a", 90.0), 1), (limit("b", 91.0), 2)])

@@ -140,17 +140,12 @@ class Ears:
 
     async def watch(self, contracts: Mapping[str, Contract]) -> None:
         """Subscribe to prices, a few symbols at a time: orders share the messages of each second with them."""
-        client = self.connection.client
         for number, (symbol, contract) in enumerate(contracts.items()):
             if number and number % LINES_AT_ONCE == 0:
                 await asyncio.sleep(0.5)
                 self.connection.require()
-            if not self.board.lines:
-                client.reqMarketDataType(MARKET_DATA[self.params.market_data])
-            request = client.getReqId()
             self._contracts[symbol] = contract
-            self.board.add(request, symbol)
-            client.reqMktData(request, contract, "", False, False, [])
+            self._subscribe(symbol)
 
     async def cancel_all(self) -> None:
         """Ask for the cancel of everything."""
@@ -252,12 +247,21 @@ class Ears:
 
     async def _watch_again(self) -> None:
         self._watching = None
-        self.connection.require()
-        symbols = list(self.board.known())
-        for request in list(self.board.lines):
+        for number, (request, line) in enumerate(list(self.board.lines.items())):
+            if number and number % (LINES_AT_ONCE // 2) == 0:  # two messages each
+                await asyncio.sleep(0.5)
+            self.connection.require()
             self.connection.client.cancelMktData(request)
-        self.board.clear()
-        await self.watch({symbol: self._contracts[symbol] for symbol in symbols})
+            self.board.lines.pop(request, None)
+            self._subscribe(line.symbol)
+
+    def _subscribe(self, symbol: str) -> None:
+        client = self.connection.client
+        if not self.board.lines:
+            client.reqMarketDataType(MARKET_DATA[self.params.market_data])
+        request = client.getReqId()
+        self.board.add(request, symbol)
+        client.reqMktData(request, self._contracts[symbol], "", False, False, [])
 
     def _pass_on(self) -> None:
         if self._public and self.book is not None:
