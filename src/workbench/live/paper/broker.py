@@ -210,6 +210,7 @@ class PaperBroker:
             raise OrderRejected(f"order {order.key}: its parent {order.parent} is not working", REFUSED)
         active = parent is None or parent.status is OrderStatus.FILLED
         status = OrderStatus.WORKING if active else OrderStatus.ACCEPTED
+        ledger.set_fact("until", min(ledger.fact("until"), self._closes(now).timestamp()))
         permanent = ledger.count("permanent")
         taken = Resting(
             order, order_id, self.client_id, permanent, status, 0, 0.0, now, now, triggered=False, active=active
@@ -248,9 +249,8 @@ class PaperBroker:
             raise Disconnected("paper broker: not connected; connect first")
         with ledger.change():
             seen = datetime.fromtimestamp(ledger.fact("seen"), UTC)
-            orders = ledger.open_orders()
             at = seen
-            for one in self._market.prints(seen, {resting.order.symbol for resting in orders}):
+            for one in self._market.prints(seen, ledger.open_symbols()):
                 if one.at != at:
                     self._expire(ledger, one.at, strictly=True)
                 self._print(ledger, one)
@@ -261,7 +261,7 @@ class PaperBroker:
 
     def _print(self, ledger: Ledger, seen: Print) -> None:
         """Fill what a price reaches, stops before limits; each fill may end, shrink or wake other orders."""
-        waiting = [one for one in ledger.open_orders() if one.order.symbol == seen.symbol]
+        waiting = ledger.open_orders(seen.symbol)
         waiting.sort(key=lambda one: (one.order.type not in (OrderType.STOP, OrderType.STOP_LIMIT), one.permanent_id))
         for first in waiting:
             one = ledger.order(first.client, first.order_id)
@@ -328,6 +328,9 @@ class PaperBroker:
 
     def _expire(self, ledger: Ledger, now: datetime, *, strictly: bool) -> None:
         """End the day's orders once the session they were for is over."""
+        if now.timestamp() < ledger.fact("until"):  # no order of the day ends before this
+            return
+        later = [math.inf]
         for one in ledger.open_orders():
             current = ledger.order(one.client, one.order_id)
             if one.order.tif != "DAY" or current is None or current.status.terminal:
@@ -335,6 +338,9 @@ class PaperBroker:
             closes = self._closes(one.accepted)
             if closes < now or (closes == now and not strictly):
                 self._end(ledger, current, OrderStatus.CANCELLED, closes)
+            else:
+                later.append(closes.timestamp())
+        ledger.set_fact("until", min(later))
 
     def _closes(self, accepted: datetime) -> datetime:
         """Return the end of the session that an order of this moment is for."""

@@ -28,6 +28,7 @@ CREATE INDEX IF NOT EXISTS fills_changed ON fills (changed);
 CREATE TABLE IF NOT EXISTS positions (symbol TEXT PRIMARY KEY, quantity INTEGER, cost REAL);
 """
 _ENDED = tuple(status.value for status in OrderStatus if status.terminal)
+_OPEN = f"status NOT IN ({', '.join('?' * len(_ENDED))})"
 LOCK_SECONDS = 10.0
 
 
@@ -103,9 +104,15 @@ class Ledger:
         self.set_fact(name, number)
         return number
 
-    def open_orders(self) -> list[Resting]:
-        """Return every order that may still fill, the oldest first."""
-        return self._orders(f"status NOT IN ({', '.join('?' * len(_ENDED))}) ORDER BY permanent", _ENDED)
+    def open_orders(self, symbol: str = "") -> list[Resting]:
+        """Return every order that may still fill, the oldest first; of one symbol, or of all."""
+        mine, value = ("symbol = ?", symbol) if symbol else ("? = ''", "")
+        return self._orders(f"{_OPEN} AND {mine} ORDER BY permanent", (*_ENDED, value))
+
+    def open_symbols(self) -> set[str]:
+        """Return the symbols of the orders that may still fill."""
+        sql = f"SELECT DISTINCT symbol FROM orders WHERE {_OPEN}"  # noqa: S608 (only our own words)
+        return {row[0] for row in self._connection.execute(sql, _ENDED)}
 
     def ended_orders(self, after: datetime) -> list[Resting]:
         """Return the orders that ended after a moment."""
