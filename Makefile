@@ -15,6 +15,7 @@ SET ?=
 GRID ?=
 TRIALS ?=
 NAME ?=
+REASON ?=
 PORT ?= 5000
 CHOICES = $(foreach s,$(STRATEGY),--strategy $(s)) $(foreach s,$(SET),--set $(s))
 
@@ -87,6 +88,31 @@ status: .stamps/research ## Where every strategy stands, how old its evidence is
 demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, refuse (3 minutes)
 	@$(WB) demo
 
+##@ Trading
+.PHONY: paper
+paper: .stamps/research ## Trade what stands at paper in the embedded account, in simulated time, offline (ARGS="--sessions 40")
+	@$(WB) paper $(ARGS)
+
+.PHONY: live
+live: .stamps/live ## Trade through Interactive Brokers; two keys: mode in params, and the account (ARGS="--account DU…")
+	@$(WB) live $(ARGS)
+
+.PHONY: kill
+kill: .stamps/research ## Stop now: halt, cancel all, close at the broker and confirm it there (REASON="...")
+	@$(WB) kill --reason '$(REASON)' $(ARGS)
+
+.PHONY: flatten
+flatten: .stamps/research ## Close every position through the gate
+	@$(WB) flatten $(ARGS)
+
+.PHONY: resume
+resume: .stamps/research ## Trade again after a stop (REASON="...")
+	@$(WB) resume --reason '$(REASON)' $(ARGS)
+
+.PHONY: limits
+limits: .stamps/research ## Show the risk limits in force
+	@$(WB) limits $(ARGS)
+
 ##@ Data
 .PHONY: data
 data: .stamps/research ## Ingest the market into the lake and validate it
@@ -107,13 +133,23 @@ lint: .stamps/dev ## ruff (notebooks too), mypy strict, notebooks without output
 	@$(BIN)/mypy
 	@$(BIN)/nbstripout --verify $(shell git ls-files 'notebooks/*.ipynb' 2>/dev/null)
 
+# One process a core; tests of one group (tests/conftest.py) share a process and what they set up.
+PARALLEL ?= -n auto --dist loadgroup
+
 .PHONY: test
 test: .stamps/dev ## Run the tests, a sample of the slow ones included (ARGS="-k lake")
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(ARGS)
 
 .PHONY: test-all
 test-all: .stamps/dev ## Run all tests: soaks and storms too
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: tws-clients
+tws-clients: .stamps/dev ## Fetch the TWS clients of others, for the tests that hold the simulated gateway against them
+	@for client in ib_async/ib_async==2.1.0 ibapi/ibapi==9.81.1.post1 nautilus/nautilus-ibapi==10.46.1; do \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --target .tws-clients/$${client%%/*} $${client#*/}; done
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .tws-clients/nautilus protobuf
+	@npm install --silent --prefix .tws-clients/stoqey @stoqey/ib@1.6.10 || echo 'no npm: the tests of its client skip'
 
 .PHONY: bench
 bench: .stamps/dev ## Run every benchmark at its small size, one JSON line a figure
@@ -124,7 +160,7 @@ bench: .stamps/dev ## Run every benchmark at its small size, one JSON line a fig
 .PHONY: lock
 lock: .stamps/bootstrap ## Resolve the dependencies anew and write locks/
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --all-extras -o locks/dev.lock --upgrade
-	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock -o locks/live.lock
+	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock --extra live -o locks/live.lock
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock --extra research -o locks/research.lock
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) -c locks/dev.lock --extra research --extra lab -o locks/lab.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --quiet
@@ -135,7 +171,7 @@ clean: ## Remove .venv and caches; data/ and mlruns/ stay
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # --- how an environment is made -----------------------------------------------------------------------------------
-# Each profile contains the one before it: research < lab < dev. A stamp is renewed when its lock changes.
+# Each profile contains the one before it: research < lab < dev; a live host has `live` alone. A stamp is renewed when its lock changes.
 .stamps/bootstrap: locks/bootstrap.lock
 	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -158,6 +194,8 @@ define install
 endef
 
 .stamps/research: .stamps/%: .stamps/bootstrap locks/%.lock pyproject.toml
+	$(install)
+.stamps/live: .stamps/%: .stamps/bootstrap locks/%.lock pyproject.toml
 	$(install)
 .stamps/lab: .stamps/%: .stamps/research locks/%.lock
 	$(install)

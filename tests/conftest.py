@@ -26,6 +26,13 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what they set up in one process: those of a file, and all that run commands in a clone."""
+    for item in items:
+        place = item.path.relative_to(ROOT)
+        item.add_marker(pytest.mark.xdist_group("e2e" if place.parts[1] == "e2e" else str(place)))
+
+
 @pytest.fixture
 def shared() -> Path:
     """Recorded real-world data beside the checkout; the test is skipped where it is absent."""
