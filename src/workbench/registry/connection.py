@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from workbench.disk import whole
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry.store import (
@@ -61,6 +63,7 @@ class Connection:
         if self._known is None:
             mlflow = load_mlflow()
             with self.doing("open the store"), alone(self.database):
+                self._make_whole(mlflow)
                 self._known = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         return self._known
 
@@ -129,6 +132,15 @@ class Connection:
         elif self.uri.startswith("http"):
             check_server(self.uri)
 
+    def _make_whole(self, mlflow: Any) -> None:
+        """Make a new SQLite store beside its place and move it there: MLflow cannot go on from half of its tables."""
+        if self.database is None or self.database.exists():
+            return
+        for left in self.database.parent.glob(f".{self.database.name}.*.tmp*"):  # by a process that was killed
+            left.unlink()
+        with whole(self.database) as half:
+            mlflow.MlflowClient(tracking_uri=f"sqlite:///{half}", registry_uri=f"sqlite:///{half}")
+
     def _new_experiment(self, client: Any, name: str) -> Any:
         location = None if self.uri.startswith("http") else self._location(name)
         try:
@@ -167,4 +179,6 @@ def load_mlflow() -> Any:
     import mlflow
     import mlflow.exceptions
 
+    # It prints whole tracebacks of what it raises all the same; ``doing`` tells that in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow

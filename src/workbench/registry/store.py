@@ -109,6 +109,8 @@ def explained(shown: str, doing: str, error: BaseException) -> WorkbenchError:
         )
     if "disk is full" in low or "no space left" in low:
         return CannotWrite(f"{shown}: the disk is full; free some space, then run again")
+    if "disk i/o error" in low:
+        return CannotWrite(f"{shown}: the disk refused a write; see whether it is full, then run again")
     if "not a database" in low or "malformed" in low:
         return CannotWrite(f"{shown}: damaged ({text}); restore it from a backup, or move it away to begin anew")
     if "out-of-date database schema" in low:
