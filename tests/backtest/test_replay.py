@@ -1,0 +1,159 @@
+"""The real runner over history agrees with the simulation: the same orders, and the same equity to the last digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workbench.backtest.replay import Agreement, compare
+from workbench.errors import DataRefused, InputRefused
+from workbench.params import CostParams, PortfolioParams, Settings, SizingParams
+from workbench.strategies.sma_cross import SmaCross
+from workbench.types import Bars
+
+CASH = 1_000_000.0
+DEAR = CostParams(schedule="ib_fixed", spread_bps=4.0)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A strategy that wants what is written down: weights by the number of the bar, the last ones hold."""
+
+    symbols: tuple[str, ...]
+    wanted: Mapping[int, Mapping[str, float]]
+    name: str = "written"
+    lookback: int = 1
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        frame = pd.DataFrame(np.nan, index=bars.index, columns=list(self.symbols))
+        for row, weights in self.wanted.items():
+            if row < len(frame):
+                frame.iloc[row] = [weights.get(symbol, 0.0) for symbol in self.symbols]
+        return frame.ffill().fillna(0.0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "params").mkdir()
+    return tmp_path
+
+
+def settings(costs: CostParams = DEAR, **portfolio: object) -> Settings:
+    return Settings(portfolio=PortfolioParams(cash=CASH, **portfolio), costs=costs)  # type: ignore[arg-type]
+
+
+def run(strategy: object, bars: Bars, folder: Path, first: int, asked: Settings | None = None) -> Agreement:
+    start, end = bars.index[first].date(), bars.index[-1].date()
+    return compare(strategy, bars, asked or settings(), start, end, folder)  # type: ignore[arg-type]
+
+
+def test_one_order_worked_by_hand(folder: Path, bars_of: Callable[..., Bars]) -> None:
+    bars = bars_of(np.array([100.0, 101.0, 103.0, 102.0]), ["AAA"])
+    free = settings(CostParams(schedule="none", spread_bps=0.0))
+    found = run(Written(("AAA",), {0: {"AAA": 0.5}}), bars, folder, 1, free)
+    # Decided on the close of 100.00, bought at the next open, which is 100.00: half of a million are 5,000 shares.
+    (order,) = found.replay.orders.to_dict("records")
+    assert (order["session"], order["side"], order["shares"], order["price"]) == (bars.index[1], "buy", 5000.0, 100.0)
+    assert found.replay.equity.tolist() == [1_005_000.0, 1_015_000.0, 1_010_000.0]
+    found.require()
+
+
+def test_a_real_strategy_trades_the_same_orders_to_the_same_equity(folder: Path, walk: Bars) -> None:
+    strategy = SmaCross(walk.symbols, 5, 30, SizingParams())
+    found = run(strategy, walk, folder, len(walk) - 40)
+    assert len(found.replay.orders) > 50
+    assert {"buy", "sell"} == set(found.replay.orders["side"])
+    assert (found.replay.orders["commission"] >= 1.0).all()  # the schedule's least
+    found.require()
+
+
+def test_shorts_a_halt_and_a_turn_are_the_same(folder: Path, bars_of: Callable[..., Bars]) -> None:
+    step = np.arange(42)
+    close = np.column_stack([100.0 + step % 5, 50.0 + step % 3, 20.0 + 0.1 * (step % 7)])
+    close[36, 0] = np.nan  # nothing trades that day: the order waits for the next one
+    bars = bars_of(close, ["AAA", "BBB", "CCC"])
+    wanted = {
+        31: {"AAA": 0.4, "BBB": -0.3},
+        35: {"AAA": 0.1, "BBB": -0.3},
+        36: {"AAA": 0.1, "BBB": 0.2, "CCC": -0.15},
+        38: {"CCC": 0.33333},
+    }
+    found = run(Written(bars.symbols, wanted), bars, folder, 31)
+    days = found.replay.orders.groupby("symbol")["session"].apply(list).to_dict()
+    assert days["AAA"] == [bars.index[32], bars.index[37], bars.index[39]]
+    assert days["BBB"] == [bars.index[32], bars.index[37], bars.index[39]]
+    found.require()
+
+
+def test_what_is_sized_beside_a_halted_holding_differs_by_its_last_session(
+    folder: Path, bars_of: Callable[..., Bars]
+) -> None:
+    step = np.arange(42)
+    close = np.column_stack([100.0 + step % 5, 50.0 + step % 3])
+    close[36, 0] = np.nan
+    bars = bars_of(close, ["AAA", "BBB"])
+    found = run(Written(bars.symbols, {31: {"AAA": 0.4}, 35: {"AAA": 0.4, "BBB": 0.2}}), bars, folder, 31)
+    held = found.replay.orders["shares"].iloc[0]
+    shares = found.apart.set_index("only")["shares"].to_dict()
+    # The broker values AAA at its last close, 100; the simulation at the open before it, 104. BBB opens at 52.
+    assert shares["simulation"] - shares["runner"] == pytest.approx(held * (104.0 - 100.0) * 0.2 / 52.0, abs=1.0)
+
+
+def test_rebalancing_on_every_bar_is_the_same(folder: Path, walk: Bars) -> None:
+    bars = walk.between(walk.index[-40], walk.index[-1])
+    wanted = {24: {symbol: (0.1 if number % 2 else -0.1) for number, symbol in enumerate(bars.symbols)}}
+    found = run(Written(bars.symbols, wanted), bars, folder, 25, settings(rebalance="every_bar"))
+    assert len(found.replay.orders) > 100
+    found.require()
+
+
+def test_what_differs_is_named(folder: Path, walk: Bars) -> None:
+    bars = walk.between(walk.index[-8], walk.index[-1])
+    found = run(Written(bars.symbols, {2: {bars.symbols[0]: 0.5}}), bars, folder, 1)
+    dearer = replace(found, bps=found.bps + 0.01)
+    with pytest.raises(DataRefused, match=r"differs by 0\.0100 bp"):
+        dearer.require()
+    one_off = found.replay.orders.assign(shares=found.replay.orders["shares"] + 1.0)
+    from workbench.backtest.replay import _apart
+
+    apart = _apart(one_off, found.simulation.orders)
+    assert sorted(apart["only"]) == ["runner", "simulation"]
+    with pytest.raises(DataRefused, match="2 orders differ"):
+        replace(found, apart=apart).require()
+
+
+def test_all_the_money_at_work_is_cut_to_the_cash_by_the_simulation_alone(
+    folder: Path, bars_of: Callable[..., Bars]
+) -> None:
+    bars = bars_of(np.full(4, 100.0), ["AAA"])
+    found = run(Written(("AAA",), {0: {"AAA": 1.0}}), bars, folder, 1)
+    # 10,000 shares are all the cash; half the spread and the commission are lent by the broker, not by the simulation.
+    shares = found.apart.set_index("only")["shares"].to_dict()
+    assert shares["runner"] == 10_000.0
+    assert 9_990.0 < shares["simulation"] < 10_000.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "words"),
+    [
+        (settings(fill="close"), 2, "the runner trades the open"),
+        (settings(), 0, "looks back 1"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused(folder: Path, walk: Bars, asked: Settings, first: int, words: str) -> None:
+    with pytest.raises(InputRefused, match=words):
+        run(Written(walk.symbols, {}), walk, folder, first, asked)
+
+
+def test_an_account_that_has_traded_is_not_replayed_on(folder: Path, bars_of: Callable[..., Bars]) -> None:
+    bars = bars_of(np.full(6, 100.0), ["AAA"])
+    strategy = Written(("AAA",), {})
+    run(strategy, bars, folder, 3)
+    with pytest.raises(InputRefused, match="name an empty folder"):
+        compare(strategy, bars, settings(), date(2020, 1, 3), bars.index[-1].date(), folder)
