@@ -148,7 +148,8 @@ def _resend(journal: Journal, broker: Broker, group: Sequence[Tracked]) -> list[
     with journal.sending(emergency=group[0].emergency):
         journal.append(*(Draft(Kind.SENT, {"again": True}, one.order.key, one.order.symbol) for one in group))
         try:
-            seen = broker.place_bracket([(one.order, one.intent.order_id) for one in group])
+            pairs = [(one.order, one.intent.order_id) for one in group]
+            seen = broker.place_bracket(pairs) if len(pairs) > 1 else (broker.place(*pairs[0]),)
         except OrderRejected as error:
             return _refused(journal, group, error)
         journal.append(*(_acknowledged(one) for one in seen))
