@@ -21,7 +21,9 @@ def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, bo
         before: tuple[SessionRecord, ...] = ()
         if file.is_file():
             kept = read_track_record(file.read_bytes(), paths.short(file), datetime.now(UTC))
-            before = tuple(one for one in kept.sessions if one.date < report.session and kept.pack == seat.pack)
+            # Another pack, or another account, begins a record of its own.
+            began = book.past.began if kept.pack == seat.pack else report.session
+            before = tuple(one for one in kept.sessions if began and began <= one.date < report.session)
         fills, bps = slippage(book, seat)
         record = TrackRecord(
             seat.name, seat.version, seat.pack, seat.stage, settings.live.mode, settings.market,

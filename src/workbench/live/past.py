@@ -48,6 +48,7 @@ class Past:
     confirmed: set[str] = field(default_factory=set)
     reducing: set[str] = field(default_factory=set)  # keys of orders that could only shrink a position
     prices: dict[str, float] = field(default_factory=dict)  # key -> the price that the order was decided at
+    began: date | None = None  # the first session of the account
     session: date | None = None
     equity_at_open: float | None = None
     peak_equity: float = 0.0
@@ -99,6 +100,7 @@ class Past:
 
     def _open(self, data: Mapping[str, Any]) -> None:
         session = date.fromisoformat(data["date"])
+        self.began = self.began or session
         if session != self.session:
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
         self.peak_equity = max(self.peak_equity, data["equity"])

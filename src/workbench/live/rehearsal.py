@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pandas as pd
 
@@ -23,12 +24,16 @@ from workbench.live.lease import Lease
 from workbench.live.limits import Limits
 from workbench.live.operator import watch_limits
 from workbench.live.paper import BarMarket, PaperBroker, Print, SteppedClock
+from workbench.live.paper.ledger import Ledger
 from workbench.live.preview import Preview, preview
+from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
 from workbench.live.runner import run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.params import Paths, Settings
 from workbench.sessions import Calendar
+
+EARLY = timedelta(minutes=30)  # before the open the session begins
 
 
 class SessionMarket(BarMarket):
@@ -54,6 +59,17 @@ class SessionMarket(BarMarket):
         price, volume = float(self._open[row, column]), float(self._volume[row, column])
         start = self._starts[row].to_pydatetime()
         return Print(symbol, now, price, price, price, start, volume) if price > 0 else None
+
+
+def seen(file: Path) -> datetime | None:
+    """Return until when the broker of an account has seen the market; None where there is no account yet."""
+    if not file.exists():
+        return None
+    ledger = Ledger(file)
+    try:
+        return datetime.fromtimestamp(ledger.fact("seen"), UTC) if ledger.fact("opened") else None
+    finally:
+        ledger.close()
 
 
 @dataclass
@@ -99,9 +115,8 @@ class Rehearsal:
         lookback = max(seat.strategy.lookback for seat in seats)
         days = [day.date() for day in index[max(len(index) - count, min(lookback, len(index))) :]]
         sessions = tuple(day for day in days if day > done)
-        last = journal.book.last
-        began = calendar.opens(sessions[0]) - timedelta(minutes=30) if sessions else clock()
-        clock.set(max(clock(), began, last.at if last else began))
+        # The account's time is where its broker stands: a person, or the emergency stop, writes by the machine's clock.
+        clock.set(max(clock(), seen(embedded_file(settings, paths)) or clock()))
         broker = PaperBroker(
             embedded_file(settings, paths), SessionMarket(data.bars, clock), account=account,
             cash=settings.portfolio.cash, costs=settings.costs, client_id=settings.live.client_id,
@@ -113,6 +128,10 @@ class Rehearsal:
     def trade(self, session: date) -> SessionReport:
         """Trade one session, from before its open to its close."""
         self.broker.connect()
+        if self.journal.book.open_orders:  # asked on the day they are of: a broker tells of today only
+            self.journal.begin(recovering=str(session))
+            recover(self.journal, self.broker, self.outbox)
+        self._wait(self.calendar.opens(session) - EARLY)
         return run_session(self.desk(session))
 
     def desk(self, session: date) -> Desk:

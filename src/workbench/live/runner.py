@@ -74,17 +74,20 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
     if halted := desk.journal.halted:
         desk.outbox.post(Severity.WARNING, "halted", f"nothing is sent: {halted}", cooldown=f"halted {desk.session}")
         return None
+    decision = desk.journal.book.past.decision
+    begun = decision if decision is not None and decision.id == name_of(moment) else None
+    if begun and not any(_to_send(desk, line) for line in begun.lines):
+        return begun
     if desk.clock() - moment > LATE:
         late = f"the decision of {moment:%Y-%m-%d %H:%M}Z is {desk.clock() - moment} late; it is left out"
         desk.outbox.post(Severity.WARNING, "late", late, cooldown=f"late {moment}")
         return None
     data = require_fresh(desk, moment)
-    decision = desk.journal.book.past.decision
-    if decision is None or decision.id != name_of(moment):
-        decision = make_decision(desk, moment, data, desk.journal.next_key)
-        desk.journal.append(Draft(Kind.DECISION, decision.data))
-    carry_out(desk, decision, data)
-    return decision
+    if begun is None:
+        begun = make_decision(desk, moment, data, desk.journal.next_key)
+        desk.journal.append(Draft(Kind.DECISION, begun.data))
+    carry_out(desk, begun, data)
+    return begun
 
 
 def make_decision(desk: Desk, moment: datetime, data: Data, next_key: Callable[[], str]) -> Decision:
