@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.backtest import stats
+from workbench.errors import DataRefused, InputRefused
 
 RETURNS = pd.Series([0.10, -0.05, 0.02, -0.01, 0.04])
 
@@ -59,6 +60,29 @@ def test_alpha_and_beta_by_hand():
     alpha, beta = stats.alpha_beta(0.001 + 1.5 * market, market)
     assert beta == pytest.approx(1.5)
     assert alpha == pytest.approx(0.001 * 252)
+
+
+def test_a_benchmark_of_other_dates_is_refused():
+    days = pd.date_range("2024-01-01", periods=5)
+    own, other = RETURNS.set_axis(days), RETURNS.set_axis(days + pd.Timedelta(days=7))
+    with pytest.raises(DataRefused, match="returns and the benchmark are of different dates; align them first"):
+        stats.alpha_beta(own, other)
+    with pytest.raises(DataRefused, match="returns have 5 rows, the benchmark 4; align them first"):
+        stats.alpha_beta(own, other.iloc[1:])
+
+
+def test_a_drawdown_of_unsorted_times_is_refused():
+    backwards = RETURNS.set_axis(pd.date_range("2024-01-01", periods=5)[::-1])
+    with pytest.raises(DataRefused, match=r"times are not sorted; call .sort_index\(\) first"):
+        stats.max_drawdown(backwards)
+    assert stats.max_drawdown(backwards.sort_index()) == pytest.approx(-0.05)
+
+
+@pytest.mark.parametrize("function", [stats.sharpe, stats.sortino, stats.volatility, stats.cagr, stats.calmar])
+@pytest.mark.parametrize("periods", [0, -252])
+def test_a_year_without_periods_is_refused(function, periods):
+    with pytest.raises(InputRefused, match=f"periods is {periods}; write how many returns a year has"):
+        function(RETURNS, periods)
 
 
 def test_trades_by_hand():

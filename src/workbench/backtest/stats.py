@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.errors import DataRefused, InputRefused
+
 YEAR = 252
 Returns = pd.Series | NDArray[np.floating[Any]]
 Array = NDArray[np.float64]
@@ -48,7 +50,7 @@ def sharpe(returns: Returns, periods: int = YEAR, risk_free: float | Returns = 0
     excess = _excess(returns, risk_free)
     if len(excess) < 2:
         return float("nan")
-    return _over(float(excess.mean()), _deviation(excess)) * float(np.sqrt(periods))
+    return _over(float(excess.mean()), _deviation(excess)) * _root(periods)
 
 
 def sortino(returns: Returns, periods: int = YEAR, target: float = 0.0) -> float:
@@ -57,7 +59,7 @@ def sortino(returns: Returns, periods: int = YEAR, target: float = 0.0) -> float
     if len(excess) < 2:
         return float("nan")
     downside = float(np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2)))
-    return _over(float(excess.mean()), downside) * float(np.sqrt(periods))
+    return _over(float(excess.mean()), downside) * _root(periods)
 
 
 def omega(returns: Returns, threshold: float = 0.0) -> float:
@@ -71,7 +73,7 @@ def omega(returns: Returns, threshold: float = 0.0) -> float:
 def volatility(returns: Returns, periods: int = YEAR) -> float:
     """Return the annual standard deviation of returns."""
     clean = _clean(returns)
-    return _deviation(clean) * float(np.sqrt(periods)) if len(clean) > 1 else float("nan")
+    return _deviation(clean) * _root(periods) if len(clean) > 1 else float("nan")
 
 
 def total_return(returns: Returns) -> float:
@@ -86,7 +88,7 @@ def cagr(returns: Returns, periods: int = YEAR) -> float:
     if not len(filled):
         return float("nan")
     final = float(np.prod(1.0 + filled))
-    return final ** (periods / len(filled)) - 1.0 if final > 0 else -1.0
+    return final ** (_checked(periods) / len(filled)) - 1.0 if final > 0 else -1.0
 
 
 def drawdowns(returns: Returns) -> Array:
@@ -131,7 +133,13 @@ def alpha_beta(returns: Returns, benchmark: Returns, periods: int = YEAR) -> tup
     """Return the annual alpha and the beta of returns to a benchmark of the same length."""
     own, other = np.asarray(returns, dtype=float), np.asarray(benchmark, dtype=float)
     if len(own) != len(other):
-        raise ValueError(f"returns have {len(own)} rows, the benchmark {len(other)}; align them first")
+        raise DataRefused(f"returns have {len(own)} rows, the benchmark {len(other)}; align them first")
+    if (
+        isinstance(returns, pd.Series)
+        and isinstance(benchmark, pd.Series)
+        and not returns.index.equals(benchmark.index)
+    ):
+        raise DataRefused("returns and the benchmark are of different dates; align them first")
     both = ~(np.isnan(own) | np.isnan(other))
     own, other = own[both], other[both]
     if len(own) < 3 or float(other.std()) == 0.0:
@@ -196,7 +204,7 @@ def intervals(returns: Returns, periods: int = YEAR, seed: int = 0) -> dict[str,
 
     Drawdowns have none: a resampled path has other falls, so theirs can lie beside the one that was measured.
     """
-    root = float(np.sqrt(periods))
+    root = _root(periods)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "sharpe": bootstrap(returns, lambda d: d.mean(axis=1) / d.std(axis=1, ddof=1) * root, seed=seed),
@@ -240,8 +248,21 @@ def _clean(returns: Returns) -> Array:
 
 
 def _filled(returns: Returns) -> Array:
+    index = getattr(returns, "index", None)
+    if isinstance(index, pd.DatetimeIndex) and not index.is_monotonic_increasing:
+        raise DataRefused("returns: times are not sorted; call .sort_index() first")  # a drawdown is of their order
     filled: Array = np.nan_to_num(np.asarray(returns, dtype=float), nan=0.0, posinf=np.inf, neginf=-np.inf)
     return filled
+
+
+def _checked(periods: int) -> int:
+    if not periods > 0:
+        raise InputRefused(f"periods is {periods}; write how many returns a year has, 252 for days")
+    return periods
+
+
+def _root(periods: int) -> float:
+    return float(np.sqrt(_checked(periods)))
 
 
 def _deviation(values: Array) -> float:
