@@ -69,6 +69,10 @@ def test_a_wrong_option_is_refused(desk, words, says):
             "sma_cross: fast 200 must be at least 1 and below slow 100 (params/strategies/sma_cross.yaml)",
         ),
         (
+            "params: {fast: 200, slow: 100}\ngrid: {fast: [10, 20]}",
+            "sma_cross: fast 200 must be at least 1 and below slow 100 (params/strategies/sma_cross.yaml)",
+        ),
+        (
             "sizing: {max_weigth: 0.2}",
             "params/strategies/sma_cross.yaml: unknown key 'max_weigth'. Did you mean 'max_weight'?",
         ),

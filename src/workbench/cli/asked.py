@@ -87,6 +87,7 @@ def _check(listing: Listing, settings: Settings, paths: Paths) -> None:
         try:
             for cell in (params.params, *catalog.cells(params)):
                 catalog.check_params(name, cell)
+            catalog.default(name, params, listing, settings.sizing, benchmark)  # where notebooks start
             cells = catalog.candidates(name, params, listing, settings.sizing, benchmark)
             lookbacks = [strategy.lookback for _, strategy in cells]
         except WorkbenchError:
