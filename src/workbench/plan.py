@@ -96,6 +96,8 @@ def read_pipeline(name: str, paths: Paths) -> Pipeline:
         _known(f"{where}: 'steps.{id}.feeds'", step.feeds, pipeline.steps)
         _known(f"{where}: 'steps.{id}.settings'", step.settings or (), Settings.model_fields)
         _known(f"{where}: 'steps.{id}.warm'", [step.warm] if step.warm else [], pipeline.warm)
+        for key in step.foreach.keys() & step.params.keys():
+            raise ParamsRefused(f"{where}: 'steps.{id}.params.{key}': 'foreach' fills it in; take one of them out")
         for table in step.writes:
             if writer.setdefault(table, id) != id:
                 raise ParamsRefused(f"{where}: steps {writer[table]} and {id} both write '{table}'; let one of them")

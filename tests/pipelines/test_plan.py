@@ -28,6 +28,10 @@ def planned(project, settings=None):
         ({"a": {"notebook": "a", "warm": "hot"}}, "'steps.a.warm': unknown 'hot'. Known: light."),
         ({"a": {"notebook": "a", "foreach": {"x": "strategys"}}}, "unknown 'strategys'. Did you mean 'strategies'?"),
         ({"a": {"notebook": "a", "foreach": {"x": "costs.borrow"}}}, "unknown 'borrow'."),
+        (
+            {"a": {"notebook": "a", "params": {"x": "b"}, "foreach": {"x": "strategies"}}},
+            "'steps.a.params.x': 'foreach' fills it in; take one of them out",
+        ),
         ({"a": {"notebook": "a", "foreach": {"x": "market"}}}, "settings.market is 'sample'; it must be a list"),
         ({"a": {"notebook": "a", "foreach": {"x": "a", "y": "b"}}}, "'steps.a.foreach' is {'x': 'a', 'y': 'b'}"),
         ({"a-b": {"notebook": "a"}}, "step 'a-b' cannot name a folder"),
