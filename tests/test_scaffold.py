@@ -31,10 +31,15 @@ def test_nothing_is_overwritten(tmp_path):
     assert mine.read_text() == "# my idea\n"
 
 
-@pytest.mark.parametrize("name", ["", "Break", "2nd", "class", "a-b", "x" * 60, "../x"])
+@pytest.mark.parametrize("name", ["", "Break", "2nd", "a-b", "x" * 60, "../x"])
 def test_a_name_that_cannot_be_a_file_is_refused(tmp_path, name):
     with pytest.raises(InputRefused, match="use 3 to 41 lower-case letters"):
         new_strategy(name, Paths(tmp_path))
+
+
+def test_a_word_of_python_is_refused(tmp_path):
+    with pytest.raises(InputRefused, match="strategy name 'class': Python keeps that word for itself; choose another"):
+        new_strategy("class", Paths(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["none", "true", "bars", "strategy_refused"])

@@ -98,11 +98,13 @@ def test_nonsense_is_refused():
 
 def new_strategy(name: str, paths: Paths) -> list[Path]:
     """Write the three files of a new strategy and return them; nothing is ever overwritten."""
+    if keyword.iskeyword(name):
+        raise InputRefused(f"strategy name '{name}': Python keeps that word for itself; choose another")
     cls = "".join(part.capitalize() for part in name.split("_"))
     imported = ", ".join(re.findall(r"^from .* import (.*)$", CODE.template, re.MULTILINE)).split(", ")
     if cls in imported or keyword.iskeyword(cls):
         raise InputRefused(f"strategy name '{name}': its class {cls} would hide another of that name; choose another")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{2,40}", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{2,40}", name):
         raise InputRefused(
             f"strategy name '{name}': use 3 to 41 lower-case letters, digits and _, for example NAME=breakout"
         )
