@@ -122,7 +122,8 @@ def _held(settings: Settings, paths: Paths, broker: Broker, holder: str) -> Iter
     try:
         lease = Lease.acquire(settings, paths, broker.account_id, holder)
         try:
-            journal = Journal.open(settings, paths, broker.account_id, lease=lease, clock=broker.now)
+            clock = broker.now if broker.embedded else now  # an embedded account has a time of its own
+            journal = Journal.open(settings, paths, broker.account_id, lease=lease, clock=clock)
             try:
                 yield journal, lease
             finally:

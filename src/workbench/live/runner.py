@@ -134,9 +134,20 @@ def settle(desk: Desk) -> None:
 
 
 def hear(desk: Desk, seconds: float) -> None:
-    """Write what the broker tells within some seconds."""
-    if told := desk.broker.updates(seconds):
+    """Write what the broker tells within some seconds; a lost connection is taken up again first."""
+    try:
+        told = desk.broker.updates(seconds)
+    except (Disconnected, Unanswered):
+        find_back(desk)
+        return
+    if told:
         record(desk.journal, desk.outbox, told)
+
+
+def find_back(desk: Desk) -> None:
+    """Connect again as the same client, and put the account in order before anything else is sent."""
+    desk.broker.connect()
+    put_in_order(desk)
 
 
 def close(desk: Desk) -> SessionReport:
@@ -224,8 +235,7 @@ def _send(desk: Desk, decision: Decision, lines: Sequence[Line], data: Data) -> 
         except TradingHalted:
             return
         except (Disconnected, Unanswered):
-            desk.broker.connect()
-            put_in_order(desk)
+            find_back(desk)
             state = None
             continue
         state = state.after(asked)

@@ -20,7 +20,6 @@ from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import BrokerError
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
-from workbench.live.dispatch import record
 from workbench.live.gate import Day, Hours
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
@@ -29,7 +28,7 @@ from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.reconcile import reconcile
 from workbench.live.report import SessionReport
-from workbench.live.runner import LATE, put_in_order, run_session
+from workbench.live.runner import LATE, hear, run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams
@@ -37,7 +36,7 @@ from workbench.sessions import Calendar
 
 EARLY = timedelta(minutes=10)  # before the first moment of a session the broker is connected
 LOOK_SECONDS = 1.0
-AGAIN_SECONDS = 30.0
+AGAIN_SECONDS = 5.0
 
 
 class Ended(Exception):
@@ -139,7 +138,8 @@ class Service:
         while (left := (moment - self.clock()).total_seconds()) > 0:
             if self.ending.is_set():
                 raise Ended
-            self._listen(min(left, self.look_seconds))
+            assert self._desk is not None
+            hear(self._desk, min(left, self.look_seconds))
             if time.monotonic() - self._ticked >= EVERY_SECONDS:
                 self._ticked = time.monotonic()
                 self.lease.renew()
@@ -149,15 +149,6 @@ class Service:
                 self._confirmed = len(self.journal.book.past.confirmed)
                 return True
         return False
-
-    def _listen(self, seconds: float) -> None:
-        """Record what the broker tells; a lost connection is taken up again, and the account put in order."""
-        try:
-            record(self.journal, self.outbox, self.broker.updates(seconds))
-        except BrokerError:
-            self.broker.connect()
-            assert self._desk is not None
-            put_in_order(self._desk)
 
     def _pause(self, seconds: float) -> None:
         if self.ending.wait(seconds):
