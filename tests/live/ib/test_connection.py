@@ -111,6 +111,16 @@ def test_connecting_waits_while_the_gateway_has_no_broker(sim, broker):
     assert [one.key for one in broker.fills(LONG_AGO)] == ["k1"]
 
 
+def test_another_account_behind_the_same_port_is_refused(sim, make):
+    with Simulator(factor=0, account="DU7654321") as other:
+        broker = make(connect_seconds=0.5)
+        sim.fault("abort")
+        until(lambda: not broker.connected)
+        broker.params = broker.params.model_copy(update={"port": other.port})
+        with pytest.raises(Disconnected, match="DU7654321 now, and it was DU1234567"):
+            broker.connect()
+
+
 def test_a_gateway_that_gets_no_broker_back_is_told(sim, make):
     broker = make(connect_seconds=0.3)
     sim.fault("link", state="down")

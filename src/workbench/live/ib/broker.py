@@ -221,7 +221,9 @@ class IBBroker:
         accounts = await ears.connection.open()
         try:
             account = require_paper(self.params.mode, self.params.account, accounts)
-            if self._book is None or self._book.account != account:
+            if self._book is not None and self._book.account != account:
+                raise Disconnected(f"the login manages {account} now, and it was {self._book.account}; start again")
+            if self._book is None:
                 self._book = Book(account, self.client_id, (self.params.client_id, self.params.kill_client_id))
             ears.attend(self._book)
             if self.client_id != self.params.kill_client_id:  # the stop asks only what it needs
