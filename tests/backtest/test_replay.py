@@ -139,6 +139,17 @@ def test_all_the_money_at_work_is_cut_to_the_cash_by_the_simulation_alone(
     assert 9_990.0 < shares["simulation"] < 10_000.0
 
 
+def test_what_leaves_the_market_is_paid_out_by_the_simulation_alone(folder: Path, bars_of: Callable[..., Bars]) -> None:
+    close = np.column_stack([100.0 + np.arange(42) % 5, 50.0 + np.arange(42) % 3])
+    close[38:, 0] = np.nan
+    found = run(Written(("AAA", "BBB"), {31: {"AAA": 0.4}}), bars_of(close, ["AAA", "BBB"]), folder, 31)
+    (order,) = found.apart.to_dict("records")
+    bought = float(found.replay.orders["shares"].iloc[0])
+    assert (order["only"], order["side"], order["shares"]) == ("simulation", "sell", bought)
+    assert order["session"] == found.simulation.equity.index[7]  # bar 37, its last one
+    assert found.replay.reports[-1].results[0].held == {"AAA": bought}
+
+
 @pytest.mark.parametrize(
     ("asked", "first", "words"),
     [

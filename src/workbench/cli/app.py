@@ -14,6 +14,7 @@ from workbench.cli import (
     evidence,
     live,
     market,
+    parity,
     pipelines,
     promotion,
     research,
@@ -54,6 +55,7 @@ app.command()(status.status)
 app.add_typer(signing.keys, name="keys")
 app.command()(live.paper)
 app.command()(live.live)
+app.command()(parity.parity)
 app.command()(books.why)
 app.command()(books.reconcile)
 app.command()(books.alerts)
