@@ -319,6 +319,7 @@ def test_17_what_one_question_leaves_out_another_one_tells(sim, make):
     runner.close()
     fresh = make()
     by_key = {one.order.key: one for one in fresh.completed_orders()}
+    assert (by_key["k1"].client_id, by_key[""].client_id) == (17, 0)
     price = sim.executions()[0]["price"]
     assert (by_key["k1"].order_id, by_key["k1"].average_price, by_key["k1"].ours) == (filled, price, True)
     assert not by_key[""].ours

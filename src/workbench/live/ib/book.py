@@ -37,7 +37,8 @@ class Book:
         self.fills: dict[str, Fill] = {}
         self.doubts: list[str] = []  # messages that do not fit: the broker must be asked
         self.missing: set[int] = set()  # permanent ids of which more is told as filled than executions have come for
-        self._held: dict[int, int] = {}  # permanent id -> shares of its executions
+        self._fills_of: dict[int, dict[str, Fill]] = {}  # by permanent id of their order
+        self._client_of: dict[int, int] = {}  # permanent id -> client, from executions: completed orders do not say
         self._names: dict[tuple[int, int], Name] = {}  # client and order id -> the newest incarnation
         self._sent: dict[int, Order] = {}
         self._fees: dict[str, float] = {}  # by execution id, revision included
@@ -101,15 +102,13 @@ class Book:
         if wire.account not in ("", self.account):
             return None
         known = self.orders.get(wire.permId)
-        fills = [fill for fill in self.fills.values() if fill.permanent_id == wire.permId]
+        fills = list(self._fills_of.get(wire.permId, {}).values())
         if known is None:
-            order_id = fills[0].order_id if fills else 0
-            ours = any(fill.key for fill in fills) if fills else bool(wire.orderRef)
-            client_id = self.client_id if ours else 0
-            # A fill of another client's order is in no own book, whatever reference that client gave.
-            known = Working(
-                own_order(wire, contract), order_id, wire.permId, OrderStatus.ACCEPTED, 0, 0.0, client_id, ours
-            )
+            # Without an execution nobody says whose it was: a reference is taken for one of ours.
+            client_id = self._client_of.get(wire.permId, self.client_id if wire.orderRef else 0)
+            order_id, ours = fills[0].order_id if fills else 0, client_id in self.own_clients
+            order = own_order(wire, contract)
+            known = Working(order, order_id, wire.permId, OrderStatus.ACCEPTED, 0, 0.0, client_id, ours)
         shares = sum(fill.quantity for fill in fills)
         average = sum(fill.quantity * fill.price for fill in fills) / shares if shares else known.average_price
         told = amount(wire.filledQuantity) or 0.0
@@ -148,8 +147,9 @@ class Book:
             self.fills[fill.id] = fill
             self._changes.append(fill)
             if known is not None:
-                self._held[known.permanent_id] -= known.quantity
-            self._held[fill.permanent_id] = self._held.get(fill.permanent_id, 0) + fill.quantity
+                self._fills_of[known.permanent_id].pop(known.id, None)
+            self._fills_of.setdefault(fill.permanent_id, {})[fill.id] = fill
+            self._client_of[fill.permanent_id] = execution.clientId
             self._count(fill.permanent_id)
         return fill
 
@@ -162,7 +162,7 @@ class Book:
         root, _, revision = execution_id.rpartition(".")
         fill = self.fills.get(root)
         if fill is not None and revision.isdigit() and fill.revision == int(revision) and fill.commission != fee:
-            self.fills[root] = replace(fill, commission=fee)
+            self.fills[root] = self._fills_of[fill.permanent_id][root] = replace(fill, commission=fee)
             self._changes.append(self.fills[root])
 
     def of_key(self, key: str) -> tuple[Working, ...]:
@@ -187,7 +187,8 @@ class Book:
 
     def _count(self, permanent_id: int) -> None:
         order = self.orders.get(permanent_id)
-        if order is not None and order.ours and order.filled > self._held.get(permanent_id, 0):
+        held = sum(fill.quantity for fill in self._fills_of.get(permanent_id, {}).values())
+        if order is not None and order.ours and order.filled > held:
             self.missing.add(permanent_id)
         else:
             self.missing.discard(permanent_id)
