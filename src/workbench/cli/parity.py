@@ -35,6 +35,8 @@ def parity(
 
     paths, settings = read_settings(set_)
     start, end = _day("--from", from_), _day("--to", to)
+    if start and end and start > end:
+        raise InputRefused(f"--from {start} is after --to {end}; swap them")
     journal = Journal.open(settings, paths, account_here(settings, paths))
     try:
         period = read_period(journal, strategy, start, end)
