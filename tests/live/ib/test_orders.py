@@ -181,6 +181,18 @@ def test_what_the_broker_calls_alive_when_asked_is_alive(sim, broker):
     assert [(one.order.key, one.status) for one in broker.open_orders()] == [("k1", OrderStatus.WORKING)]
 
 
+def test_what_the_stop_sends_is_ours_to_the_runner(sim, broker):
+    stop = IBBroker(broker.params, broker.params.kill_client_id)
+    stop.connect()
+    stop.place(market("stop-1"), stop.next_order_id(1))
+    stop.place(limit("stop-2", 90.0), stop.next_order_id(1))
+    until(lambda: [(one.key, one.quantity) for one in broker.fills(LONG_AGO)] == [("stop-1", 100)])
+    assert [(one.order.key, one.client_id, one.ours) for one in broker.open_orders()] == [("stop-2", 18, True)]
+    with pytest.raises(OrderRejected, match="client 17 has no such order"):
+        broker.cancel("stop-2")  # only the client that sent it can
+    stop.close()
+
+
 def test_a_bracket_of_strangers_is_refused(broker):
     with pytest.raises(InputRefused, match="naming the parent's key"):
         broker.place_bracket([(limit("a", 90.0), 1), (limit("b", 91.0), 2)])

@@ -8,23 +8,26 @@ from datetime import UTC, date, datetime
 import pytest
 from ib_async import BarData, Contract, ContractDetails, Execution, Stock
 from ib_async import Order as WireOrder
+from ib_async import Position as WirePosition
 
 from workbench.errors import DataRefused, InputRefused, OrderRejected
 from workbench.live.codes import CODES, CodeClass, code_of
 from workbench.live.ib.history import candle_of
 from workbench.live.ib.quotes import Board
 from workbench.live.ib.translation import (
+    account_of,
     amount,
     fill_of,
     instrument_of,
     own_order,
+    position_of,
     price,
     status_of,
     stock,
     symbol_of,
     wire_order,
 )
-from workbench.trading import Instrument, Order, OrderStatus, OrderType, Quote, Side
+from workbench.trading import Account, Instrument, Order, OrderStatus, OrderType, Position, Quote, Side
 
 UNSET = 1.7976931348623157e308
 
@@ -159,6 +162,39 @@ def test_an_execution_is_a_fill_with_its_revision():
 def test_an_execution_that_cannot_be_is_refused(changes):
     with pytest.raises(DataRefused):
         fill_of(Stock("AAA", "SMART", "USD"), execution(**changes), "k1", None)
+
+
+VALUES = {
+    "NetLiquidation": ("1000.5", "USD"), "TotalCashValue": ("-20", "USD"), "BuyingPower": ("4000", "USD"),
+    "InitMarginReq": ("500", "USD"), "MaintMarginReq": ("250", "USD"),
+}  # fmt: skip
+NOW = datetime(2026, 1, 5, 15, tzinfo=UTC)
+
+
+def test_an_account_has_every_value():
+    assert account_of("DU1", VALUES, NOW) == Account("DU1", "USD", 1000.5, -20.0, 4000.0, 500.0, 250.0, NOW)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "words"),
+    [
+        ("NetLiquidation", ("1000", "EUR"), "in 'EUR', prices are in USD"),
+        ("BuyingPower", ("", "USD"), "BuyingPower is ''"),
+        ("MaintMarginReq", (str(UNSET), "USD"), "MaintMarginReq is"),
+    ],
+)
+def test_an_account_with_a_value_that_cannot_be_used_is_refused(tag, value, words):
+    with pytest.raises(DataRefused, match=words):
+        account_of("DU1", VALUES | {tag: value}, NOW)
+
+
+def test_a_position_has_its_cost_and_a_fraction_is_refused_by_name():
+    contract = Contract(conId=7, symbol="AAA", secType="STK", currency="USD")
+    assert position_of(WirePosition("DU1", contract, -30.0, 99.5)) == Position("AAA", -30, 99.5, 7)
+    with pytest.raises(DataRefused, match=r"position AAA 0\.5: a fraction"):
+        position_of(WirePosition("DU1", contract, 0.5, 99.5))
+    with pytest.raises(DataRefused, match="average cost"):
+        position_of(WirePosition("DU1", contract, 5.0, math.nan))
 
 
 def test_a_daily_bar_begins_at_midnight_in_new_york():

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from ib_async import Contract
 
-from workbench.errors import BrokerError, DataRefused, Disconnected, InputRefused, OrderRejected, Unanswered
+from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered
 from workbench.live.broker import Update
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import NotAllowed, code_in
@@ -27,13 +27,12 @@ from workbench.live.ib.ears import LINES_AT_ONCE, Ears
 from workbench.live.ib.history import Candle, read_history
 from workbench.live.ib.loop import LoopThread
 from workbench.live.ib.quotes import Board
-from workbench.live.ib.translation import CURRENCY, amount, instrument_of, require_paper, stock, symbol_of
+from workbench.live.ib.translation import ACCOUNT_TAGS, account_of, instrument_of, position_of, require_paper, stock
 from workbench.params import LiveParams
 from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
 
 _Result = TypeVar("_Result")
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between two tries to connect
-TAGS = ("NetLiquidation", "TotalCashValue", "BuyingPower", "InitMarginReq", "MaintMarginReq")
 NOT_FOUND, CANNOT_CANCEL = 10147, 10148
 
 
@@ -238,37 +237,14 @@ class IBBroker:
         ears.publish()
 
     async def _account(self, ears: Ears) -> Account:
-        values, at = await ears.summary(TAGS), await ears.now()
-        found: dict[str, float] = {}
-        currency = ""
-        for tag in TAGS:
-            text, currency = values.get(tag, ("", ""))
-            number = amount(text)
-            if number is None:
-                raise DataRefused(f"account {self.account_id}: {tag} is '{text}'; ask again, or look at the gateway")
-            found[tag] = number
-        if currency != CURRENCY:
-            raise DataRefused(
-                f"account {self.account_id}: its values are in '{currency}', prices in {CURRENCY}; trade an account "
-                f"whose base currency is {CURRENCY}"
-            )
-        equity, cash, power, initial, maintenance = (found[tag] for tag in TAGS)
-        return Account(self.account_id, currency, equity, cash, power, initial, maintenance, at)
+        return account_of(self.account_id, await ears.summary(ACCOUNT_TAGS), await ears.now())
 
     async def _positions(self, ears: Ears) -> tuple[Position, ...]:
         found: dict[int, Position] = {}
         for one in await ears.connection.ask_alone("reqPositions", ears.connection.ib.reqPositionsAsync):
             if one.account != self.account_id:
                 continue
-            symbol, size = symbol_of(one.contract), float(one.position)
-            if size != int(size):
-                raise DataRefused(
-                    f"position {symbol} {size:g}: a fraction of a share cannot be traded here; close it by hand first"
-                )
-            cost = amount(one.avgCost)
-            if cost is None:
-                raise DataRefused(f"position {symbol}: average cost {one.avgCost!r}; ask again")
-            found[one.contract.conId] = Position(symbol, int(size), cost, one.contract.conId)
+            found[one.contract.conId] = position_of(one)
         return tuple(one for one in found.values() if one.quantity)
 
     async def _completed(self, ears: Ears) -> tuple[Working, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from ib_async import Contract, ContractDetails, Execution, OrderState, Stock
 from ib_async import Order as WireOrder
+from ib_async import Position as WirePosition
 
 from workbench.errors import DataRefused, InputRefused, OrderRejected
 from workbench.orders import round_to_tick
-from workbench.trading import Fill, Instrument, Margin, Order, OrderStatus, OrderType, Side
+from workbench.trading import Account, Fill, Instrument, Margin, Order, OrderStatus, OrderType, Position, Side
 
 MOST_MONEY = 1e15  # the broker sends 1.8e308 for a number that is not set
 MOST_PRICE = 1e7
@@ -37,6 +38,7 @@ STATUSES = {
     "Filled": OrderStatus.FILLED,
     "Inactive": OrderStatus.REJECTED,
 }
+ACCOUNT_TAGS = ("NetLiquidation", "TotalCashValue", "BuyingPower", "InitMarginReq", "MaintMarginReq")
 TIFS = ("DAY", "GTC", "IOC")
 
 
@@ -204,6 +206,36 @@ def margin_of(order: Order, state: OrderState) -> Margin:
     if values[0] is None or values[1] is None or values[2] is None:
         raise DataRefused(f"what-if of {order.key}: the broker gave no margins; ask again")
     return Margin(values[0], values[1], values[2], amount(state.commission))
+
+
+def account_of(name: str, values: Mapping[str, tuple[str, str]], at: datetime) -> Account:
+    """Return what an account is worth, from values with their currency by tag; one that is missing is never zero."""
+    found: list[float] = []
+    for tag in ACCOUNT_TAGS:
+        text, currency = values.get(tag, ("", ""))
+        number = amount(text)
+        if number is None:
+            raise DataRefused(f"account {name}: {tag} is '{text}'; ask again, or look at the gateway")
+        if currency != CURRENCY:
+            raise DataRefused(
+                f"account {name}: {tag} is in '{currency}', prices are in {CURRENCY}; trade an account whose base "
+                f"currency is {CURRENCY}"
+            )
+        found.append(number)
+    equity, cash, power, initial, maintenance = found
+    return Account(name, CURRENCY, equity, cash, power, initial, maintenance, at)
+
+
+def position_of(wire: WirePosition) -> Position:
+    """Return what is held of one contract, in whole shares, with its cost."""
+    symbol, size, cost = symbol_of(wire.contract), float(wire.position), amount(wire.avgCost)
+    if size != int(size):
+        raise DataRefused(
+            f"position {symbol} {size:g}: a fraction of a share cannot be traded here; close it by hand first"
+        )
+    if cost is None:
+        raise DataRefused(f"position {symbol}: average cost {wire.avgCost!r}; ask again")
+    return Position(symbol, int(size), cost, wire.contract.conId)
 
 
 def require_paper(mode: str, wanted: str, accounts: Iterable[str]) -> str:
