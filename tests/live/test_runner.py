@@ -154,6 +154,20 @@ def test_what_strategies_trade_with_each_other_is_no_order_and_still_theirs(tmp_
     assert total == pytest.approx(second.equity - first.equity)
 
 
+def test_what_two_strategies_hold_against_each_other_is_closed_by_each_at_its_own_time(tmp_path, bars):
+    days = last_days(bars, 4)
+    one = seat("one", {days[0]: {"AAA": 0.4}, days[1]: {}}, share=0.5)
+    two = seat("two", {days[0]: {"AAA": -0.4}}, share=0.5)
+    first, second, _ = Stage(tmp_path, bars, (one, two)).run()
+    shares = int(50_000 * 0.4 // float(bars.open.loc[days[1], "AAA"]))
+    assert first.orders == ()  # the account holds nothing, its strategies do
+    assert [dict(result.held) for result in first.results] == [{"AAA": shares}, {"AAA": -shares}]
+    move = float(bars.close.loc[days[1], "AAA"] - bars.open.loc[days[1], "AAA"])
+    assert [result.pnl for result in first.results] == pytest.approx([shares * move, -shares * move])
+    assert [order.signed for order in second.orders] == [-shares]
+    assert [dict(result.held) for result in second.results] == [{}, {"AAA": -shares}]
+
+
 def test_profit_of_the_strategies_sums_to_the_profit_of_the_account_costs_included(tmp_path, bars):
     days = last_days(bars, 6)
     one = seat("one", {days[0]: {"AAA": 0.4}, days[2]: {"BBB": 0.5}, days[3]: {}}, share=0.6)

@@ -146,3 +146,26 @@ def test_a_cut_connection_is_taken_up_again_and_what_filled_meanwhile_is_in_the_
     assert not thread.is_alive()
     assert len(sim.orders()) == 1
     office.close(service)
+
+
+def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars.until("2025-12-31"), {"AAA": 0.2})
+    office.newest = lambda moment: date.fromisoformat(FRIDAY)  # type: ignore[method-assign]
+    service = office.open()
+    service.again_seconds = 0.2
+    service.moments = lambda session: (service.clock(),)  # type: ignore[method-assign]
+    thread = threading.Thread(target=lambda: list(service.run()))
+    thread.start()
+    try:
+        until(lambda: [alert.kind for alert in service.outbox.all()] == ["data"], 20)
+        assert sim.orders() == []
+        office.bars = bars  # the ingest is done
+        until(lambda: service.journal.book.positions, 20)
+    finally:
+        service.ending.set()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert [alert.text[:60] for alert in service.outbox.all()] == [
+        "bars: the newest is of 2025-12-31 00:00:00, the last one tha"
+    ]
+    office.close(service)

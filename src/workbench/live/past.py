@@ -65,7 +65,7 @@ class Past:
                 self._decide(Decision.read(event.data))
             case Kind.INTENT:
                 self.today.append(event.key)
-            case Kind.DENIAL:
+            case Kind.DENIAL if "order" in event.data:
                 order = read_order(event.data["order"])
                 waits, reason = event.data["outcome"] == "waits", event.data["reasons"][0]
                 self.denied[event.key] = Denied(event.key, event.symbol, order.signed, waits, reason)

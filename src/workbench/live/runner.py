@@ -6,6 +6,7 @@ not answer. What was sent is in the journal before its bytes leave, so whoever s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ import pandas as pd
 
 from workbench.alerts.outbox import Severity
 from workbench.errors import DataRefused, Disconnected, StaleData, TradingHalted, Unanswered
+from workbench.live.book import Book
 from workbench.live.decision import Decision, Line, Wanted
 from workbench.live.dispatch import record, send
 from workbench.live.gate import Asked, GateState, Outcome, decide
@@ -94,8 +96,7 @@ def make_decision(desk: Desk, moment: datetime, data: Data, next_key: Callable[[
     """Return what every strategy wants now and the orders that follow, netted; nothing is written or sent."""
     book, account = desk.journal.book, desk.broker.account()
     weights = {seat.name: _weights(seat, data) for seat in desk.seats}
-    quotes = desk.broker.quotes(sorted({*(name for own in weights.values() for name in own), *book.positions}))
-    prices = {name: quote.mid for name, quote in quotes.items() if quote.mid is not None and quote.mid > 0}
+    prices = _prices(desk, {name for own in weights.values() for name in own})
     wishes = wishes_of(desk.seats, weights, book, prices, account.equity)
     made = plan([wish.clipped for wish in wishes], prices)
     wanted = tuple(
@@ -156,14 +157,13 @@ def close(desk: Desk) -> SessionReport:
     hear(desk, 0.0)
     told = reconcile(journal, desk.broker, desk.outbox)
     last = book.past.closing
-    marks = dict(last.marks) if last else {}
-    quotes = desk.broker.quotes(sorted({*book.positions, *(book.orders[key].order.symbol for key in book.past.today)}))
-    marks |= {name: quote.mid for name, quote in quotes.items() if quote.mid is not None}
+    now = _prices(desk, {book.orders[key].order.symbol for key in book.past.today})
+    marks = {**(last.marks if last else {}), **now}
     worth, before = book.past.worth(book, marks), last.worth if last else {}
     results = tuple(_result(desk, seat, worth.get(seat.name, 0.0) - before.get(seat.name, 0.0)) for seat in desk.seats)
     facts = {
         "date": str(desk.session), "equity": desk.broker.account().equity, "worth": worth,
-        "marks": {name: marks[name] for name in {*book.positions, *quotes} if name in marks},
+        "marks": {name: price for name, price in marks.items() if name in now or name in _held(book)},
     }  # fmt: skip
     journal.append(Draft(Kind.RECONCILE, {"closing": facts}))
     return report(book, desk.session, desk.broker.account_id, told, results, journal.halted)
@@ -204,6 +204,18 @@ def _weights(seat: Seat, data: Data) -> dict[str, float]:
     return {str(name): float(value) for name, value in row.items() if value != 0.0}
 
 
+def _prices(desk: Desk, symbols: set[str]) -> dict[str, float]:
+    """Return the price of each symbol, and of all that is held, as far as there is one."""
+    quotes = desk.broker.quotes(sorted(symbols | _held(desk.journal.book)))
+    found = {name: quote.mid for name, quote in quotes.items()}
+    return {name: mid for name, mid in found.items() if mid is not None and math.isfinite(mid) and mid > 0}
+
+
+def _held(book: Book) -> set[str]:
+    """Return what anybody holds: what strategies hold against each other is no position of the account."""
+    return {*book.positions, *(symbol for shares in book.books.values() for symbol in shares)}
+
+
 def _to_send(desk: Desk, line: Line) -> bool:
     past, book = desk.journal.book.past, desk.journal.book
     refused = past.denied.get(line.key)
@@ -212,14 +224,15 @@ def _to_send(desk: Desk, line: Line) -> bool:
 
 def _send(desk: Desk, decision: Decision, lines: Sequence[Line], data: Data) -> None:
     state: GateState | None = None
+    looked = desk.clock()
     for line in lines:
         asked = decision.asked(line)
         order = asked.order
-        if state is None or desk.clock() - state.now > LOOK_AGAIN:
-            state = _look(desk, data, lines)
+        if state is None or desk.clock() - looked > LOOK_AGAIN:
+            state, looked = _look(desk, data, lines), desk.clock()
         while (seconds := rate_wait(state)) > 0:
             desk.pause(seconds)
-            state = _look(desk, data, lines)
+            state, looked = _look(desk, data, lines), desk.clock()
         if not state.reduces(order):
             state = replace(state, what_if=margin_of(desk, order))
         verdict = decide(asked, state)

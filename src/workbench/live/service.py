@@ -17,7 +17,7 @@ from threading import Event
 import pandas as pd
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import BrokerError
+from workbench.errors import BrokerError, DataRefused
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
 from workbench.live.gate import Day, Hours
@@ -62,11 +62,13 @@ class Service:
     calendar: Calendar = field(default_factory=Calendar)
     ending: Event = field(default_factory=Event)
     look_seconds: float = LOOK_SECONDS
+    again_seconds: float = AGAIN_SECONDS
     seated: tuple[Seat, ...] = ()  # of the last session
     _desk: Desk | None = None
     _monitor: Monitor | None = None
     _ticked: float = 0.0
     _confirmed: int = 0
+    _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
         """Give the report of each session as it is closed; ``once``: decide now, and end with this session's orders."""
@@ -121,7 +123,15 @@ class Service:
                 self.outbox.post(Severity.CRITICAL, "broker", " ".join(str(error).split()), cooldown="broker")
                 if once or self.clock() > self.calendar.closes(session) + LATE:
                     raise
-                self._idle(self.clock() + timedelta(seconds=AGAIN_SECONDS))
+                self._idle(self.clock() + timedelta(seconds=self.again_seconds))
+            except DataRefused as error:
+                if once or self.journal.book.differences:
+                    raise
+                # Tried again while it is not too late; then this session is watched, and nothing is decided.
+                self.outbox.post(Severity.CRITICAL, "data", " ".join(str(error).split()), cooldown=f"data {session}")
+                if self.clock() > moments[-1] + LATE:
+                    moments = ()
+                self._idle(self.clock() + timedelta(seconds=self.again_seconds))
 
     def _account_desk(self) -> AccountDesk:
         return AccountDesk(self.journal, self.outbox, self.stopping)
@@ -160,7 +170,9 @@ class Service:
         desk, book = self._desk, self.journal.book
         told = reconcile(self.journal, self.broker, self.outbox)
         now, account = self.broker.now(), self.broker.account()
-        data = self.data(now)
+        if self._watched is None or self._watched[0] != self.newest(now):
+            self._watched = self.newest(now), self.data(now)
+        data = self._watched[1]
         positions = {one.symbol: one.quantity for one in self.broker.positions() if one.quantity}
         quotes = self.broker.quotes(sorted({*positions, *(symbol for seat in desk.seats for symbol in
                                                           seat.strategy.symbols)}))  # fmt: skip
