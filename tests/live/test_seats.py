@@ -1,0 +1,69 @@
+"""Who sits at the desk with how much, what data is there, and what the start of the runner does not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from workbench.errors import InputRefused
+from workbench.live.feed import newest_closed
+from workbench.live.seats import shares_of
+from workbench.params import LiveParams
+from workbench.sessions import Calendar
+
+
+def test_strategies_share_the_equity_equally_unless_told():
+    assert shares_of(("one", "two"), LiveParams()) == {"one": 0.5, "two": 0.5}
+    told = LiveParams(shares={"one": 0.7, "two": 0.2, "three": 0.6})
+    assert shares_of(("one", "two"), told) == {"one": 0.7, "two": 0.2}
+
+
+def test_a_strategy_without_a_share_is_refused_by_name():
+    with pytest.raises(InputRefused, match=r"live.shares has no share of 'tow', which stands here.*Did you mean 'two'"):
+        shares_of(("one", "tow"), LiveParams(shares={"one": 0.5, "two": 0.5}))
+
+
+def test_shares_above_the_whole_are_refused():
+    with pytest.raises(InputRefused, match=r"sum to 1.2, more than 1"):
+        shares_of(("one", "two"), LiveParams(shares={"one": 0.7, "two": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"shares": {"one": 0.0}}, "shares.one 0.0: a share of the equity is above 0 and at most 1"),
+        ({"shares": {"one": 1.5}}, "shares.one 1.5"),
+        ({"capital_step": {"one": 0}}, "capital_step.one 0: steps are counted from 1"),
+        ({"every_minutes": 1}, "every_minutes"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(facts, says):
+    with pytest.raises(ValidationError, match=says):
+        LiveParams(**facts)
+
+
+@pytest.mark.parametrize(
+    ("moment", "session"),
+    [
+        (datetime(2024, 7, 3, 16, 59, tzinfo=UTC), date(2024, 7, 2)),  # the third closes at 13:00 in New York
+        (datetime(2024, 7, 3, 17, 0, tzinfo=UTC), date(2024, 7, 3)),
+        (datetime(2024, 7, 5, 13, 31, tzinfo=UTC), date(2024, 7, 3)),  # the fourth is a holiday
+        (datetime(2024, 7, 7, 12, 0, tzinfo=UTC), date(2024, 7, 5)),  # a Sunday
+    ],
+)
+def test_the_newest_bar_is_that_of_the_last_session_that_closed(moment, session):
+    assert newest_closed(Calendar(), moment) == session
+
+
+def test_the_runner_starts_without_the_backtest_notebooks_or_models():
+    heavy = ("vectorbt", "mlflow", "torch", "jupyter_client", "nbclient", "matplotlib", "optuna", "sklearn")
+    code = (
+        "import sys, workbench.live.service, workbench.live.rehearsal, workbench.live.seats, workbench.live.ib\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert ran.stdout.strip() == "[]"
