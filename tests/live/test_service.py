@@ -13,6 +13,7 @@ import pytest
 from tests.live.ib.conftest import QUICK, until
 from tests.live.test_runner import WIDE, Written
 from workbench.alerts.outbox import Outbox
+from workbench.errors import PackRefused
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
@@ -168,4 +169,30 @@ def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, s
     assert [alert.text[:60] for alert in service.outbox.all()] == [
         "bars: the newest is of 2025-12-31 00:00:00, the last one tha"
     ]
+    office.close(service)
+
+
+def test_evidence_that_does_not_verify_any_more_ends_it_before_anything_is_sent(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+
+    def changed() -> tuple[Seat, ...]:
+        raise PackRefused("one version 1 (mlflow): parts/params.json was changed")
+
+    service.seats = changed
+    service.moments = lambda session: (service.clock(),)  # type: ignore[method-assign]
+    with pytest.raises(PackRefused, match="was changed"):
+        list(service.run())
+    assert sim.orders() == []
+    office.close(service)
+
+
+def test_moments_are_counted_from_the_open_and_end_before_the_close(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {})
+    office.live = office.live.model_copy(update={"decide_minutes": 5.0, "every_minutes": 60.0})
+    service = office.open()
+    times = [f"{moment:%H:%M}" for moment in service.moments(date(2025, 7, 3))]  # a half day: 13:30 to 17:00 UTC
+    assert times == ["13:35", "14:35", "15:35", "16:35"]
+    service.live = office.live.model_copy(update={"every_minutes": None})
+    assert [f"{moment:%H:%M}" for moment in service.moments(date(2025, 1, 6))] == ["14:35"]  # winter time
     office.close(service)

@@ -17,7 +17,7 @@ from threading import Event
 import pandas as pd
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import BrokerError, DataRefused
+from workbench.errors import BrokerError, DataRefused, PackRefused
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
 from workbench.live.gate import Day, Hours
@@ -125,7 +125,7 @@ class Service:
                     raise
                 self._idle(self.clock() + timedelta(seconds=self.again_seconds))
             except DataRefused as error:
-                if once or self.journal.book.differences:
+                if once or not moments or self.journal.book.differences or isinstance(error, PackRefused):
                     raise
                 # Tried again while it is not too late; then this session is watched, and nothing is decided.
                 self.outbox.post(Severity.CRITICAL, "data", " ".join(str(error).split()), cooldown=f"data {session}")
