@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from workbench.params import Paths
 
 # What a project is made of; data, runs and environments stay behind.
 COPIED = ("params", "pipelines", "notebooks", "locks", "src", "pyproject.toml", "Makefile", ".gitignore")
-REFUSED = 4
+REFUSED, KILLED = 4, -9
 LIMIT_SECONDS = 900.0
 MINUTES = 3  # on two cores
 
 EDGE, LUCK = "xs_momentum", "sma_cross"
 PEOPLE = ("ada", "ben")
+SESSIONS, KILLED_IN = 40, 16
+MOMENT = 0.1  # seconds into the session that is killed
 # In the prices of these sectors nothing is planted: what earns here was lucky.
 HUNT = """\
 question: Does a crossing of averages time the stocks of Consumer and Utilities?
@@ -46,6 +48,7 @@ class Act:
     typed: str
     words: tuple[str, ...]
     ends: int = 0
+    killed_at: str = ""  # kill -9 a moment after a line begins so
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,52 @@ def acts(stage: Stage) -> Generator[Act, str, None]:
         ("promote", EDGE, "--yes"),
         REFUSED,
     )
+    yield from _trading_acts()
     yield Act("Where everything stands.", "make status", ("status",))
+
+
+def _trading_acts() -> Iterator[Act]:
+    """Give the acts on paper: killed in the middle, gone on with, held against research, stopped."""
+    yield Act(
+        f"{EDGE} trades on paper: {SESSIONS} sessions in simulated time, through the runner, the gate and the journal "
+        f"that trade for real. Only its verified pack is loaded. In session {KILLED_IN} the machine dies: kill -9.",
+        f"make paper ARGS='--sessions {SESSIONS}'   # and elsewhere: kill -9",
+        ("paper", "--sessions", str(SESSIONS)),
+        KILLED,
+        killed_at=f"  {KILLED_IN - 1}/{SESSIONS} ",
+    )
+    yield Act(
+        "The same command again. It asks the broker what became of every order, and goes on with what was decided.",
+        f"make paper ARGS='--sessions {SESSIONS}'",
+        ("paper", "--sessions", str(SESSIONS)),
+    )
+    yield Act(
+        "Was it what research says? Each session is computed again; each difference has a cause and its money.",
+        f"workbench parity {EDGE}",
+        ("parity", EDGE),
+    )
+    yield Act(
+        "To money it may still not go: these sessions lie before its evidence, which has seen them. Here the demo ends "
+        "where the truth does: the gates ask for 30 days that nobody knew, and two signatures.",
+        f"make promote STRATEGY={EDGE}",
+        ("promote", EDGE, "--yes"),
+        REFUSED,
+    )
+    yield Act(
+        "The emergency stop: halt, cancel, close everything, and see at the broker that it is closed.",
+        "make kill REASON='the drill of the demo'",
+        ("kill", "--reason", "the drill of the demo", "--by", "ada"),
+    )
+    yield Act(
+        "The books learn what the stop traded, and agree with the broker's.",
+        "workbench reconcile",
+        ("reconcile",),
+    )
+    yield Act(
+        "Only a person brings trading back, with a reason that stays in the journal.",
+        "make resume REASON='the drill is over'",
+        ("resume", "--reason", "the drill is over", "--by", "ada"),
+    )
 
 
 def set_the_stage(paths: Paths) -> Stage:
@@ -171,6 +219,9 @@ def perform(stage: Stage, act: Act, show: Callable[[str], None]) -> str:
         for line in lines:
             said += line
             show(line.rstrip("\n"))
+            if act.killed_at and line.startswith(act.killed_at):
+                time.sleep(MOMENT)
+                process.kill()
         code = process.wait(timeout=LIMIT_SECONDS)
     if code != act.ends:
         raise WorkbenchError(

@@ -20,7 +20,7 @@ from workbench.live.session import Data, Seat
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
 from workbench.parity.compare import CAUSES, Parity, compare
 from workbench.parity.period import Period, read_period
-from workbench.parity.record import noted
+from workbench.parity.record import closed_sessions, noted
 from workbench.registry.gates.track_record import SessionRecord, TrackRecord
 from workbench.sessions import Calendar
 from workbench.types import Bars
@@ -214,3 +214,30 @@ def test_the_record_says_equal_only_where_nobody_saw_otherwise(stage: Stage) -> 
     assert [one.positions_equal for one in equal.sessions] == [True, True, False, True]
     other = replace(stage.seat, strategy=Written(("AAA", "BBB"), {}))
     assert not any(one.positions_equal for one in noted(record, stage.compare(period, seat=other)).sessions)
+
+
+def test_a_session_that_was_closed_when_its_runner_was_killed_is_put_into_the_record(stage: Stage) -> None:
+    period = stage.trade()
+    settings = Settings(portfolio=PortfolioParams(cash=100_000.0), costs=COSTS)
+    rehearsal = Rehearsal.open(settings, Paths(stage.folder), (stage.seat,), Data(stage.bars), 1, stage.limits)
+    try:
+        closed = closed_sessions(rehearsal.journal, "written", "pack", "paper")
+        assert closed_sessions(rehearsal.journal, "written", "another pack", "paper") == ()
+    finally:
+        rehearsal.close()
+    opens, closes = stage.bars.open["AAA"], stage.bars.close["AAA"]
+    shares, first = int(50_000.0 // float(opens.iloc[FIRST])), float(opens.iloc[FIRST]) * 1.0001
+    # Bought at the first open, half the spread and a dollar above it; then held over the second session.
+    made = shares * (float(closes.iloc[FIRST]) - first) - max(1.0, shares * 0.005)
+    held = shares * float(closes.iloc[FIRST + 1] - closes.iloc[FIRST])
+    assert [one.trades for one in closed] == [1, 0, 1, 0]
+    assert [one.pnl for one in closed[:2]] == pytest.approx([made, held])
+    assert closed[1].capital == pytest.approx(100_000.0 + made)
+
+    gap = tuple(replace(one, positions_equal=True) for number, one in enumerate(closed) if number != 1)
+    record = TrackRecord("written", 1, "pack", "paper", "embedded", "sample", gap, 2, 1.0, 1.0, "head")
+    whole = noted(record, stage.compare(period), closed)
+    assert [one.date for one in whole.sessions] == [decided.session for decided in period.decisions]
+    assert all(one.positions_equal for one in whole.sessions)
+    assert whole.sessions[1].equity == pytest.approx(100_000.0 + made + held)
+    assert whole.sessions[3].equity == pytest.approx(100_000.0 + sum(one.pnl for one in closed))

@@ -31,7 +31,7 @@ def parity(
     from workbench.cli.trading import now, seats_here
     from workbench.live.journal.journal import Journal
     from workbench.parity.period import read_period
-    from workbench.parity.record import note_parity
+    from workbench.parity.record import closed_sessions, note_parity
 
     paths, settings = read_settings(set_)
     start, end = _day("--from", from_), _day("--to", to)
@@ -40,10 +40,11 @@ def parity(
     journal = Journal.open(settings, paths, account_here(settings, paths))
     try:
         period = read_period(journal, strategy, start, end)
+        seats = seats_here(settings, paths)
+        seat = next((one for one in seats if one.name == strategy), None)
+        closed = closed_sessions(journal, strategy, seat.pack, seat.stage) if seat else ()
     finally:
         journal.close()
-    seats = seats_here(settings, paths)
-    seat = next((one for one in seats if one.name == strategy), None)
     if seat is None:
         raise InputRefused(f"{strategy}: does not stand here.{did_you_mean(strategy, [one.name for one in seats])}")
     packs = {decided.wanted.pack for decided in period.decisions}
@@ -55,7 +56,7 @@ def parity(
         )
     found = _compare(period, seat, seats, settings, paths)
     _show(found, settings.market)
-    kept = note_parity(paths, strategy, seat.version, seat.stage, found, now())
+    kept = note_parity(paths, seat.version, seat.stage, found, closed, now())
     if kept is None:
         print(f"No record of {strategy} version {seat.version} at {seat.stage} is kept yet; the runner writes it.")
     else:

@@ -3,31 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from workbench.disk import write_whole, writing
+from workbench.live.journal.event import Kind
+from workbench.live.journal.journal import Journal
 from workbench.params import Paths
 from workbench.parity.compare import Parity
-from workbench.registry.gates.track_record import TrackRecord, read_track_record
+from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord, read_track_record
 
 
-def note_parity(paths: Paths, name: str, version: int, stage: str, found: Parity, now: datetime) -> int | None:
+def note_parity(
+    paths: Paths, version: int, stage: str, found: Parity, closed: tuple[SessionRecord, ...], now: datetime
+) -> int | None:
     """Write which sessions of the record are equal, and return how many; None where the runner kept no record."""
-    file = paths.state / "records" / "strategy" / name / str(version) / f"{stage}.json"
+    file = paths.state / "records" / "strategy" / found.period.strategy / str(version) / f"{stage}.json"
     if not file.is_file():
         return None
-    record = noted(read_track_record(file.read_bytes(), paths.short(file), now), found)
+    record = noted(read_track_record(file.read_bytes(), paths.short(file), now), found, closed)
     with writing(file):
         write_whole(file, record.bytes(), flushed=True)
     compared = {session.session for session in found.sessions}
     return sum(session.date in compared for session in record.sessions)
 
 
-def noted(record: TrackRecord, found: Parity) -> TrackRecord:
-    """Return a record in which a session is equal only if neither the runner nor parity saw other positions."""
+def noted(record: TrackRecord, found: Parity, closed: tuple[SessionRecord, ...] = ()) -> TrackRecord:
+    """Return a record in which a session is equal only if neither the runner nor parity saw other positions.
+
+    ``closed`` are the sessions of the journal: one that was closed there when its runner was killed is put in.
+    """
+    kept = {one.date: one for one in closed} | {one.date: one for one in record.sessions}
     equal = {session.session: session.equal for session in found.sessions}
-    sessions = tuple(
-        replace(one, positions_equal=equal[one.date] and one.positions_equal is not False) if one.date in equal else one
-        for one in record.sessions
-    )
-    return replace(record, sessions=sessions)
+    sessions: list[SessionRecord] = []
+    for _, one in sorted(kept.items()):
+        own = equal[one.date] and one.positions_equal is not False if one.date in equal else one.positions_equal
+        before = sessions[-1].equity if sessions else one.equity - one.pnl
+        sessions.append(replace(one, positions_equal=own, equity=before + one.pnl))
+    return replace(record, sessions=tuple(sessions))
+
+
+def closed_sessions(journal: Journal, strategy: str, pack: str, stage: str) -> tuple[SessionRecord, ...]:
+    """Return the sessions that the journal has closed for a strategy under this pack at this stage."""
+    book, found = journal.book, []
+    day: date | None = None
+    opened, worth = 0.0, 0.0
+    seat: dict[str, Any] | None = None
+    keys: list[str] = []
+    breaks: tuple[Break, ...] = ()
+    for event in journal.events():
+        data = event.data
+        if event.kind is Kind.SESSION and "date" in data:
+            if date.fromisoformat(data["date"]) != day:
+                day, opened, keys = date.fromisoformat(data["date"]), data["equity"], []
+            seat = data["seats"].get(strategy)
+        elif event.kind is Kind.INTENT and strategy in data["shares"]:
+            keys.append(event.key)
+        elif event.kind is Kind.RECONCILE and "differences" in data:
+            breaks = tuple(Break("severe" if one["ours"] else "minor", one["text"]) for one in data["differences"])
+        elif event.kind is Kind.RECONCILE and "closing" in data:
+            before, worth = worth, data["closing"]["worth"].get(strategy, 0.0)
+            if seat is None or day is None or (seat["pack"], seat["stage"]) != (pack, stage):
+                continue
+            capital = seat["share"] * opened
+            capital = capital if seat["capital"] is None else min(capital, seat["capital"])
+            made = worth - before
+            trades = sum(bool(book.of_order(key)) for key in keys)
+            found.append(SessionRecord(day, capital + made, made, trades, capital, None, breaks))
+    return tuple({one.date: one for one in found}.values())
