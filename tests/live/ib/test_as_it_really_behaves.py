@@ -199,6 +199,35 @@ def test_8_a_damaged_execution_is_asked_for(sim, broker):
     assert sum(one.quantity for one in broker.fills(LONG_AGO)) == 100
 
 
+@pytest.mark.parametrize(
+    ("message", "ask"),
+    [
+        ("openOrder", lambda broker: broker.open_orders()),
+        ("completedOrder", lambda broker: broker.completed_orders()),
+        ("execDetails", lambda broker: broker.fills(LONG_AGO)),
+        ("position", lambda broker: broker.positions()),
+        ("contractDetails", lambda broker: broker.instrument("BBB")),
+    ],
+)
+def test_8_an_answer_of_which_a_part_cannot_be_read_is_none(sim, broker, message, ask):
+    broker.place(market("k1"), broker.next_order_id(1))
+    broker.place(limit("k2", 90.0), broker.next_order_id(1))
+    told(broker, 0.2)
+    sim.fault("truncate", message=message, count=9, times=1)
+    with pytest.raises(DataRefused, match="cannot be read"):
+        ask(broker)
+    assert ask(broker)  # the next one is whole, over the same connection
+
+
+def test_8_a_connection_begins_with_whole_answers(sim, broker):
+    broker.place(limit("k1", 90.0), broker.next_order_id(1))
+    sim.fault("abort")
+    until(lambda: not broker.connected)
+    sim.fault("truncate", message="openOrder", count=9, times=1)
+    broker.connect()
+    assert [one.order.key for one in broker.open_orders()] == ["k1"]
+
+
 def test_9_a_correction_replaces_what_it_corrects_and_a_duplicate_changes_nothing(sim, broker):
     sim.fault("hold", state=True)
     number = broker.next_order_id(1)

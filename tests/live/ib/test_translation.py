@@ -141,6 +141,12 @@ def test_an_order_of_others_is_told_carefully():
     assert own_order(wire, Stock("AAA", "SMART", "USD")) == Order("", "AAA", Side.SELL, 1, OrderType.MARKET, tif="GTC")
 
 
+@pytest.mark.parametrize("action", ["SELL", "SSHORT", "SLONG"])
+def test_every_way_to_sell_is_a_sale(action):
+    wire = WireOrder(action=action, totalQuantity=5, orderType="LMT", lmtPrice=9.5, tif="DAY")
+    assert own_order(wire, Stock("AAA", "SMART", "USD")).signed == -5
+
+
 def test_an_unknown_status_counts_as_open():
     assert status_of("Thinking") is OrderStatus.ACCEPTED
     assert not status_of("PendingCancel").terminal

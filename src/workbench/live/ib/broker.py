@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from ib_async import Contract
 
-from workbench.errors import BrokerError, Disconnected, InputRefused, OrderRejected, Unanswered
+from workbench.errors import BrokerError, DataRefused, Disconnected, InputRefused, OrderRejected, Unanswered
 from workbench.live.broker import Update
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import NotAllowed, code_in
@@ -227,6 +227,9 @@ class IBBroker:
             ears.attend(self._book)
             if self.client_id != self.params.kill_client_id:  # the stop asks only what it needs
                 await ears.resync()
+        except DataRefused as error:
+            await ears.connection.leave()
+            raise Disconnected(str(error)) from error  # damaged once, it is whole the next time
         except BaseException:
             await ears.connection.leave()
             raise

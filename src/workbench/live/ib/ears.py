@@ -193,6 +193,11 @@ class Ears:
             if not future.done():
                 future.set_result(order_id)
 
+    def doubted(self, text: str) -> None:
+        if self.book is not None:
+            self.book.doubts.append(text)
+            self._after(None)
+
     def told(self, request: int, number: int, text: str) -> None:
         kind = code_of(number).kind
         if request in self.board.lines:

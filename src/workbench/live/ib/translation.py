@@ -27,6 +27,7 @@ WIRE_TYPES = {
 }
 # Types that others use on the account; what is not listed may fill at any price and counts as a market order.
 _TYPES = {wire: own for own, wire in WIRE_TYPES.items()} | {"LOC": OrderType.LIMIT, "TRAIL": OrderType.STOP}
+_SIDES = {"BUY": Side.BUY, "SELL": Side.SELL, "SSHORT": Side.SELL, "SLONG": Side.SELL}
 STATUSES = {
     "ApiPending": OrderStatus.ACCEPTED,
     "PendingSubmit": OrderStatus.ACCEPTED,
@@ -162,7 +163,7 @@ def own_order(wire: WireOrder, contract: Contract, parent: str = "") -> Order:
     return Order(
         key=wire.orderRef,
         symbol=symbol_of(contract),
-        side=Side(wire.action),
+        side=_SIDES[wire.action],
         quantity=math.ceil(float(wire.totalQuantity)),
         type=kind,
         limit=price(float(wire.lmtPrice or 0.0)) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None,

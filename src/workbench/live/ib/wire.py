@@ -11,14 +11,19 @@ from typing import Any, Protocol
 from ib_async import IB, CommissionReport, Contract, Execution, OrderState
 from ib_async import Order as WireOrder
 from ib_async.client import Client
+from ib_async.decoder import Decoder
 from ib_async.objects import Fill as WireFill
 from ib_async.wrapper import RequestError, Wrapper
 
+from workbench.errors import DataRefused
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.translation import amount
 
 # Requests and orders share one number range at the broker: an error names only the number. Ours never meet.
 FIRST_REQUEST = 1 << 30
+# Messages that are parts of answers, by the question's name or by the number that stands in them.
+ALONE = {"5": "openOrders", "61": "positions", "101": "completedOrders"}
+NUMBERED = ("10", "11")
 logger = logging.getLogger(__name__)
 
 
@@ -54,8 +59,22 @@ class Listener(Protocol):
     def numbered(self, order_id: int) -> None:
         """The next order id came."""
 
+    def doubted(self, text: str) -> None:
+        """Something about an order came that cannot be read."""
+
     def told(self, request: int, number: int, text: str) -> None:
         """An error or notice came that no request waits for."""
+
+
+class StrictDecoder(Decoder):
+    """A decoder that tells of what it cannot read, where ib_async's logs it and leaves it out of the answer."""
+
+    def interpret(self, fields: list[str]) -> None:
+        try:
+            self.handlers[int(fields[0])](fields)
+        except Exception as error:  # noqa: BLE001 (whatever a damaged message leads to)
+            wire: Any = self.wrapper
+            wire.damaged(fields, error)
 
 
 class Wire(Wrapper):
@@ -65,6 +84,32 @@ class Wire(Wrapper):
         super().__init__(ib)
         self.listener = listener
         self._end: Any = self._endReq
+        self._spoiled: dict[object, DataRefused] = {}  # requests of which a part of the answer could not be read
+
+    def startReq(self, key: Any, contract: Any = None, container: Any = None) -> Any:
+        self._spoiled.pop(key, None)
+        start: Any = super().startReq
+        return start(key, contract, container)
+
+    def _endReq(self, key: Any, result: Any = None, success: bool = True) -> None:
+        spoiled = self._spoiled.pop(key, None)
+        end: Any = super()._endReq
+        if spoiled is not None and success:
+            end(key, spoiled, False)
+        else:
+            end(key, result, success)
+
+    def damaged(self, fields: list[str], error: Exception) -> None:
+        """Take a message that cannot be read: its answer is none, and what came unasked is a reason to ask."""
+        kind = fields[0] if fields else ""
+        text = f"message {kind or 'without a kind'} of the broker cannot be read ({error}); ask again"
+        logger.warning("%s: %s", text, ",".join(fields)[:400])
+        numbers = [int(one) for one in fields[1:3] if one.isdigit()] if kind in NUMBERED else []
+        key = next((one for one in [ALONE.get(kind), *numbers] if one in self._futures), None)
+        if key is not None:
+            self._spoiled[key] = DataRefused(text)
+        elif kind in ("3", "5", "11"):
+            self.listener.doubted(text)
 
     def nextValidId(self, reqId: int) -> None:
         self.listener.numbered(reqId)
@@ -148,6 +193,10 @@ class Gateway(IB):
         super().__init__()
         self.RequestTimeout = seconds
         self.wrapper: Any = Wire(self, listener)
-        client: Any = Client
+        client: Any = Client  # not typed there
         self.client = client(self.wrapper)
+        self.client.decoder = StrictDecoder(self.wrapper, 0)
         self.client.apiEnd += self.disconnectedEvent
+
+    def __del__(self) -> None:
+        """Nothing: the connection closes its socket itself, and not from whichever thread collects garbage."""
