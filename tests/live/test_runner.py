@@ -19,6 +19,7 @@ import pytest
 from tests.live.history import read_paper, violations
 from workbench.errors import AlreadyRunning, DataRefused, StaleData
 from workbench.live.journal.event import Kind
+from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.operator import confirm
 from workbench.live.paper.ledger import Ledger
@@ -218,6 +219,49 @@ def test_nothing_is_sent_while_trading_is_halted(tmp_path, bars):
     again = rehearsal.trade(rehearsal.sessions[1])
     rehearsal.close()
     assert [order.symbol for order in again.orders] == ["AAA"]  # what was not reached is still wanted
+
+
+def test_a_halt_between_two_orders_keeps_the_second_from_being_sent(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.2, "BBB": 0.2}}),))
+    rehearsal = stage.open()
+    place = rehearsal.broker.place
+
+    def halting(order, order_id):
+        person = Journal.open(stage.settings, stage.paths, "PAPER", clock=rehearsal.clock)
+        person.set_state(TradingState.HALTED, "enough")
+        person.close()
+        return place(order, order_id)
+
+    rehearsal.broker.place = halting
+    report = rehearsal.trade(rehearsal.sessions[0])
+    events = list(rehearsal.journal.events())
+    rehearsal.close()
+    assert [order.symbol for order in report.orders] == ["AAA"]  # it was on its way
+    assert report.halted == "enough"
+    assert [event.kind for event in events].count(Kind.INTENT) == 1
+
+
+def test_what_is_too_late_is_left_out_and_told(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.2}}),))
+    rehearsal = stage.open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    rehearsal.clock.set(desk.hours.opens + timedelta(minutes=16))
+    report = run_session(desk)
+    texts = [alert.text for alert in rehearsal.outbox.pending()]
+    rehearsal.close()
+    assert report.orders == ()
+    assert texts == [f"the decision of {days[1]} 13:30Z is 0:16:00 late; it is left out"]
+
+
+def test_a_step_of_capital_bounds_what_a_strategy_sizes_by(tmp_path, bars):
+    days = last_days(bars, 2)
+    staged = replace(seat("one", {days[0]: {"AAA": 0.9}}, capital=2_500.0), stage="staged_live")
+    (report,) = Stage(tmp_path, bars, (staged,), count=1).run()
+    assert [order.signed for order in report.orders] == [int(2_500 * 0.9 // float(bars.open.loc[days[1], "AAA"]))]
+    assert report.results[0].capital == 2_500.0
 
 
 def test_a_second_runner_of_the_same_account_is_refused(tmp_path, bars):

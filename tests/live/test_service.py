@@ -19,6 +19,7 @@ from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Watch
+from workbench.live.preview import preview
 from workbench.live.service import Service
 from workbench.live.session import Data, Seat
 from workbench.params import LiveParams, Paths, Settings
@@ -195,4 +196,18 @@ def test_moments_are_counted_from_the_open_and_end_before_the_close(tmp_path, si
     assert times == ["13:35", "14:35", "15:35", "16:35"]
     service.live = office.live.model_copy(update={"every_minutes": None})
     assert [f"{moment:%H:%M}" for moment in service.moments(date(2025, 1, 6))] == ["14:35"]  # winter time
+    office.close(service)
+
+
+def test_a_dry_run_at_the_broker_sends_nothing_and_writes_nothing(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2, "BBB": -0.1})
+    service = office.open()
+    now = service.clock()
+    found = preview(service.desk(service.session(once=True), (now,), once=True), now)
+    assert [(line.symbol, line.signed > 0, verdict.passes) for line, verdict in found.verdicts] == [
+        ("BBB", False, True),
+        ("AAA", True, True),
+    ]
+    assert sim.orders() == []
+    assert list(service.journal.events()) == []
     office.close(service)
