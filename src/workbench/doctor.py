@@ -117,6 +117,8 @@ def _lake(paths: Paths) -> Finding:
     tables: dict[str, list[str]] = {}
     for log in sorted(paths.lake.glob("*/*/_delta_log/")):
         tables.setdefault(log.parent.parent.name, []).append(log.parent.name)
+    for lake in sorted(paths.data.glob("samples/*/lake/")):
+        tables[f"another sample ({lake.parent.name})"] = sorted(log.parent.name for log in lake.glob("*/*/_delta_log/"))
     markets = "; ".join(f"{market}: {', '.join(names)}" for market, names in tables.items())
     return Finding("lake", markets or "empty: the first make backtest fills it")
 

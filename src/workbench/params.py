@@ -284,6 +284,16 @@ class Paths:
             return str(path)
 
 
+def lake_root(settings: Settings, paths: Paths) -> Path:
+    """Return where a market's tables lie; a sample market of other parameters has a lake of its own.
+
+    So an effect can be switched off for one run, and no row of one market ever stands beside another's.
+    """
+    if settings.market != "sample" or settings.sample == SampleParams():
+        return paths.lake
+    return paths.data / "samples" / settings.digest(["sample"])[:8] / "lake"
+
+
 def find_root() -> Path:
     """Return the project's root: $WORKBENCH_ROOT, else the nearest folder above with params/base.yaml."""
     named = os.environ.get("WORKBENCH_ROOT")

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from tests.data.by_hand import put
 from workbench.data import layout
 from workbench.data.datasets import UTC_TIME, dataset
-from workbench.data.lake import Lake, Published
+from workbench.data.lake import Lake, Published, open_lake
 from workbench.data.source import Batch
 from workbench.data.table import LOCK, locked
 from workbench.errors import AlreadyRunning, BatchRefused, CannotWrite, InputRefused, LakeDamaged, NoData
+from workbench.params import Paths, SampleParams, Settings
 
 MON, TUE, WED, THU, FRI = (date(2024, 3, day) for day in (4, 5, 6, 7, 8))
 
@@ -761,3 +762,15 @@ def test_any_sequence_of_publishes_reads_like_a_dictionary(
             assert facts(fresh.read("prices_daily", ["AAA01"], TUE, WED, as_of=moment)) == some
     for version, expected in pinned.items():
         assert facts(fresh.read("prices_daily", version=version)) == expected
+
+
+def test_a_sample_market_of_other_parameters_has_a_lake_of_its_own(tmp_path):
+    paths, plain = Paths(tmp_path), Settings()
+    seed, none = (Settings(sample=SampleParams(**change)) for change in ({"seed": 8}, {"momentum": 0.0}))
+    folders = [open_lake(settings, paths).root for settings in (plain, seed, none)]
+    assert folders[0] == tmp_path / "data" / "lake"
+    assert len(set(folders)) == 3
+    assert folders[1].parent.parent == folders[2].parent.parent == tmp_path / "data" / "samples"
+    staged = {open_lake(settings, paths).staged_root for settings in (plain, seed, none)}
+    assert len(staged) == 3  # what waits for validation cannot cross over either
+    assert open_lake(Settings(market="real", sample=SampleParams(seed=8)), paths).root == tmp_path / "data" / "lake"

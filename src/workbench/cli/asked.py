@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench.backtest.splits import folds_after_warm_up
-from workbench.data.lake import Lake
+from workbench.data.lake import open_lake
 from workbench.data.sample.companies import symbols
 from workbench.data.sample.tape import market_sessions
 from workbench.data.sample.truth import BENCHMARK_SECTOR, SECTORS
@@ -65,7 +65,7 @@ def _of_sample(settings: Settings, _: Paths) -> Listing | None:
 
 
 def _of_lake(settings: Settings, paths: Paths) -> Listing | None:
-    lake, data = Lake(paths.lake, settings.market), settings.data
+    lake, data = open_lake(settings, paths), settings.data
     held = lake.versions()
     if "prices_daily" not in held:
         return None

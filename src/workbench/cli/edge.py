@@ -36,6 +36,7 @@ def read_settings(overrides: list[str] | None, strategies: list[str] | None = No
 def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunResult:
     """Run a pipeline of pipelines/, recorded in MLflow."""
     from workbench.data.log import states
+    from workbench.params import lake_root
     from workbench.pipeline import run_pipeline
     from workbench.plan import read_pipeline
 
@@ -51,7 +52,7 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
         tracking.experiment_id(PIPELINES)  # MLflow takes seconds to import and to make its tables
         return tracking.record_pipeline
 
-    versions = partial(states, paths.lake / settings.market)
+    versions = partial(states, lake_root(settings, paths) / settings.market)
     walks = any("strategies" in step.foreach.values() for step in read_pipeline(name, paths).steps.values())
     return run_pipeline(
         name,

@@ -23,12 +23,12 @@ def validate(set_: Set = None) -> None:
     from workbench.backtest.text import percent
     from workbench.data.datasets import dataset
     from workbench.data.inventory import kept_out
-    from workbench.data.lake import Lake
+    from workbench.data.lake import open_lake
     from workbench.data.quality import audit
     from workbench.data.second_source import RULE, differences
 
     paths, settings = read_settings(set_)
-    lake = Lake(paths.lake, settings.market)
+    lake = open_lake(settings, paths)
     reports = audit(lake)
     show_table(
         f"Audit of the lake · {settings.market} market",
@@ -68,18 +68,19 @@ def lake(set_: Set = None) -> None:
 
 def _show_lake(settings: Settings, paths: Paths) -> None:
     from workbench.data.inventory import inventory
-    from workbench.data.lake import Lake
+    from workbench.data.lake import open_lake
 
+    lake = open_lake(settings, paths)
     rows = [
         [f.dataset, str(f.version), f"{f.rows:,}", f.first, f.last, f"{f.size_mb:.1f}", f"{f.quarantined:,}"]
-        for f in inventory(Lake(paths.lake, settings.market))
+        for f in inventory(lake)
     ]
     if not rows:
         first = "make data" if settings.market == "sample" else "stage what you have, then make data (docs/lake.md)"
         print(f"the lake of the {settings.market} market is empty: {first}")
         return
     show_table(
-        f"The lake · {settings.market} market · {paths.short(paths.lake / settings.market)}/",
+        f"The lake · {settings.market} market · {paths.short(lake.root / lake.market)}/",
         ["dataset", "version", "rows", "first", "last", "MB", "quarantined"],
         rows,
     )

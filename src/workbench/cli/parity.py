@@ -67,13 +67,13 @@ def _compare(period: Period, seat: Seat, seats: tuple[Seat, ...], settings: Sett
     """Read what is known of each moment now, as the runner read it then."""
     import pandas as pd
 
-    from workbench.data.lake import Lake
+    from workbench.data.lake import open_lake
     from workbench.live import feed
     from workbench.live.session import Data
     from workbench.parity.compare import compare
     from workbench.sessions import Calendar
 
-    lake, calendar = Lake(paths.lake, settings.market), Calendar()
+    lake, calendar = open_lake(settings, paths), Calendar()
     lookback = max(one.strategy.lookback for one in seats)
     costs = settings.costs
     if seat.model_bps is not None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.alerts.outbox import Outbox
-from workbench.data.lake import Lake
+from workbench.data.lake import open_lake
 from workbench.errors import NoData
 from workbench.live import feed
 from workbench.live.broker import Broker
@@ -65,7 +65,7 @@ def seats_here(settings: Settings, paths: Paths) -> tuple[Seat, ...]:
 def open_rehearsal(settings: Settings, paths: Paths, count: int, *, copied: bool) -> Iterator[Rehearsal]:
     """Give the embedded account; ``copied``: a copy of it that is thrown away."""
     seats = seats_here(settings, paths)
-    data = feed.history(Lake(paths.lake, settings.market), seats, settings.data)
+    data = feed.history(open_lake(settings, paths), seats, settings.data)
     with tempfile.TemporaryDirectory(prefix="workbench-dry-run-") as folder:
         if copied:
             paths = _copy(settings, paths, Path(folder))
@@ -83,7 +83,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
 
     seats = seats_here(settings, paths)  # before anything is connected: what is refused, is refused at once
     broker, calendar = IBBroker(settings.live), Calendar()
-    lake = Lake(paths.lake, settings.market)
+    lake = open_lake(settings, paths)
     with _held(settings, paths, broker, "runner") as (journal, lease):
         outbox = Outbox.open(settings, paths)
         yield Service(

@@ -1,6 +1,6 @@
 """The lake: every dataset of one market as a versioned table, read as of a moment.
 
->>> lake = Lake(paths.lake, "sample")
+>>> lake = open_lake()
 >>> lake.read("prices_daily", ["TEC01"], start="2020-01-01", as_of="2020-06-30T22:00:00Z")   # what was known then
 >>> lake.bars(["TEC01", "TEC02"])                                                            # adjusted, date × symbol
 
@@ -30,6 +30,7 @@ from workbench.data.table import DataFile, Moment, Snapshot, Table
 from workbench.data.validated import Validated
 from workbench.disk import short
 from workbench.errors import InputRefused, NoData, did_you_mean
+from workbench.params import Paths, Settings, lake_root, load_settings
 from workbench.types import FIELDS, Bars
 
 WAIT_SECONDS = 30.0
@@ -43,6 +44,13 @@ class Published:
     added: int
     unchanged: int
     corrected: int
+
+
+def open_lake(settings: Settings | None = None, paths: Paths | None = None) -> Lake:
+    """Return the lake of the settings' market: of params/base.yaml and the environment where none are given."""
+    paths = paths or Paths()
+    settings = settings or load_settings(paths)
+    return Lake(lake_root(settings, paths), settings.market)
 
 
 class Lake:

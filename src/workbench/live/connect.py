@@ -84,11 +84,11 @@ class StandingMarket:
 
     def _closes(self, symbols: list[str]) -> dict[str, float]:
         """Return the last close of each symbol that was known when the account was used last."""
-        from workbench.data.lake import Lake
+        from workbench.data.lake import open_lake
 
         if not symbols:
             return {}
-        lake = Lake(self._paths.lake, self._settings.market)
+        lake = open_lake(self._settings, self._paths)
         start = self._now.date() - timedelta(days=30)
         closes = lake.bars(symbols, start=start, end=self._now.date()).close.ffill().iloc[-1]
         return {str(symbol): float(price) for symbol, price in closes.dropna().items()}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.backtest.result import WalkForward
-from workbench.params import StrategyParams
+from workbench.params import StrategyParams, lake_root
 from workbench.registry import record
 from workbench.registry.checkout import Checkout
 from workbench.registry.connection import Connection
@@ -121,10 +121,11 @@ def _inputs(tables: record.Tables, connection: Connection) -> list[Any]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     found = []
+    market = lake_root(connection.settings, connection.paths) / connection.settings.market
     for name, table in tables.items():
         facts = record.table_facts(table)
         digest = str(facts.get("digest") or f"version-{facts.get('version', 'unknown')}")
-        source = {"path": connection.paths.short(connection.paths.lake / connection.settings.market / name), **facts}
+        source = {"path": connection.paths.short(market / name), **facts}
         kept = Dataset(
             name=name,
             digest=digest[:36],

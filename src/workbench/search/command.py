@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from workbench.data.inventory import pins
-from workbench.data.lake import Lake
+from workbench.data.lake import open_lake
 from workbench.params import Paths, Settings, load_strategy_params
 from workbench.registry.counting import made_by
 from workbench.search.bar import watched_bar
@@ -29,7 +29,7 @@ def search(
 ) -> tuple[Found, Left]:
     """Search on the lake's bars, and leave page, pictures and a run in MLflow."""
     params = load_strategy_params(request.strategy, paths)
-    lake, data = Lake(paths.lake, settings.market), settings.data
+    lake, data = open_lake(settings, paths), settings.data
     versions = lake.versions()
     bars = lake.bars(start=data.start, end=data.end, as_of=data.as_of, versions=versions)
     found = sweep(

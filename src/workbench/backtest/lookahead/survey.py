@@ -18,7 +18,7 @@ from workbench.backtest.lookahead.finding import NOT_EXAMINED, Report
 from workbench.backtest.lookahead.own import is_address, load
 from workbench.backtest.lookahead.replay import Depth
 from workbench.backtest.lookahead.subject import FEATURE, STRATEGY
-from workbench.data.lake import Lake
+from workbench.data.lake import Lake, open_lake
 from workbench.data.quality import require_published, validate_staged
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
@@ -151,7 +151,7 @@ def _five_minutes(name: str, bars: Bars, lake: Lake | None) -> Bars:
 @contextmanager
 def opened_lake(settings: Settings, paths: Paths) -> Iterator[Lake]:
     """Give the market's lake; where the sample market was not ingested yet, one made for the moment."""
-    lake = Lake(paths.lake, settings.market)
+    lake = open_lake(settings, paths)
     if lake.versions():
         yield lake
         return
