@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from tests.live.history import read_paper, violations
-from workbench.errors import AlreadyRunning, DataRefused, StaleData
+from workbench.errors import AlreadyRunning, DataRefused, InputRefused, NoData, StaleData
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
@@ -262,6 +262,14 @@ def test_a_step_of_capital_bounds_what_a_strategy_sizes_by(tmp_path, bars):
     (report,) = Stage(tmp_path, bars, (staged,), count=1).run()
     assert [order.signed for order in report.orders] == [int(2_500 * 0.9 // float(bars.open.loc[days[1], "AAA"]))]
     assert report.results[0].capital == 2_500.0
+
+
+def test_too_little_history_is_told_with_both_numbers(tmp_path, bars):
+    short = Seat(replace(seat("one", {}).strategy, lookback=150), "pack of one")  # type: ignore[type-var]
+    with pytest.raises(NoData, match="150 sessions, the strategies look back 150; nothing can be traded yet"):
+        Stage(tmp_path, bars, (short,)).open()
+    with pytest.raises(InputRefused, match="--sessions 0: trade at least 1"):
+        Stage(tmp_path, bars, (seat("one", {}),), count=0).open()
 
 
 def test_a_second_runner_of_the_same_account_is_refused(tmp_path, bars):

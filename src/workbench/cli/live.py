@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.trading import Fill
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the orders and what the gate says; write nothing.")]
-Once = Annotated[bool, typer.Option("--once", help="Decide now, close the books, and end.")]
+Once = Annotated[bool, typer.Option("--once", help="Decide now (embedded: one session), close the books, and end.")]
 ORDERS_SHOWN = 20
 
 
@@ -35,7 +35,7 @@ def paper(
     if settings.live.mode == "paper":
         _serve(settings, paths, dry_run=dry_run, once=once)
         return
-    _rehearse(settings, paths, 1 if once else sessions, dry_run=dry_run)
+    _rehearse(settings, paths, sessions, dry_run=dry_run, once=once)
 
 
 def live(
@@ -58,7 +58,7 @@ def live(
     _serve(settings, paths, dry_run=dry_run, once=once)
 
 
-def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool) -> None:
+def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, once: bool) -> None:
     from workbench.cli.track import write_records
     from workbench.cli.trading import open_rehearsal
 
@@ -75,10 +75,11 @@ def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool) ->
         if dry_run:
             _show_preview(rehearsal.preview(rehearsal.sessions[0]))
             return
-        for number, session in enumerate(rehearsal.sessions, 1):
+        sessions = rehearsal.sessions[: 1 if once else None]
+        for number, session in enumerate(sessions, 1):
             report = rehearsal.trade(session)
             write_records(paths, rehearsal.seats, report, rehearsal.journal.book, settings)
-            _say_session(report, number, len(rehearsal.sessions))
+            _say_session(report, number, len(sessions))
         _show_end(rehearsal)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from workbench.alerts.outbox import Outbox
-from workbench.errors import InputRefused
+from workbench.errors import InputRefused, NoData
 from workbench.live.connect import account_of, embedded_file
 from workbench.live.feed import newest_closed
 from workbench.live.gate import Hours
@@ -100,29 +100,51 @@ class Rehearsal:
         limits: Limits | None = None,
     ) -> Rehearsal:
         """Return the account with the last ``count`` sessions of the data that it has not traded yet."""
+        lookback = max(seat.strategy.lookback for seat in seats)
         if count < 1:
             raise InputRefused(f"--sessions {count}: trade at least 1")
-        index, calendar, account = data.bars.index, Calendar(), account_of(settings)
+        if len(data.bars) <= lookback:
+            raise NoData(
+                f"bars: {len(data.bars)} sessions, the strategies look back {lookback}; nothing can be traded yet: "
+                "make data"
+            )
+        account = account_of(settings)
         lease = Lease.acquire(settings, paths, account, "rehearsal")
         try:
-            clock = SteppedClock(calendar.opens(index[0]))
-            journal = Journal.open(settings, paths, account, lease=lease, clock=clock)
+            return cls._open(settings, paths, seats, data, max(lookback, len(data.bars) - count), limits, lease)
         except BaseException:
             lease.release()
             raise
-        past = journal.book.past
-        done = past.closing.session if past.closing else date.min
-        lookback = max(seat.strategy.lookback for seat in seats)
-        days = [day.date() for day in index[max(len(index) - count, min(lookback, len(index))) :]]
-        sessions = tuple(day for day in days if day > done)
+
+    @classmethod
+    def _open(
+        cls,
+        settings: Settings,
+        paths: Paths,
+        seats: tuple[Seat, ...],
+        data: Data,
+        first: int,
+        limits: Limits | None,
+        lease: Lease,
+    ) -> Rehearsal:
+        index, calendar = data.bars.index, Calendar()
+        file = embedded_file(settings, paths)
         # The account's time is where its broker stands: a person, or the emergency stop, writes by the machine's clock.
-        clock.set(max(clock(), seen(embedded_file(settings, paths)) or clock()))
-        broker = PaperBroker(
-            embedded_file(settings, paths), SessionMarket(data.bars, clock), account=account,
-            cash=settings.portfolio.cash, costs=settings.costs, client_id=settings.live.client_id,
-        )  # fmt: skip
+        clock = SteppedClock(seen(file) or calendar.opens(index[first]) - EARLY)
         outbox = Outbox.open(settings, paths, clock)
-        limits = limits or watch_limits(journal, settings, paths, clock).poll().limits
+        broker = PaperBroker(
+            file, SessionMarket(data.bars, clock), account=lease.account, cash=settings.portfolio.cash,
+            costs=settings.costs, client_id=settings.live.client_id,
+        )  # fmt: skip
+        journal = Journal.open(settings, paths, lease.account, lease=lease, clock=clock)
+        try:
+            limits = limits or watch_limits(journal, settings, paths, clock).poll().limits
+        except BaseException:
+            journal.close()
+            raise
+        closing = journal.book.past.closing
+        days = [day.date() for day in index[first:]]
+        sessions = tuple(day for day in days if closing is None or day > closing.session)
         return cls(settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions)
 
     def trade(self, session: date) -> SessionReport:

@@ -103,10 +103,6 @@ class Desk:
     recompute: bool = True  # whether the closing computes the session's weights again
     instruments: dict[str, Instrument] = field(default_factory=dict)
 
-    def seat(self, strategy: str) -> Seat | None:
-        """Return the seat of a strategy, None where it has none any more."""
-        return next((seat for seat in self.seats if seat.name == strategy), None)
-
     def instrument(self, symbol: str) -> Instrument:
         """Return what the broker says a symbol is; asked once."""
         if symbol not in self.instruments:
