@@ -98,3 +98,14 @@ def test_what_only_strategies_need_does_not_stop_the_data(desk):
     done = desk.type("lake", "--set", "data.benchmark=MKT01")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "the lake of the sample market is empty: make data\n"
+
+
+def test_a_store_that_cannot_be_written_is_told_before_the_first_step(desk):
+    (desk.root / "mlruns").write_text("a file where the folder should be")
+    said = desk.refusal("backtest", "--strategy", "sma_cross", code=1)
+    assert said.startswith("mlruns/mlflow.db: File exists; runs cannot be recorded there")
+
+
+def test_a_server_that_does_not_answer_is_told_before_the_first_step(desk):
+    said = desk.refusal("backtest", "--set", "tracking.uri=http://127.0.0.1:9", code=1)
+    assert said.startswith("tracking.uri http://127.0.0.1:9: no answer")

@@ -39,11 +39,16 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
     from workbench.params import lake_root
     from workbench.pipeline import run_pipeline
     from workbench.plan import read_pipeline
+    from workbench.registry.store import check_store, tracking_uri
+
+    walks = any("strategies" in step.foreach.values() for step in read_pipeline(name, paths).steps.values())
 
     def check() -> None:
         from workbench.cli.asked import check_walks
 
-        check_walks(settings, paths)
+        check_store(tracking_uri(settings, paths), paths)
+        if walks:
+            check_walks(settings, paths)
 
     def recorder() -> Callable[[RunResult], object]:
         from workbench.registry.runs import PIPELINES, Tracking
@@ -53,7 +58,6 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
         return tracking.record_pipeline
 
     versions = partial(states, lake_root(settings, paths) / settings.market)
-    walks = any("strategies" in step.foreach.values() for step in read_pipeline(name, paths).steps.values())
     return run_pipeline(
         name,
         settings,
@@ -61,7 +65,7 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
         table_versions=versions,
         fresh=fresh,
         recorder=recorder,
-        check=check if walks else None,
+        check=check,
     )
 
 

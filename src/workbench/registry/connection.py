@@ -17,8 +17,7 @@ from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry.store import (
     alone,
-    check_database,
-    check_server,
+    check_store,
     explained,
     from_store,
     masked,
@@ -59,7 +58,7 @@ class Connection:
 
     def client(self) -> Any:
         """Return the MLflow client; raises at once where the store cannot be written or reached."""
-        self._check()
+        check_store(self.uri, self.paths)
         if self._known is None:
             mlflow = load_mlflow()
             with self.doing("open the store"), alone(self.database):
@@ -124,13 +123,6 @@ class Connection:
         if run.info.lifecycle_stage != "active":
             raise NoData(f"run {run_id} was deleted in the MLflow UI; restore it there, or make it anew with --fresh")
         return run
-
-    def _check(self) -> None:
-        """Fail at once, in words, where MLflow would retry for minutes or fail half-way."""
-        if self.database is not None:
-            check_database(self.database, self.paths.short(self.database))
-        elif self.uri.startswith("http"):
-            check_server(self.uri)
 
     def _make_whole(self, mlflow: Any) -> None:
         """Make a new SQLite store beside its place and move it there: MLflow cannot go on from half of its tables."""

@@ -46,6 +46,15 @@ def _check_address(uri: str) -> None:
         raise InputRefused(f"tracking.uri '{masked(uri)}': {wrong}; write http://host:5000")
 
 
+def check_store(uri: str, paths: Paths) -> None:
+    """Raise at once where the store cannot be written or reached, as MLflow would after minutes or half-way."""
+    if uri.startswith("sqlite:///"):
+        file = Path(uri.removeprefix("sqlite:///"))
+        check_database(file, paths.short(file))
+    elif uri.startswith("http"):
+        check_server(uri)
+
+
 def check_database(file: Path, shown: str) -> None:
     """Raise unless the SQLite file, or the folder for a new one, can be written now."""
     try:
