@@ -121,9 +121,21 @@ class Book:
 
     def _intent(self, event: Event) -> None:
         intent = read_intent(event.data)
+        if intent.asked.origin is Origin.EMERGENCY and not intent.asked.shares:
+            intent = replace(intent, asked=replace(intent.asked, shares=self._closing(intent.order)))
         self.orders[event.key] = Tracked(intent, event.at, event.session)
         self._open.add(event.key)
         self.highest_order_id = max(self.highest_order_id, intent.order_id)
+
+    def _closing(self, order: Order) -> dict[str, int]:
+        """Return whose shares the emergency stop closes: everybody's own, or it would be sold again."""
+        own = {name: -book[order.symbol] for name, book in self.books.items() if order.symbol in book}
+        total = sum(own.values())
+        if total * order.signed > 0 and abs(order.signed) <= abs(total):
+            own = attribute(own, order.signed)  # the second try closes what the first left, told or not
+        else:
+            own[NOBODY] = own.get(NOBODY, 0) + order.signed - total
+        return {name: count for name, count in own.items() if count}
 
     def _sent(self, event: Event) -> None:
         tracked = self.orders[event.key]
