@@ -23,7 +23,7 @@ from workbench.params import Paths
 COPIED = ("params", "pipelines", "notebooks", "locks", "src", "pyproject.toml", "Makefile", ".gitignore")
 REFUSED, KILLED = 4, -9
 LIMIT_SECONDS = 900.0
-MINUTES = 3  # on two cores
+MINUTES = 4  # on two cores
 
 EDGE, LUCK = "xs_momentum", "sma_cross"
 PEOPLE = ("ada", "ben")
