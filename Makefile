@@ -85,7 +85,7 @@ status: .stamps/research ## Where every strategy stands, how old its evidence is
 	@$(WB) status $(ARGS)
 
 .PHONY: demo
-demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, refuse (3 minutes)
+demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, trade on paper, crash, stop (5 minutes)
 	@$(WB) demo
 
 ##@ Trading
@@ -96,6 +96,10 @@ paper: .stamps/research ## Trade what stands at paper in the embedded account, i
 .PHONY: live
 live: .stamps/live ## Trade through Interactive Brokers; two keys: mode in params, and the account (ARGS="--account DU…")
 	@$(WB) live $(ARGS)
+
+.PHONY: parity
+parity: .stamps/research ## Hold what was traded against what research says, difference by difference (STRATEGY=...)
+	@$(WB) parity $(STRATEGY) $(ARGS)
 
 .PHONY: kill
 kill: .stamps/research ## Stop now: halt, cancel all, close at the broker and confirm it there (REASON="...")
