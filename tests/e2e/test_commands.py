@@ -169,3 +169,23 @@ def test_the_real_market_before_any_data_is_refused_in_one_line(clone):
     assert "docs/lake.md" in done.stderr
     assert not done.stdout
     assert len(done.stderr.splitlines()) == 1  # no step ran
+
+
+def test_a_recorded_walk_forward_is_made_again_to_the_last_digit(backtested):
+    clone, _ = backtested
+    sheet = next((clone.root / "data" / "reports").glob("*-xs_momentum.html"))
+    done = clone.run("repeat", sheet.name.partition("-")[0])
+    assert done.returncode == 0, done.stderr
+    assert "the same, to the last digit of every session's return" in done.stdout
+    assert "prices_daily version 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "says"),
+    [("zz", 2, "an id has 6 to 32 hex digits"), ("1234567", 1, "none of the newest 1,000 runs begins so")],
+)
+def test_a_run_that_there_is_not_cannot_be_made_again(backtested, run, code, says):
+    clone, _ = backtested
+    done = clone.run("repeat", run)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+    assert says in done.stderr

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from workbench.cli.edge import MADE, Fresh, Set, Strategies, read_settings, run_named, show_table
-from workbench.errors import NoData
+from workbench.errors import NoData, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.params import Paths
@@ -39,6 +41,27 @@ def runs() -> None:
         return
     rows = [[h.run_id, h.status, f"{h.seconds:.0f} s", h.summary, paths.short(h.folder)] for h in history[:20]]
     show_table("Pipeline runs, newest first", ["run", "status", "took", "steps", "folder"], rows)
+
+
+def repeat(
+    run: Annotated[str, typer.Argument(help="The run's id in MLflow, or its first digits: 63bbc6b3.")],
+    set_: Set = None,
+) -> None:
+    """Make a recorded walk-forward again from its own table versions, and say whether it is the same."""
+    from workbench.registry.repeating import repeat as make_again
+    from workbench.registry.runs import Tracking
+
+    paths, settings = read_settings(set_)
+    found = make_again(Tracking(settings, paths), run, print)
+    tables = ", ".join(f"{name} version {version}" for name, version in found.tables.items())
+    then, now = (one.out_of_sample["sharpe"] for one in (found.then, found.now))
+    print(f"run {found.run_id[:8]} · {found.then.strategy} · {tables}")
+    print(f"Sharpe ratio out of sample: {then:.6f} then, {now:.6f} now")
+    if found.worst == 0.0:
+        print("the same, to the last digit of every session's return; nothing was recorded or counted")
+        return
+    code = "by the same commit" if found.same_code else "the code is not that of the run (git.commit in MLflow)"
+    raise WorkbenchError(f"run {found.run_id[:8]}: a session's return differs by up to {found.worst:.3g}; {code}")
 
 
 def report(strategy: Strategies = None) -> None:
