@@ -64,6 +64,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 @pytest.fixture(scope="session")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, subprocess.CompletedProcess[str]]:
+    """A second checkout after its first backtest: promotions need a commit that no other test writes beside."""
+    clone = make_clone(tmp_path_factory.mktemp("apart"))
+    done = clone.run("backtest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return clone, done
+
+
+@pytest.fixture(scope="session")
 def backtested(clone: Clone) -> tuple[Clone, subprocess.CompletedProcess[str]]:
     """The checkout after its first backtest, and what that printed."""
     done = clone.run("backtest")

@@ -25,9 +25,9 @@ def state_of(root: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def promoted(backtested, tmp_path_factory):
+def promoted(apart, tmp_path_factory):
     """The checkout with sma_cross at paper, by force: six years of a small market prove nothing."""
-    clone, _ = backtested
+    clone, _ = apart
     keys = {"WORKBENCH_KEYS": str(tmp_path_factory.mktemp("keys"))}
     before = (clone.root / "params" / "approvers.yaml").read_text()
     lines = []
@@ -53,8 +53,8 @@ def promoted(backtested, tmp_path_factory):
     subprocess.run([*git, "commit", "-qam", "Nobody approves."], check=True)
 
 
-def test_with_nothing_promoted_it_says_what_to_type(backtested):
-    clone, _ = backtested
+def test_with_nothing_promoted_it_says_what_to_type(apart):
+    clone, _ = apart
     asked = clone.run("paper")
     if asked.returncode == 0:  # another test of this folder has promoted something
         pytest.skip("something stands at paper already")
@@ -133,8 +133,8 @@ def test_evidence_that_was_changed_is_not_traded_and_without_mlflow_the_verified
     assert not (clone.root / "data/state/changed.db").exists()
 
 
-def test_money_needs_two_keys(backtested):
-    clone, _ = backtested
+def test_money_needs_two_keys(apart):
+    clone, _ = apart
     one = clone.run("live", "--account", "U1234567")
     assert one.returncode == 2
     assert "live.mode is embedded: real money needs two keys" in one.stderr

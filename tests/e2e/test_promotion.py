@@ -14,8 +14,8 @@ def commit(clone, text: str) -> None:
     subprocess.run([*git, "commit", "-qam", text], check=True)
 
 
-def test_a_strategy_goes_to_paper_by_force_and_no_further(backtested, tmp_path):
-    clone, _ = backtested
+def test_a_strategy_goes_to_paper_by_force_and_no_further(apart, tmp_path):
+    clone, _ = apart
     keys = {"WORKBENCH_KEYS": str(tmp_path / "keys")}
     lines = []
     for name in ("alice", "bob"):

@@ -161,13 +161,14 @@ def test_what_a_kernel_started_ends_with_it(run, desk, is_alive):
     assert not is_alive(int(desk.printed(run("import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid)"))))
 
 
-def test_nothing_is_left_in_the_temporary_folder_and_a_silent_kernel_leaves_no_log(run, desk, monkeypatch, tmp_path):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    run("1")
-    assert list(scratch.iterdir()) == []
-    assert sorted(file.name for file in desk.folder.iterdir()) == ["out.ipynb", "scratch", "source.ipynb"]
+def test_nothing_is_left_in_the_temporary_folder_and_a_silent_kernel_leaves_no_log(run, desk, monkeypatch):
+    # Not below tmp_path: the address of a kernel's socket has 107 letters at most.
+    with tempfile.TemporaryDirectory(prefix="wb-") as scratch:
+        monkeypatch.setattr(tempfile, "tempdir", scratch)
+        run("1")
+        assert list(Path(scratch).iterdir()) == []
+        monkeypatch.undo()
+    assert sorted(file.name for file in desk.folder.iterdir()) == ["out.ipynb", "source.ipynb"]
 
 
 def test_startup_files_of_the_user_do_not_run(run, desk, monkeypatch, tmp_path):

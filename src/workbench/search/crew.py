@@ -169,7 +169,11 @@ def recruited(problem: Problem, workers: int, address: str = "") -> Iterator[Wor
     with (
         dask.config.set(quiet),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs="CRITICAL"
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # any free port: None still asks for 8787, and warns where that is taken
+            silence_logs="CRITICAL",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -74,8 +74,8 @@ def test_a_promotion_as_two_people_type_it(ready, run):
     code, out, _ = run("status")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.strip().startswith("sma_cross")]
-    assert [word for word in line.split() if word in ("paper", "1", "active", "sample", "97.0%", "alice")] == [
-        "paper", "1", "active", "sample", "97.0%", "alice",
+    assert [word for word in line.split() if word in ("paper", "1", "active", "sample", "97.0", "alice")] == [
+        "paper", "1", "active", "sample", "97.0", "alice",
     ]  # fmt: skip
     assert "0 d, until" in line
 

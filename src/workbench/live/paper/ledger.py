@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -61,6 +62,7 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._alone = threading.RLock()
         try:
             self._connection = sqlite3.connect(
                 file, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
@@ -77,17 +79,18 @@ class Ledger:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """Change several things at once, or none of them."""
-        if self._connection.in_transaction:
-            yield
-            return
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        """Change several things at once, or none of them; two threads change one after the other."""
+        with self._alone:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
     def fact(self, name: str, default: float = 0.0) -> float:
         """Return a number of the account."""
