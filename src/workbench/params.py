@@ -28,6 +28,9 @@ from pydantic_settings import (
 )
 
 from workbench.errors import ParamsRefused, did_you_mean
+from workbench.paths import Paths as Paths
+from workbench.paths import find_root as find_root
+from workbench.strict_yaml import read_yaml as read_yaml
 
 ENV_PREFIX = "WORKBENCH_"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -258,32 +261,6 @@ class StrategyParams(Section):
         return self
 
 
-class Paths:
-    """Where everything lies below the project's root."""
-
-    def __init__(self, root: Path | str | None = None) -> None:
-        self.root = find_root() if root is None else Path(root).resolve()
-        self.params = self.root / "params"
-        self.notebooks = self.root / "notebooks"
-        self.pipelines = self.root / "pipelines"
-        self.data = self.root / "data"
-        self.lake = self.data / "lake"
-        self.raw = self.data / "raw"
-        self.staged = self.data / "staged"
-        self.runs = self.data / "runs"
-        self.reports = self.data / "reports"
-        self.state = self.data / "state"
-        self.trials = self.state / "trials.db"
-        self.mlruns = self.root / "mlruns"
-
-    def short(self, path: Path) -> str:
-        """Return the path as a person in the root folder would type it."""
-        try:
-            return str(Path(path).resolve().relative_to(self.root))
-        except ValueError:
-            return str(path)
-
-
 def lake_root(settings: Settings, paths: Paths) -> Path:
     """Return where a market's tables lie; a sample market of other parameters has a lake of its own.
 
@@ -292,23 +269,6 @@ def lake_root(settings: Settings, paths: Paths) -> Path:
     if settings.market != "sample" or settings.sample == SampleParams():
         return paths.lake
     return paths.data / "samples" / settings.digest(["sample"])[:8] / "lake"
-
-
-def find_root() -> Path:
-    """Return the project's root: $WORKBENCH_ROOT, else the nearest folder above with params/base.yaml."""
-    named = os.environ.get("WORKBENCH_ROOT")
-    if named:
-        if not (Path(named) / "params" / "base.yaml").is_file():
-            raise ParamsRefused(
-                f"WORKBENCH_ROOT '{named}': no params/base.yaml there; name the folder of a clone, "
-                "or unset WORKBENCH_ROOT"
-            )
-        return Path(named).resolve()
-    here = Path.cwd().resolve()
-    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
-        if (folder / "params" / "base.yaml").is_file():
-            return folder
-    raise ParamsRefused(f"no params/base.yaml in {here} or above; run from a clone, or set WORKBENCH_ROOT")
 
 
 def load_settings(paths: Paths | None = None, overrides: Sequence[str] = ()) -> Settings:
@@ -378,42 +338,6 @@ def digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
-
-def read_yaml(file: Path, paths: Paths) -> dict[str, Any]:
-    """Return a YAML mapping, or say where the file is wrong."""
-    name = paths.short(file)
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError as error:
-        raise ParamsRefused(f"{name}: no such file; git checkout {name} brings it back") from error
-    except UnicodeDecodeError as error:
-        raise ParamsRefused(f"{name}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        problem = getattr(error, "problem", None) or "not valid YAML"
-        raise ParamsRefused(f"{name}: line {line}: {problem}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ParamsRefused(f"{name}: expected 'key: value' lines, found a {type(content).__name__}")
-    return content
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, where YAML would silently keep the last."""
-
-
-def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is written twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
 
 Layer = tuple[str, Mapping[str, Any]]
 
