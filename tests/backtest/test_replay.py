@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from tests.written import Written
 from workbench.backtest.replay import Agreement, compare
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams, Settings, SizingParams
@@ -19,23 +19,6 @@ from workbench.types import Bars
 
 CASH = 1_000_000.0
 DEAR = CostParams(schedule="ib_fixed", spread_bps=4.0)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A strategy that wants what is written down: weights by the number of the bar, the last ones hold."""
-
-    symbols: tuple[str, ...]
-    wanted: Mapping[int, Mapping[str, float]]
-    name: str = "written"
-    lookback: int = 1
-
-    def weights(self, bars: Bars) -> pd.DataFrame:
-        frame = pd.DataFrame(np.nan, index=bars.index, columns=list(self.symbols))
-        for row, weights in self.wanted.items():
-            if row < len(frame):
-                frame.iloc[row] = [weights.get(symbol, 0.0) for symbol in self.symbols]
-        return frame.ffill().fillna(0.0)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.written import Written
 from workbench.backtest.replay import OPEN_LIMITS
 from workbench.errors import NoData
 from workbench.live.feed import newest_closed
@@ -30,20 +31,10 @@ FIRST, SESSIONS = 30, 4
 
 
 @dataclass(frozen=True)
-class Written:
-    """A strategy that wants what is written down: weights by the number of the bar, the last ones hold."""
+class Weekly(Written):
+    """It looks back a week."""
 
-    symbols: tuple[str, ...]
-    wanted: Mapping[int, Mapping[str, float]]
-    name: str = "written"
     lookback: int = 5
-
-    def weights(self, bars: Bars) -> pd.DataFrame:
-        frame = pd.DataFrame(np.nan, index=bars.index, columns=list(self.symbols))
-        for row, weights in self.wanted.items():
-            if row < len(frame):
-                frame.iloc[row] = [weights.get(symbol, 0.0) for symbol in self.symbols]
-        return frame.ffill().fillna(0.0)
 
 
 WANTED = {29: {"AAA": 0.5}, 31: {"AAA": 0.5, "BBB": -0.2}}
@@ -59,7 +50,7 @@ class Stage:
 
     @property
     def seat(self) -> Seat:
-        return Seat(Written(("AAA", "BBB"), WANTED), "pack", 1)
+        return Seat(Weekly(("AAA", "BBB"), WANTED), "pack", 1)
 
     def trade(self, costs: CostParams = COSTS) -> Period:
         (self.folder / "params").mkdir()
@@ -133,7 +124,7 @@ def test_other_bars_than_then_are_the_data(stage: Stage) -> None:
 
 def test_another_strategy_on_the_same_bars_is_the_signal(stage: Stage) -> None:
     period = stage.trade()
-    other = replace(stage.seat, strategy=Written(("AAA", "BBB"), {29: {"AAA": 0.4}, 31: WANTED[31]}))
+    other = replace(stage.seat, strategy=Weekly(("AAA", "BBB"), {29: {"AAA": 0.4}, 31: WANTED[31]}))
     found = stage.compare(period, seat=other)
     assert causes(found) == {"signal"}
     row = found.differences[0]
@@ -181,7 +172,7 @@ def test_another_commission_is_the_cost(stage: Stage) -> None:
 
 def test_the_causes_sum_to_the_whole_difference(stage: Stage) -> None:
     period = stage.trade(COSTS.model_copy(update={"spread_bps": 9.0}))
-    other = replace(stage.seat, strategy=Written(("AAA", "BBB"), {29: {"AAA": 0.3}, 31: {"BBB": -0.1}}))
+    other = replace(stage.seat, strategy=Weekly(("AAA", "BBB"), {29: {"AAA": 0.3}, 31: {"BBB": -0.1}}))
     free = CostParams(schedule="none", spread_bps=0.0)
     found = stage.compare(period, seat=other, tape=scaled(stage.bars, "open", "BBB", FIRST + 2, 1.02), costs=free)
     opens, closes = stage.bars.open.iloc[FIRST], stage.bars.close.iloc[FIRST]
@@ -212,7 +203,7 @@ def test_the_record_says_equal_only_where_nobody_saw_otherwise(stage: Stage) -> 
     record = TrackRecord("written", 1, "pack", "paper", "embedded", "sample", rows, 2, 1.0, 1.0, "head")
     equal = noted(record, stage.compare(period))
     assert [one.positions_equal for one in equal.sessions] == [True, True, False, True]
-    other = replace(stage.seat, strategy=Written(("AAA", "BBB"), {}))
+    other = replace(stage.seat, strategy=Weekly(("AAA", "BBB"), {}))
     assert not any(one.positions_equal for one in noted(record, stage.compare(period, seat=other)).sessions)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting.")]
 Strategies = Annotated[list[str] | None, typer.Option("--strategy", help="Only this strategy; repeat for several.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run every step, also what has not changed.")]
+MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}  # of a gate
 MADE = "The sample market is made, with planted effects: it tests the method, it says nothing about real markets."
 
 
@@ -98,3 +99,14 @@ def show_folding(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_row(*row)
     console = Console(markup=False, highlight=False)
     (console if console.is_terminal else Console(width=180, markup=False, highlight=False)).print(table)
+
+
+def show_verdicts(title: str, verdicts: Iterable[Mapping[str, Any]]) -> None:
+    """Print what each gate asked, measured and said, and below it what to do about each that did not pass."""
+    verdicts = list(verdicts)
+    rows = [[row["gate"], row["asked"], row["measured"], MARKS[str(row["outcome"])]] for row in verdicts]
+    show_folding(title, ["gate", "asked", "measured", "verdict"], rows)
+    for row in verdicts:
+        if row["outcome"] != "pass":
+            told = "; ".join(text for text in (row["why"], row["remedy"] and f"do: {row['remedy']}") if text)
+            print(f"  {row['gate']}: {told}")

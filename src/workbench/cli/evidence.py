@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.edge import MADE, Fresh, Set, read_settings, run_named, show_table
+from workbench.cli.edge import MADE, Fresh, Set, read_settings, run_named, show_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workbench.params import Paths, Settings
-
-MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
 
 pack = typer.Typer(no_args_is_help=True, help="Evidence packs: where one lies, and packs of what is no strategy.")
 
@@ -86,15 +84,7 @@ def _register(kind: str, name: str, digest: str, settings: Settings, paths: Path
 
 
 def _show(name: str, stage: str, verdicts: Sequence[Mapping[str, Any]]) -> None:
-    show_table(
-        f"{name} · the step to {stage}",
-        ["gate", "asked", "measured", "verdict"],
-        [[row["gate"], row["asked"], row["measured"], MARKS[row["outcome"]]] for row in verdicts],
-        numbers_from=4,
-    )
-    for row in verdicts:
-        if row["outcome"] != "pass":
-            print(f"  {row['gate']}: " + "; ".join(text for text in (row["why"], row["remedy"]) if text))
+    show_verdicts(f"{name} · the step to {stage}", verdicts)
 
 
 def _show_pack(version: int, new: bool, digest: str, until: str, folder: str) -> None:

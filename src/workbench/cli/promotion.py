@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.edge import MADE, Set, show_folding
+from workbench.cli.edge import MADE, Set, show_folding, show_verdicts
 from workbench.errors import PromotionRefused, WorkbenchError
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ Version = Annotated[int | None, typer.Option("--version", help="Without it: the 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the record.")]
 Positions = Annotated[str, typer.Option(help="What becomes of open positions: keep, reduce_only or flatten.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-MARKS = {"pass": "✓ pass", "warn": "! warn", "review": "? review", "fail": "✗ fail"}
 
 
 def promote(
@@ -238,13 +235,7 @@ def _show_evaluation(found: Evaluation) -> None:
         f"{found.state.name} version {found.version} · {found.step.from_stage} → {found.step.to_stage} · "
         f"{pack.market} market · pack {pack.digest[:12]}"
     )
-    verdicts: Iterable[Mapping[str, Any]] = [vars(verdict) for verdict in found.verdicts]
-    rows = [[row["gate"], row["asked"], row["measured"], MARKS[str(row["outcome"])]] for row in verdicts]
-    show_folding(title, ["gate", "asked", "measured", "verdict"], rows)
-    for verdict in found.verdicts:
-        if verdict.outcome != "pass":
-            told = "; ".join(text for text in (verdict.why, verdict.remedy and f"do: {verdict.remedy}") if text)
-            print(f"  {verdict.gate}: {told}")
+    show_verdicts(title, map(vars, found.verdicts))
     for void in found.voids:
         print(f"  ✗ {void}")
     if found.outdated:

@@ -191,7 +191,7 @@ def test_a_quote_is_of_now_while_the_symbol_trades_and_of_its_last_bar_after(bar
         (Order("k", "AAA", Side.BUY, 10, tif="IOC"), 201, "tif IOC; DAY or GTC"),
         (Order("k", "AAA", Side.BUY, 10, parent="p"), 201, "its parent p is not working"),
         (Order("k", "AAA", Side.BUY, 5_000), 201, "insufficient equity"),
-        (Order("k", "XXX", Side.BUY, 10), 200, "no such symbol"),
+        (Order("k", "QQQ9", Side.BUY, 10), 200, "no such symbol"),
     ],
 )
 def test_what_a_real_broker_refuses_is_refused(paper, order, code, told):
