@@ -227,7 +227,7 @@ def main() -> None:
     show("fresh", FRESH, PLAIN, "ratio <= 1.5")
     show("fresh, processor time", FRESH, PLAIN, unit="cpu s")
     show("nothing changed", UNCHANGED, FRESH, "ratio <= 0.25")
-    show("first ever", FIRST, FRESH, "ratio <= 3")
+    show("first ever", FIRST, PLAIN, "ratio <= 3")
 
 
 if __name__ == "__main__":

@@ -99,6 +99,12 @@ def test_a_new_strategy_runs_without_touching_another_file(backtested):
     done = clone.run("backtest", "--strategy", "breakout")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "breakout" in done.stdout
+    for file in (
+        "params/strategies/breakout.yaml",
+        "src/workbench/strategies/breakout.py",
+        "tests/strategies/test_breakout.py",
+    ):
+        (clone.root / file).unlink()  # the tests that come after want a clean commit
 
 
 def test_the_report_is_one_page_that_says_sample(backtested):

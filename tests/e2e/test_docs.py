@@ -17,14 +17,14 @@ PAGES = [
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_examples_of_a_page_run_one_after_another(backtested, page):
+def test_the_examples_of_a_page_run_one_after_another(backtested, page, tmp_path):
     clone, _ = backtested
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert blocks
     ran = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
         cwd=clone.root,
-        env={"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "HOME": str(clone.root)},
+        env={"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=250,

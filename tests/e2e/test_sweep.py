@@ -47,7 +47,7 @@ def test_trials_search_instead_of_the_grid(backtested):
     assert "10 trials of 9 cells by tpe, seed 5, pruned on the training windows" in done.stdout
 
 
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(backtested):
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(backtested, tmp_path):
     clone, _ = backtested
     folders = clone.root / "data" / "runs"
     before = set(folders.glob("*-sweep-*/cells/*.parquet"))
@@ -55,7 +55,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(backtested):
     process = subprocess.Popen(
         [*words, "--set", "search.workers=1"],
         cwd=clone.root,
-        env={"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "HOME": str(clone.root)},
+        env={"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
