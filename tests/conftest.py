@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,11 +35,50 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Tells what a proof counted and measured: shown at the end of the run, whichever process ran it."""
+
+    def tell(**found: object) -> None:
+        record_property("figures", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in found.items()))
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the proofs counted."""
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    told = [(one.nodeid, text) for one in reports for name, text in one.user_properties if name == "figures"]
+    if told:
+        terminalreporter.section("what the proofs counted")
+        for where, text in sorted(told):
+            terminalreporter.line(f"{where.rpartition('/')[2]}: {text}")
+
+
+@pytest.fixture
 def shared() -> Path:
     """Recorded real-world data beside the checkout; the test is skipped where it is absent."""
     if not SHARED.is_dir():
         pytest.skip("the recorded data folder ../shared/data is not beside this checkout")
     return SHARED
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Act as a user without rights, where the tests run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def as_nobody() -> Callable[[], AbstractContextManager[None]]:
+    """What is done within ``with as_nobody():`` is done by a user without rights."""
+    return nobody
 
 
 def make_bars(close: np.ndarray, symbols: list[str] | None = None, start: str = "2020-01-02", **fields: object) -> Bars:

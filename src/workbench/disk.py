@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import CannotWrite, ParamsRefused
-from workbench.params import Paths
+from workbench.paths import Paths
 
 _MENDS = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "mount it writable"}
 
@@ -86,3 +86,9 @@ def write_json(file: Path, content: Any) -> None:
     """Write the content whole, or raise CannotWrite and leave what was there."""
     with writing(file):
         write_whole(file, json.dumps(content, indent=1))
+
+
+def writable(*paths: Path) -> bool:
+    """Return whether this process may write to every one of these files and folders."""
+    effective = os.access in os.supports_effective_ids
+    return all(os.access(path, os.W_OK, effective_ids=effective) for path in paths)

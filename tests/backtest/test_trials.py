@@ -5,7 +5,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -74,6 +76,21 @@ def test_nothing_recorded_counts_nothing(ledger):
     assert not ledger.file.exists()
 
 
+def test_who_may_only_read_the_ledger_reads_it(as_nobody):
+    with tempfile.TemporaryDirectory() as name:  # not under the folder of pytest, into which nobody else may look
+        folder = Path(name)
+        folder.chmod(0o755)
+        ledger = Ledger(folder / "trials.db")
+        record_three(ledger)
+        ledger.file.chmod(0o444)
+        folder.chmod(0o555)
+        with as_nobody():
+            assert (ledger.count(), ledger.verify().trials) == (3, 3)
+            with pytest.raises(CannotWrite):
+                record_three(ledger, question=OTHER)
+        folder.chmod(0o755)
+
+
 def test_every_cell_counts_for_its_question(ledger):
     receipt = record_three(ledger, run_id="run-1")
     assert (receipt.evaluated, receipt.added, receipt.trials) == (3, 3, 3)
@@ -84,6 +101,16 @@ def test_every_cell_counts_for_its_question(ledger):
     assert set(table["source"]) == {"sweep"}
     assert set(table["run_id"]) == {"run-1"}
     assert ledger.questions()["text"].tolist() == [QUESTION.text, OTHER.text]
+
+
+def test_the_same_search_in_other_words_is_seen_from_each_question(ledger):
+    record_three(ledger)
+    record_three(ledger, question=OTHER, cells=cells_of(2), returns=returns_of(columns=2))
+    record_three(ledger, question=Question(QUESTION.text, "real"))
+    assert ledger.elsewhere(QUESTION, "sma_cross") == 2
+    assert ledger.elsewhere(OTHER, "sma_cross") == 3
+    assert ledger.elsewhere(OTHER, "xs_momentum") == 0
+    assert ledger.elsewhere(Question("Never asked before?", "sample"), "sma_cross") == 5
 
 
 def test_the_same_cell_of_the_same_code_and_data_is_the_same_trial(ledger):

@@ -20,6 +20,15 @@ import pytest
             "there are mean_reversion, sma_cross, xs_momentum",
         ),
         (
+            ["backtest", "--set", "strategies=[]"],
+            "strategies: the list is empty, so there is nothing to walk forward; name one: "
+            "make backtest STRATEGY=sma_cross, or fill strategies in params/base.yaml",
+        ),
+        (
+            ["sweep", "sma_cross", "--set", "data.benchmark=MKT01"],
+            "data.benchmark 'MKT01' is not in the sample market. Did you mean 'MKT00'?",
+        ),
+        (
             ["backtest", "--set", "tracking.uri=ftp://host/runs"],
             "tracking.uri 'ftp://host/runs': not a store for runs; leave it empty for mlruns/mlflow.db, "
             "or write http://host:5000, sqlite:///path/to/mlflow.db or postgresql://…",
@@ -109,3 +118,9 @@ def test_a_store_that_cannot_be_written_is_told_before_the_first_step(desk):
 def test_a_server_that_does_not_answer_is_told_before_the_first_step(desk):
     said = desk.refusal("backtest", "--set", "tracking.uri=http://127.0.0.1:9", code=1)
     assert said.startswith("tracking.uri http://127.0.0.1:9: no answer")
+
+
+def test_what_will_be_known_in_the_future_is_not_known_now(desk):
+    refused = desk.refusal("backtest", "--set", "data.as_of=2999-01-01T00:00:00Z")
+    assert refused.startswith("data.as_of 2999-01-01T00:00:00Z: lies after now, ")
+    assert refused.endswith("leave it out for everything that is known")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -12,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -475,20 +474,7 @@ def test_a_file_in_the_place_of_mlruns_is_refused(new_store, tmp_path):
     assert "mend mlruns/" in one_line(error)
 
 
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Act as a user without rights, where the tests run as root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_a_read_only_store_is_refused_at_once_and_nothing_is_half_recorded(walk_forward_made):
+def test_a_read_only_store_is_refused_at_once_and_nothing_is_half_recorded(walk_forward_made, as_nobody):
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         tracking = Tracking(Settings(), Paths(name))

@@ -56,6 +56,7 @@ def test_the_search_raises_its_doubts_by_its_numbers_and_not_without_them(result
     for words, changes in {
         "with its 40 trials counted, the Sharpe ratio is above zero at 62.0 % only": {"dsr": 0.62},
         "in 55.0 % of the splits the best cell of one half was below the median": {"pbo": 0.55},
+        "7 trials of it count for other questions of this market: where only the words differ": {"elsewhere": 7},
         "not all could be judged: pbo: one cell only": {"pbo": None, "missing": "pbo: one cell only"},
     }.items():
         assert words not in about()

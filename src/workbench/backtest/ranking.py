@@ -53,6 +53,8 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
             rounded[name] = [written(name, value) for value in table[name]]
     if "missing" in rounded and not rounded["missing"].any():
         rounded = rounded.drop(columns="missing")
+    if "elsewhere" in rounded and not rounded["elsewhere"].any():
+        rounded = rounded.drop(columns="elsewhere")
     return rounded
 
 
@@ -64,4 +66,10 @@ def correlations(results: Sequence[WalkForward]) -> pd.DataFrame:
 
 def _counted(found: Overfitting) -> dict[str, object]:
     missing = "; ".join(f"{name}: {found.missing[name]}" for name in COUNTED if name in found.missing)
-    return {"trials": found.trials, "dsr": found.dsr, "pbo": found.pbo, "missing": missing}
+    return {
+        "trials": found.trials,
+        "dsr": found.dsr,
+        "pbo": found.pbo,
+        "missing": missing,
+        "elsewhere": found.elsewhere,
+    }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from workbench.errors import InputRefused
 
 if TYPE_CHECKING:
     from workbench.params import Paths, Settings
@@ -28,6 +31,12 @@ def read_settings(overrides: list[str] | None, strategies: list[str] | None = No
     settings = load_settings(paths, overrides or [])
     if strategies:
         settings = settings.model_copy(update={"strategies": tuple(dict.fromkeys(strategies))})
+    as_of, now = settings.data.as_of, datetime.now(UTC)
+    if as_of is not None and as_of > now:
+        raise InputRefused(
+            f"data.as_of {as_of:%Y-%m-%dT%H:%M:%SZ}: lies after now, {now:%Y-%m-%dT%H:%M:%SZ}, and what will be known "
+            "then is not known yet; leave it out for everything that is known"
+        )
     for name in settings.strategies:
         load_strategy_params(name, paths)
     tracking_uri(settings, paths)
@@ -43,6 +52,11 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
     from workbench.registry.store import check_store, tracking_uri
 
     walks = any("strategies" in step.foreach.values() for step in read_pipeline(name, paths).steps.values())
+    if walks and not settings.strategies:
+        raise InputRefused(
+            "strategies: the list is empty, so there is nothing to walk forward; "
+            "name one: make backtest STRATEGY=sma_cross, or fill strategies in params/base.yaml"
+        )
 
     def check() -> None:
         from workbench.cli.asked import check_walks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.edge import MADE, Set, read_settings, run_named, show_table
-from workbench.errors import InputRefused, WorkbenchError
+from workbench.errors import CannotWrite, InputRefused, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.params import Paths
@@ -30,6 +30,7 @@ def sweep(
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure every cell anew.")] = False,
 ) -> None:
     """Search a strategy's grid in parallel and tell the plateau from the peak."""
+    from workbench.cli.asked import check_walks
     from workbench.params import settings_from
     from workbench.search.command import asked_again, search
     from workbench.search.run import recall
@@ -44,6 +45,7 @@ def sweep(
         settings, request, known = settings_from(file), asked_again(asked), (resume, asked)
     elif not strategy:
         raise InputRefused(f"sweep: name a strategy, one of {', '.join(settings.strategies)}: make sweep STRATEGY=...")
+    check_walks(settings, paths)
     run_named("data", settings, paths, fresh=False)
 
     def agreed(question: str) -> bool:
@@ -104,8 +106,12 @@ def trials(set_: Set = None) -> None:
     from workbench.registry.runs import Tracking
 
     paths, settings = read_settings(set_)
-    ledger = Ledger(paths.trials)
-    heads = kept_heads(Tracking(settings, paths))
+    ledger, unread = Ledger(paths.trials), ""
+    heads: dict[str, str] = {}
+    try:
+        heads = kept_heads(Tracking(settings, paths))
+    except CannotWrite as error:  # MLflow opens its store for writing only
+        unread = f"; the runs could not be asked for theirs: {error}"
     chain = ledger.verify(heads)
     if not chain.batches:
         print("nothing was tried yet: make backtest")
@@ -119,7 +125,7 @@ def trials(set_: Set = None) -> None:
     show_table(f"Trials · {paths.short(paths.trials)}", columns, rows, numbers_from=3)
     print(
         f"whole: {chain.trials:,} trials in {chain.batches:,} batches, head {chain.head[:12]}; "
-        f"{len(heads)} runs keep a head of it"
+        f"{len(heads)} runs keep a head of it{unread}"
     )
 
 

@@ -10,6 +10,8 @@ from workbench.cli.edge import Set, read_settings, show_table
 from workbench.errors import BrokerError, InputRefused
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from workbench.live.journal.journal import Journal
     from workbench.params import Paths, Settings
 
@@ -55,16 +57,12 @@ def confirm(
     set_: Set = None,
 ) -> None:
     """Let a large order pass that waits for a person; the gate is asked once more before it is sent."""
-    from datetime import UTC, datetime
-
     from workbench.live import operator
 
     paths, settings = read_settings(set_)
     journal = open_journal(settings, paths)
-    last = journal.book.last
-    # The embedded account's time is that of its last session.
-    now = last.at if last and settings.live.mode == "embedded" else datetime.now(UTC)
     try:
+        now = account_time(journal, settings, paths)
         order = operator.confirm(journal, key, who=by or login(), now=now).order
     finally:
         journal.close()
@@ -75,8 +73,7 @@ def confirm(
 
 def limits(set_: Set = None) -> None:
     """Show the limits in force, and what the file says that is not."""
-    from datetime import UTC, datetime
-
+    from workbench.clock import read_clock
     from workbench.live import operator
     from workbench.live.gate.rule import shown
 
@@ -84,7 +81,7 @@ def limits(set_: Set = None) -> None:
     profile = operator.profile_of(settings)
     journal = open_journal(settings, paths)
     try:
-        reading = operator.watch_limits(journal, settings, paths, lambda: datetime.now(UTC)).poll()
+        reading = operator.watch_limits(journal, settings, paths, read_clock(settings.market, paths).now).poll()
     finally:
         journal.close()
     rows = [[name, shown(value), _stricter(name)] for name, value in reading.limits.model_dump().items()]
@@ -116,7 +113,16 @@ def _stop(set_: list[str] | None, reason: str, by: str, *, close: bool, timeout:
     print(f"halted; {stopped}. To trade again: make resume")
 
 
+def account_time(journal: Journal, settings: Settings, paths: Paths) -> datetime:
+    """Return what time it is on the account: the embedded one's is that of its last session."""
+    from workbench.clock import read_clock
+
+    last = journal.book.last
+    return last.at if last and settings.live.mode == "embedded" else read_clock(settings.market, paths).now()
+
+
 def open_journal(settings: Settings, paths: Paths) -> Journal:
+    """Open the journal of the account that these settings name."""
     from workbench.live.journal.journal import Journal
 
     return Journal.open(settings, paths, account_here(settings, paths))
@@ -142,6 +148,7 @@ def _stricter(name: str) -> str:
 
 
 def login() -> str:
+    """Return who is typing, as this machine knows it."""
     from getpass import getuser
 
     try:

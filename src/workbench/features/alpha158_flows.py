@@ -26,6 +26,7 @@ from workbench.features.windows import LONGEST, compiled, crosses, filled, joins
 
 @compiled
 def moves(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
+    """Fill CNTP, CNTN, CNTD: the shares of days with a rise and with a fall, and their difference."""
     many = wanted(where, CNTP, CNTN, CNTD)
     if many > 0:
         present, spare, rises, falls = near[1], near[2], near[3], near[4]
@@ -91,6 +92,7 @@ def gains(x, live, near, far, where, to, kind):  # type: ignore[no-untyped-def]
 
 @compiled
 def volumes(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
+    """Fill VMA and VSTD: mean and spread of the volume, over the last volume."""
     many = wanted(where, VMA, VSTD)
     if many > 0:
         count, mean, spread = moments(v, near, far, many)
@@ -123,6 +125,7 @@ def volumes(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def pairs(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
+    """Fill CORR and CORD: how closes go with volumes, and their changes with the volumes' changes."""
     x, y = near[4], near[5]
     many = wanted(where, CORR)
     if many > 0:
@@ -139,6 +142,7 @@ def pairs(c, v, live, near, far, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def correlations(x, y, live, near, far, where, to, kind, many):  # type: ignore[no-untyped-def]
+    """Fill the correlations of two series inside each window."""
     present, spare, carried_x, carried_y, zeros = near[1], near[2], near[6], near[7], near[3]
     count, join, total, mean_x, mean_y = far[0], far[1], far[2], far[3], far[4]
     xx, yy, xy = far[5], far[6], far[7]

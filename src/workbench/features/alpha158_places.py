@@ -14,6 +14,7 @@ FLAT = 4e-10
 
 @compiled
 def row_of(to, place):  # type: ignore[no-untyped-def]
+    """Return where a column of the symbol at hand is written."""
     out, symbol, start, rows = to
     return out[place, symbol, start : start + rows]
 

@@ -45,6 +45,7 @@ from workbench.features.windows import (
 
 @compiled
 def shapes(o, h, lo, c, vw, live, where, to):  # type: ignore[no-untyped-def]
+    """Fill the shapes of each day's candle, and the prices of the day over its close."""
     for column in range(13):
         if where[column] < 0:
             continue
@@ -84,6 +85,7 @@ def shapes(o, h, lo, c, vw, live, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def closes(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
+    """Fill what is made of closes: ROC, MA, STD, BETA, RSQR and RESI."""
     for w in range(len(WINDOWS)):
         if where[ROC + w] >= 0:
             row, then = row_of(to, where[ROC + w]), c[LONGEST - WINDOWS[w] :]
@@ -130,6 +132,7 @@ def closes(c, live, near, far, where, to):  # type: ignore[no-untyped-def]
 
 @compiled
 def extremes(h, lo, c, live, near, far, where, to):  # type: ignore[no-untyped-def]
+    """Fill what is made of highs and lows: MAX, MIN, RSV, IMAX, IMIN and IMXD."""
     many = wanted(where, MAX, MIN, RSV, IMAX, IMIN, IMXD)
     if many == 0:
         return
@@ -186,6 +189,7 @@ def extremes(h, lo, c, live, near, far, where, to):  # type: ignore[no-untyped-d
 
 @compiled
 def order(c, live, near, far, lanes, where, to):  # type: ignore[no-untyped-def]
+    """Fill what is made of ranks: QTLU, QTLD and RANK."""
     if wanted(where, QTLU, QTLD):
         low, high, now = far[0], far[1], c[LONGEST:]
         quantiles(c, LONGEST, 0.2, 0.8, lanes, low, high)

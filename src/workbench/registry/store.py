@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from workbench.disk import writable
 from workbench.errors import CannotWrite, InputRefused, WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.state.store import CONNECT_SECONDS, LOCK_SECONDS
@@ -64,8 +64,7 @@ def check_database(file: Path, shown: str) -> None:
             f"{shown}: {error.strerror}; runs cannot be recorded there; mend mlruns/ or set tracking.uri"
         ) from error
     target = file if file.exists() else file.parent
-    effective = os.access in os.supports_effective_ids
-    if not all(os.access(path, os.W_OK, effective_ids=effective) for path in (target, file.parent)):
+    if not writable(target, file.parent):
         raise CannotWrite(
             f"{shown}: read-only, so no run can be recorded; chmod -R u+w {file.parent.name}, or set tracking.uri"
         )

@@ -39,6 +39,9 @@ def _search_doubts(row: Mapping[Hashable, Any]) -> Iterator[str]:
     if overfit is not None and overfit >= COIN_TOSS:
         splits = percent(overfit)
         yield f"in {splits} of the splits the best cell of one half was below the median in the other: overfit"
+    if row.get("elsewhere"):
+        other = f"{row['elsewhere']} trials of it count for other questions of this market"
+        yield f"{other}: where only the words differ, ask in the old ones (workbench trials)"
     if row.get("missing"):
         yield f"not all could be judged: {row['missing']}"
 

@@ -25,6 +25,7 @@ DEFINITIONS: Mapping[str, str] = {
     "kurtosis": "their fourth standardised moment; 3 for a normal",
     "trials": "what was ever tried for this research question, failed runs included",
     "effective_trials": "of these, how many were different bets: clusters of correlated returns",
+    "elsewhere": "trials of this strategy that count for other questions of this market: the same search, reworded?",
     "expected_max": "the Sharpe ratio per period that the best of these trials shows if none is worth anything",
     "psr": "probability that the true Sharpe ratio is above zero, had this been the only trial",
     "dsr": "probability that the true Sharpe ratio is above zero, the search for it counted (deflated Sharpe ratio)",
@@ -36,8 +37,9 @@ DEFINITIONS: Mapping[str, str] = {
     "spa_p": "chance that the grid's best cell does as well where no cell beats the market (Hansen's SPA test)",
 }
 
+_COUNTS = ("n", "trials", "effective_trials", "elsewhere", "pbo_all_left_out")
 # Everything that may be missing.
-MEASURED = tuple(name for name in DEFINITIONS if name not in ("n", "trials", "effective_trials", "pbo_all_left_out"))
+MEASURED = tuple(name for name in DEFINITIONS if name not in _COUNTS)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Overfitting:
     kurtosis: float | None
     trials: int
     effective_trials: int
+    elsewhere: int
     expected_max: float | None
     psr: float | None
     dsr: float | None
@@ -97,6 +100,7 @@ def evidence(result: WalkForward, ledger: Ledger) -> Overfitting:
         trials=ledger.count(question),
         effective_trials=ledger.effective(question).trials,
         pbo_all_left_out=tried.left_out,
+        elsewhere=ledger.elsewhere(question, result.strategy),
         missing=numbers.missing,
         **{name: numbers.known.get(name) for name in MEASURED},
     )

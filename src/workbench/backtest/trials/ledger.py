@@ -25,6 +25,7 @@ from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
 from workbench.backtest.trials.schema import BATCH, TRIAL, Row, row_values, statements
 from workbench.backtest.trials.weeks import Floats, Weekly, aligned
+from workbench.disk import writable
 from workbench.errors import CannotWrite, DataRefused
 
 SOURCES = ("walk_forward", "sweep", "optuna", "notebook", "failed")
@@ -102,6 +103,16 @@ class Ledger:
         """Return how many trials a question has, or all of them: failed ones count."""
         with self._reading() as connection:
             return 0 if connection is None else _count(connection, question.id if question else None)
+
+    def elsewhere(self, question: Question, strategy: str) -> int:
+        """Return how many trials of a strategy count for other questions of the same market: reworded, perhaps."""
+        with self._reading() as connection:
+            query = (
+                "SELECT count(*) FROM trials JOIN batches ON batch = number "
+                "WHERE strategy = ? AND market = ? AND question <> ?"
+            )
+            asked = (strategy, question.market, question.id)
+            return 0 if connection is None else int(connection.execute(query, asked).fetchone()[0])
 
     def knows(self, run_id: str) -> bool:
         """Return whether a run recorded a batch."""
@@ -221,7 +232,7 @@ class Ledger:
         if not self.file.exists():
             yield None
             return
-        with self._explained(), contextlib.closing(self._open("rw")) as connection:
+        with self._explained(), contextlib.closing(self._open(self._reads_as)) as connection:
             connection.execute("BEGIN")
             # The file is there a moment before the first batch is.
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone()
@@ -239,6 +250,11 @@ class Ledger:
                     connection.execute(statement)
                 yield connection
                 connection.execute("COMMIT")
+
+    @property
+    def _reads_as(self) -> str:
+        """Only who may write can undo what a killed process left half-written."""
+        return "rw" if writable(self.file, self.file.parent) else "ro"
 
     def _open(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(

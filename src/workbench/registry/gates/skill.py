@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Annotated, ClassVar
 
@@ -23,7 +24,7 @@ from workbench.registry.gates.gate import (
 )
 from workbench.registry.gates.verdict import Outcome, Verdict
 
-STATISTICS = "statistics.json"
+STATISTICS, CURVES = "statistics.json", "result/curves.parquet"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,6 +99,8 @@ class DeflatedSharpe:
             )
         probability = overfit_number(found, "dsr", 0.0, 1.0, case)
         measured = f"{number(probability, self.min)} with {counted(counted_in, 'trial')} ({counted(bets, 'bet')})"
+        if elsewhere := found.at("elsewhere").count():
+            measured += f", and {counted(elsewhere, 'trial')} of it under other questions"
         if probability < self.min:
             why = "the best of so many worthless trials may show as much"
             remedy = f"more years of data or a better idea, not more trials: each one counts; then: {case.again}"
@@ -167,6 +170,11 @@ class TrackLength:
     def judge(self, case: Case) -> Verdict:
         found = case.facts(STATISTICS).at("overfitting")
         needed, watched = overfit_number(found, "min_track_record", 1.0, math.inf, case), found.at("n").count()
+        kept = kept_returns(case)
+        if watched != kept:
+            raise Unknown(
+                f"statistics.json counts {counted(watched, 'return')}, {CURVES} of the pack holds {kept:,}", case.again
+            )
         measured = f"{counted(watched, 'return')} of {math.ceil(needed):,}"
         if watched < needed:
             return fails(self, measured, "too short to be 95 % sure", f"ingest more years, then: {case.again}")
@@ -200,6 +208,19 @@ class Costs:
             remedy = f"trade less often or hold longer, then: {case.again}"
             return fails(self, measured, "a wider spread would take all of it", remedy)
         return passes(self, measured)
+
+
+def kept_returns(case: Case) -> int:
+    """Return how many returns lie in the pack itself, out of sample."""
+    import pandas as pd  # with a table to read: the loader, which asks no gate, stays light
+
+    if not case.pack.has(CURVES):
+        raise Unknown(f"the pack has no part {CURVES}", case.again)
+    try:
+        returns = pd.read_parquet(io.BytesIO(case.pack.read(CURVES)), columns=["return"])["return"]
+        return int(returns.map(math.isfinite).sum())
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise Unknown(f"{CURVES} cannot be read ({' '.join(str(error).split())[:120]})", case.again) from error
 
 
 def sharpe(case: Case, sample: str) -> float:
