@@ -42,6 +42,18 @@ def twins(flipped):
     return {"AAA": first, "BBB": [-value for value in first[:flipped]] + first[flipped:]}
 
 
+def listed(sessions):
+    """Return 120 sessions in which BBB, listed for the last few only, moves exactly with AAA; CCC moves apart."""
+    moves = [0.01, -0.01] * 60
+    return {"AAA": moves, "BBB": [float("nan")] * (120 - sessions) + moves[120 - sessions :],
+            "CCC": [0.01, 0.01, -0.01, -0.01] * 30}  # fmt: skip
+
+
+def still():
+    """Return 60 sessions of AAA, in which BBB never moved: it was halted."""
+    return {"AAA": [0.01, -0.01] * 30, "BBB": [0.0] * 60}
+
+
 # rule, what is asked in which world, the first line of the denial; None passes
 ROWS = [
     (1, lambda w: (w.asked(), w.state(trading=TradingState.HALTED, halted_because="kill by ada")),
@@ -169,10 +181,27 @@ ROWS = [
      "CORRELATION_EXCEEDS_MAX: held=BBB, max_correlation=0.7, correlation=0.75"),
     (13, lambda w: (w.asked(), w.state(open_orders=(w.working(5, symbol="BBB"),), returns=twins(10))),
      "CORRELATION_EXCEEDS_MAX: held=BBB, max_correlation=0.7, correlation=0.75"),
-    (13, lambda w: (w.asked(), w.state(positions={"BBB": 10}, returns={"AAA": [0.01] * 60, "BBB": [0.01] * 60})),
-     "EXPOSURE: cannot be evaluated: returns of AAA are not finite, or never move"),
-    (13, lambda w: (w.asked(), w.state(positions={"BBB": 10}, returns={"AAA": [0.01] * 59, "BBB": [0.01] * 59})),
-     "EXPOSURE: cannot be evaluated: returns of AAA: 59 sessions, 60 are needed"),
+    (13, lambda w: (w.asked(), w.state(returns=None, positions={"BBB": 10})),
+     "EXPOSURE: cannot be evaluated: returns unknown"),
+    (13, lambda w: (w.asked(), w.state(positions={"BBB": 10}, returns={"AAA": [0.01] * 60, "BBB": [0.01] * 61})),
+     "EXPOSURE: cannot be evaluated: returns of AAA and BBB are of 60 and 61 sessions"),
+    # 50 AAA are 5,000. BBB is listed for 59 sessions: it counts as if it moved with AAA, 30 % of 100,000 in all.
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 251}, returns=listed(59))),
+     "CORRELATION_UNKNOWN_EXCEEDS_MAX: held=BBB, unknown=1, max_exposure=30,000, exposure=30,100"),
+    (13, lambda w: (w.asked(50, SELL), w.state(positions={"BBB": 251}, returns=listed(59))),  # a hedge, or not
+     "CORRELATION_UNKNOWN_EXCEEDS_MAX: held=BBB, unknown=1, max_exposure=30,000, exposure=30,100"),
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 130, "CCC": 121}, returns={})),
+     "CORRELATION_UNKNOWN_EXCEEDS_MAX: held=BBB, unknown=2, max_exposure=30,000, exposure=30,100"),
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 251}, returns=still())),
+     "CORRELATION_UNKNOWN_EXCEEDS_MAX: held=BBB, unknown=1, max_exposure=30,000, exposure=30,100"),
+    # Its own sector is in the group: 5,000 of AAA, 2,000 of CCC, 23,100 of BBB.
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 231, "CCC": 20}, returns=listed(59), sectors={
+        "AAA": "Technology", "CCC": "Technology", "BBB": "Finance"})),
+     "CORRELATION_UNKNOWN_EXCEEDS_MAX: held=BBB, unknown=1, max_exposure=30,000, exposure=30,100"),
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 10}, returns=listed(60))),  # it is known from here on
+     "CORRELATION_EXCEEDS_MAX: held=BBB, max_correlation=0.7, correlation=1"),
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 250}, returns=listed(59))), None),
+    (13, lambda w: (w.asked(50), w.state(positions={"BBB": 250}, returns=still())), None),
     (13, lambda w: (w.asked(50), w.state(limits=WIDE.model_copy(update={"max_gross": 0.2, "max_net": 0.2}),
                                          positions={"BBB": 150})), None),
     (13, lambda w: (w.asked(100), w.state(limits=WIDE.model_copy(update={"max_sector": 0.3}), positions={"BBB": -200},
