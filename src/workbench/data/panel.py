@@ -39,23 +39,38 @@ def panel(rows: pl.DataFrame, time: str, symbol: str, symbols: Sequence[str] | N
     >>> panel(rows, "session", "symbol", ["TEC01", "FIN01"], ["close"]).fields["close"]
     # sessions × 2
     """
-    names = tuple(dict.fromkeys(symbols)) if symbols is not None else tuple(rows[symbol].unique().sort())
     stamps = rows[time].to_numpy()
     starts = np.flatnonzero(np.r_[True, stamps[1:] != stamps[:-1]]) if len(stamps) else np.array([], dtype=np.int64)
-    row = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(stamps)]))
-    column = rows[symbol].cast(pl.Enum(list(names))).to_physical().to_numpy()
-    # Flat positions once; a full, ordered table needs no scatter at all.
-    cell = row * len(names) + column
-    size = len(starts) * len(names)
-    full = len(cell) == size and bool((cell == np.arange(size)).all())
+    full = _full(rows[symbol], starts, symbols)
+    if full is not None:
+        # A full, ordered table lies as the matrices do: no symbol is looked up, no value is moved.
+        names, cell = full, None
+    else:
+        names = tuple(dict.fromkeys(symbols)) if symbols is not None else tuple(rows[symbol].unique().sort())
+        row = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(stamps)]))
+        cell = row * len(names) + rows[symbol].cast(pl.Enum(list(names))).to_physical().to_numpy()
     matrices = {}
     for name in fields:
         values = rows[name].to_numpy()
-        if full:
-            flat = values.copy() if not values.flags.writeable else values
+        if cell is None:
+            flat = values if values.flags.writeable else values.copy()
         else:
-            flat = np.full(size, np.nan)
+            flat = np.full(len(starts) * len(names), np.nan)
             flat[cell] = values
         matrices[name] = flat.reshape(len(starts), len(names))
     utc = isinstance(rows.schema[time], pl.Datetime)
     return Panel(stamps[starts], names, matrices, utc)
+
+
+def _full(column: pl.Series, starts: npt.NDArray[np.int64], symbols: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the symbols, in order, where every time has the same ones; else None."""
+    times = len(starts)
+    width = len(column) // times if times else 0
+    if not times or len(column) != times * width or (starts != np.arange(times) * width).any():
+        return None
+    first = column.head(width).rechunk()
+    names = tuple(first)
+    asked = tuple(dict.fromkeys(symbols)) if symbols is not None else tuple(sorted(set(names)))
+    if names != asked or not (column == pl.concat([first] * times)).all():
+        return None
+    return names
