@@ -85,10 +85,13 @@ status: .stamps/research ## Where every strategy stands, how old its evidence is
 	@$(WB) status $(ARGS)
 
 .PHONY: demo
-demo: .stamps/research ## The whole way on the sample market: sweep, walk forward, prove, promote, trade on paper, crash, stop (5 minutes)
+demo: .stamps/research .stamps/live ## The whole way in simulated time: prove, promote, paper, staged live, production at a gateway, crash, stop (6 minutes)
 	@$(WB) demo
 
 ##@ Trading
+# What an operator types must not install anything first where a runner lives: one profile is enough, whichever it is.
+READY := $(if $(wildcard .stamps/research .stamps/live),,.stamps/live)
+
 .PHONY: paper
 paper: .stamps/research ## Trade what stands at paper in the embedded account, in simulated time, offline (ARGS="--sessions 40")
 	@$(WB) paper $(ARGS)
@@ -97,24 +100,28 @@ paper: .stamps/research ## Trade what stands at paper in the embedded account, i
 live: .stamps/live ## Trade through Interactive Brokers; two keys: mode in params, and the account (ARGS="--account DU…")
 	@$(WB) live $(ARGS)
 
+.PHONY: paper-drill
+paper-drill: .stamps/live ## Rehearse at your own gateway, paper account only: a far-away order, a cut connection, found again, cancelled
+	@$(WB) paper-drill $(ARGS)
+
 .PHONY: parity
 parity: .stamps/research ## Hold what was traded against what research says, difference by difference (STRATEGY=...)
 	@$(WB) parity $(STRATEGY) $(ARGS)
 
 .PHONY: kill
-kill: .stamps/research ## Stop now: halt, cancel all, close at the broker and confirm it there (REASON="...")
+kill: $(READY) ## Stop now: halt, cancel all, close at the broker and confirm it there (REASON="...")
 	@$(WB) kill --reason '$(REASON)' $(ARGS)
 
 .PHONY: flatten
-flatten: .stamps/research ## Close every position through the gate
+flatten: $(READY) ## Close every position through the gate
 	@$(WB) flatten $(ARGS)
 
 .PHONY: resume
-resume: .stamps/research ## Trade again after a stop (REASON="...")
+resume: $(READY) ## Trade again after a stop (REASON="...")
 	@$(WB) resume --reason '$(REASON)' $(ARGS)
 
 .PHONY: limits
-limits: .stamps/research ## Show the risk limits in force
+limits: $(READY) ## Show the risk limits in force
 	@$(WB) limits $(ARGS)
 
 ##@ Data
