@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -27,9 +27,12 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from workbench.clock import read_clock
 from workbench.errors import ParamsRefused, did_you_mean
 from workbench.paths import Paths as Paths
 from workbench.paths import find_root as find_root
+from workbench.sizing_params import STRICT
+from workbench.sizing_params import SizingParams as SizingParams
 from workbench.strict_yaml import read_yaml as read_yaml
 
 ENV_PREFIX = "WORKBENCH_"
@@ -41,7 +44,7 @@ ENV_OTHER = {"WORKBENCH_ROOT", "WORKBENCH_KEYS"}
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = STRICT
 
 
 class SampleParams(Section):
@@ -85,16 +88,6 @@ class WalkForwardParams(Section):
     purge_sessions: int = Field(1, ge=0)
     embargo_sessions: int = Field(5, ge=0)
     select_by: Literal["sharpe", "sortino", "calmar"] = "sharpe"
-
-
-class SizingParams(Section):
-    """How raw scores become weights: the only place where weights are capped."""
-
-    target_volatility: float | None = Field(0.10, gt=0.0, le=1.0)
-    volatility_sessions: int = Field(63, ge=10)
-    max_weight: float = Field(0.10, gt=0.0, le=2.0)
-    max_gross: float = Field(1.5, gt=0.0, le=10.0)
-    max_net: float = Field(1.0, ge=0.0, le=1.0)
 
 
 class PortfolioParams(Section):
@@ -277,7 +270,20 @@ def load_settings(paths: Paths | None = None, overrides: Sequence[str] = ()) -> 
     base = paths.params / "base.yaml"
     layers = [(paths.short(base), read_yaml(base, paths)), ("environment", _environment())]
     layers += [(f"--set {text}", _override(text)) for text in overrides]
-    return _validated(Settings, layers)
+    return _as_known(_validated(Settings, layers), paths)
+
+
+def _as_known(settings: Settings, paths: Paths) -> Settings:
+    """Return the settings of a project on simulated time: what becomes known after that time is not read."""
+    clock = read_clock(settings.market, paths)
+    if not clock.simulated:
+        return settings
+    now, asked = clock.now(), settings.data.as_of
+    if asked is not None and asked > now:
+        raise ParamsRefused(
+            f"data.as_of {asked:%Y-%m-%dT%H:%M:%SZ} is after the simulated time, {now:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"as_of": asked or now})})
 
 
 def load_strategy_params(name: str, paths: Paths | None = None) -> StrategyParams:

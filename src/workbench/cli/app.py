@@ -10,7 +10,9 @@ import typer
 from workbench.cli import (
     books,
     checkout,
+    clock,
     demo,
+    drill,
     evidence,
     live,
     market,
@@ -52,9 +54,11 @@ app.command()(promotion.rollback)
 app.command()(promotion.demote)
 app.command()(promotion.retire)
 app.command()(status.status)
+app.command()(clock.clock)
 app.add_typer(signing.keys, name="keys")
 app.command()(live.paper)
 app.command()(live.live)
+app.command(name="paper-drill")(drill.paper_drill)
 app.command()(parity.parity)
 app.command()(books.why)
 app.command()(books.reconcile)

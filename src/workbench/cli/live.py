@@ -61,7 +61,9 @@ def live(
 def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, once: bool) -> None:
     from workbench.cli.track import write_records
     from workbench.cli.trading import open_rehearsal
+    from workbench.clock import read_clock
 
+    clock = read_clock(settings.market, paths)
     with open_rehearsal(settings, paths, count, copied=dry_run) as rehearsal:
         if not rehearsal.sessions:
             done = rehearsal.journal.book.past.closing
@@ -71,13 +73,14 @@ def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, on
                 f"from cash: workbench paper --set live.account={rehearsal.broker.account_id}2"
             )
             return
-        _say_seats(rehearsal.seats, settings.market, rehearsal.broker.account_id)
+        _say_seats(rehearsal.seats, settings.market, rehearsal.broker.account_id, simulated=clock.simulated)
         if dry_run:
             _show_preview(rehearsal.preview(rehearsal.sessions[0]))
             return
         sessions = rehearsal.sessions[: 1 if once else None]
         for number, session in enumerate(sessions, 1):
             report = rehearsal.trade(session)
+            clock.advance(rehearsal.clock())
             write_records(paths, rehearsal.seats, report, rehearsal.journal.book, settings)
             _say_session(report, number, len(sessions))
         _show_end(rehearsal)
@@ -102,9 +105,9 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
     print("ended; the journal has everything. Next: make status")
 
 
-def _say_seats(seats: tuple[Seat, ...], market: str, account: str) -> None:
+def _say_seats(seats: tuple[Seat, ...], market: str, account: str, *, simulated: bool) -> None:
     who = ", ".join(f"{seat.name} version {seat.version} ({seat.share:.0%})" for seat in seats)
-    print(f"account {account} · {market} market · {who}")
+    print(f"account {account} · {market} market{' · simulated time' if simulated else ''} · {who}")
     if market == "sample":
         print(MADE)
 

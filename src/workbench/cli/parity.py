@@ -28,7 +28,8 @@ def parity(
 ) -> None:
     """Compute every traded session again, and put each difference down to data, signal, timing, gate, fill or cost."""
     from workbench.cli.risk import account_here
-    from workbench.cli.trading import now, seats_here
+    from workbench.cli.trading import seats_here
+    from workbench.clock import read_clock
     from workbench.live.journal.journal import Journal
     from workbench.parity.period import read_period
     from workbench.parity.record import closed_sessions, note_parity
@@ -56,7 +57,7 @@ def parity(
         )
     found = _compare(period, seat, seats, settings, paths)
     _show(found, settings.market)
-    kept = note_parity(paths, seat.version, seat.stage, found, closed, now())
+    kept = note_parity(paths, seat.version, seat.stage, found, closed, read_clock(settings.market, paths).now())
     if kept is None:
         print(f"No record of {strategy} version {seat.version} at {seat.stage} is kept yet; the runner writes it.")
     else:
@@ -67,6 +68,8 @@ def _compare(period: Period, seat: Seat, seats: tuple[Seat, ...], settings: Sett
     """Read what is known of each moment now, as the runner read it then."""
     import pandas as pd
 
+    from workbench.cli.trading import tape_of
+    from workbench.clock import read_clock
     from workbench.data.lake import open_lake
     from workbench.live import feed
     from workbench.live.session import Data
@@ -79,7 +82,7 @@ def _compare(period: Period, seat: Seat, seats: tuple[Seat, ...], settings: Sett
     if seat.model_bps is not None:
         costs = costs.model_copy(update={"spread_bps": 2.0 * seat.model_bps})
     if settings.live.mode == "embedded":
-        past = feed.history(lake, seats, settings.data)
+        past = feed.history(lake, seats, tape_of(settings, read_clock(settings.market, paths)))
 
         def then(moment: datetime) -> Data:
             return Data(past.bars.until(pd.Timestamp(feed.newest_closed(calendar, moment))), past.versions)

@@ -36,12 +36,13 @@ def promote(
     set_: Set = None,
 ) -> None:
     """Take the next step of a candidate: gates, champion, approvals, confirmation."""
-    from workbench.registry.lifecycle.evaluation import choose, evaluate
+    from workbench.registry.lifecycle.evaluation import evaluate
     from workbench.registry.lifecycle.promote import commit, propose, rule
+    from workbench.registry.lifecycle.proven import choose_proven
 
     desk = _desk(set_)
     state = _state(desk, kind, strategy)
-    found = evaluate(desk, state, choose(state, version))
+    found = evaluate(desk, state, choose_proven(desk, state, version))
     _show_evaluation(found)
     _show_champion(found)
     ruling = rule(found, force)
@@ -76,13 +77,14 @@ def approve(
     set_: Set = None,
 ) -> None:
     """Read the verdicts of the newest proposal, and sign it."""
-    from workbench.registry.lifecycle.evaluation import choose, evaluate
+    from workbench.registry.lifecycle.evaluation import evaluate
     from workbench.registry.lifecycle.promote import approve as sign
+    from workbench.registry.lifecycle.proven import choose_proven
     from workbench.registry.packs.keys import needs_passphrase
 
     desk = _desk(set_)
     state = _state(desk, kind, strategy)
-    found = evaluate(desk, state, choose(state, version))
+    found = evaluate(desk, state, choose_proven(desk, state, version))
     _show_evaluation(found)
     words = typer.prompt(f"passphrase of {name}", hide_input=True) if needs_passphrase(name, desk.paths) else ""
     made = sign(desk, found, name, reason, words)
@@ -233,7 +235,7 @@ def _show_evaluation(found: Evaluation) -> None:
     pack = found.pack
     title = (
         f"{found.state.name} version {found.version} · {found.step.from_stage} → {found.step.to_stage} · "
-        f"{pack.market} market · pack {pack.digest[:12]}"
+        f"{pack.market} market{' · SIMULATED TIME' if pack.simulated else ''} · pack {pack.digest[:12]}"
     )
     show_verdicts(title, map(vars, found.verdicts))
     for void in found.voids:

@@ -55,14 +55,14 @@ def verify(
     quiet: Annotated[bool, typer.Option("--quiet", help="Only what is wrong.")] = False,
 ) -> None:
     """Check every file of a candidate without any network: present, matching, signed."""
-    from datetime import UTC, datetime
-
-    from workbench.params import Paths
+    from workbench.clock import kind_of_time, read_clock
+    from workbench.params import Paths, load_settings
     from workbench.registry.packs.approvers import FILE, Approvers
     from workbench.registry.packs.candidate import verify_folder
 
     paths = Paths()
-    found = verify_folder(folder, Approvers.read(paths.params / FILE, paths), datetime.now(UTC))
+    now = read_clock(load_settings(paths).market, paths).now()
+    found = verify_folder(folder, Approvers.read(paths.params / FILE, paths), now)
     rows = [
         [file.path, "yes" if file.present else "✗ no", "yes" if file.matching else "✗ no",
          ", ".join(file.signed) or "-", file.wrong]
@@ -71,7 +71,9 @@ def verify(
     ]  # fmt: skip
     if rows:
         show_folding(
-            f"{found.pack.shown} · {found.pack.market} market", ["file", "present", "matching", "signed", ""], rows
+            f"{found.pack.shown} · {found.pack.market} market · {kind_of_time(found.pack.simulated)} time",
+            ["file", "present", "matching", "signed", ""],
+            rows,
         )
     for line in found.approvals:
         print(line)

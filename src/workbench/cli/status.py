@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.clock import show_time
 from workbench.cli.edge import Set, read_settings, show_table
 from workbench.cli.promotion import show_promotions
+from workbench.cli.risk import account_time
+from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.live.journal.journal import Journal
+    from workbench.live.past import Stopped
     from workbench.params import Paths, Settings
 
 EVERY_SECONDS = 5.0
@@ -20,21 +26,47 @@ EVERY_SECONDS = 5.0
 
 def status(
     kind: Annotated[str, typer.Option(help="Only this kind.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Again every five seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks of --watch.")] = EVERY_SECONDS,
     set_: Set = None,
 ) -> None:
     """Show what stands where, who approved it, and how the account that trades it is."""
-    from rich.console import Console
+    if watch:
+        _watch(lambda: _show(kind, set_), every)
+    else:
+        _show(kind, set_)
 
-    while True:
-        if watch:
-            Console().clear()
-        show_promotions(kind, set_)
-        paths, settings = read_settings(set_)
-        _show_account(settings, paths)
-        if not watch:
-            return
-        time.sleep(EVERY_SECONDS)
+
+def _show(kind: str, set_: list[str] | None) -> None:
+    paths, settings = read_settings(set_)
+    show_time(settings, paths)
+    show_promotions(kind, set_)
+    _show_account(settings, paths)
+
+
+def _watch(show: Callable[[], None], every: float) -> None:
+    """Keep one view on the screen and renew it; what cannot be read now is said in it, and looked at again."""
+    from datetime import datetime
+
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console()
+
+    def look() -> Text:
+        written = io.StringIO()
+        try:
+            with redirect_stdout(written):
+                show()
+        except WorkbenchError as error:
+            written.write(f"! cannot be read now: {error}\n")
+        return Text(f"{written.getvalue()}\n{datetime.now().astimezone():%T} · every {every:g} s · Ctrl-C ends it")
+
+    with suppress(KeyboardInterrupt), Live(look(), console=console, screen=console.is_terminal, auto_refresh=False) as view:
+        while True:
+            time.sleep(every)
+            view.update(look(), refresh=True)
 
 
 def _show_account(settings: Settings, paths: Paths) -> None:
@@ -50,20 +82,28 @@ def _show_account(settings: Settings, paths: Paths) -> None:
         return
     journal = open_journal(settings, paths)
     try:
-        _show_books(journal, settings)
+        _show_books(journal, settings, paths)
     finally:
         journal.close()
     _show_alerts(settings, paths)
 
 
-def _show_books(journal: Journal, settings: Settings) -> None:
-    book, past = journal.book, journal.book.past
-    closing = past.closing
+def _show_books(journal: Journal, settings: Settings, paths: Paths) -> None:
+    from workbench.live.book import CASH
+    from workbench.live.operator import waiting
+
+    book = journal.book
+    closing = book.past.closing
     state = f"HALTED ({journal.halted})" if journal.halted else str(book.state)
     state += f" ({book.because})" if book.because and not journal.halted else ""
     last = f"{closing.session}, equity {closing.equity:,.2f}" if closing else "none was closed yet"
     print(f"Account {journal.account} · {settings.live.mode} · {state}")
-    print(f"  last session {last} · {len(book.positions)} positions · {len(book.open_orders)} open orders")
+    stopped = _stopped(journal, paths)
+    before = " before the stop" if stopped else ""
+    print(f"  last session {last} · {len(book.positions)} positions{before} · {len(book.open_orders)} open orders{before}")
+    if stopped:
+        print(f"! emergency stop of {stopped.at:%F %T}Z, as the broker confirmed it: {stopped.text}")
+        print("! the books below are of before it, until: workbench reconcile")
     if book.last:
         print(f"  journal: {book.last.number:,} events, the last {book.last.at:%F %T}Z, head {book.last.head[:12]}")
     marks, worth = (closing.marks, closing.worth) if closing else ({}, {})
@@ -77,14 +117,26 @@ def _show_books(journal: Journal, settings: Settings) -> None:
         for name in sorted({*worth, *book.books})
     ]
     if rows:
-        show_table("By strategy", ["strategy", "holds", "worth", "made"], rows)
-    waiting = [one for key, one in past.denied.items() if one.waits and key not in book.orders]
-    for one in waiting:
-        print(f"! waits for a person: {one.signed:+,} {one.symbol}: workbench confirm {one.key}")
+        show_table(f"By strategy{before}", ["strategy", "holds", "worth", "made"], rows)
+    for key, (asked, confirmed) in waiting(journal, account_time(journal, settings, paths)).items():
+        what = f"{asked.order.signed:+,} {asked.order.symbol}"
+        print(f"! {what} is confirmed, and not sent yet" if confirmed else f"! waits for a person: {what}: workbench confirm {key}")
     for symbol, why in sorted(book.locked.items()):
-        print(f"! {symbol} is locked: {why}: workbench reconcile")
+        then = "only what shrinks a position is sent" if symbol == CASH else "nothing of it is sent"
+        print(f"! {symbol or 'CASH'} is locked: {why}; {then} until: workbench reconcile {symbol or 'CASH'}")
     for flag in book.flags[-3:]:
         print(f"! order {flag.key}: {flag.text}")
+
+
+def _stopped(journal: Journal, paths: Paths) -> Stopped | None:
+    """Return the stop that the books do not know of yet: in the journal, or in the file beside it."""
+    from workbench.live.halt import HaltFile
+    from workbench.live.past import Stopped
+
+    found = journal.book.past.stopped
+    for facts in HaltFile(paths, journal.account).noted():
+        found = Stopped.read(facts) or found
+    return found
 
 
 def _value(shares: Mapping[str, int], marks: Mapping[str, float]) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
+from workbench.clock import read_clock
 from workbench.disk import write_whole, writing
 from workbench.live.book import Book
 from workbench.live.report import Result, SessionReport, slippage
@@ -15,12 +15,13 @@ from workbench.registry.gates.track_record import Break, SessionRecord, TrackRec
 
 def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, book: Book, settings: Settings) -> None:
     """Write the record of every strategy of a session; the same session again replaces itself."""
+    clock = read_clock(settings.market, paths)
     for seat in seats:
         result = next(one for one in report.results if one.strategy == seat.name)
         file = paths.state / "records" / "strategy" / seat.name / str(seat.version) / f"{seat.stage}.json"
         before: tuple[SessionRecord, ...] = ()
         if file.is_file():
-            kept = read_track_record(file.read_bytes(), paths.short(file), datetime.now(UTC))
+            kept = read_track_record(file.read_bytes(), paths.short(file), clock.now())
             # Another pack, or another account, begins a record of its own.
             began = book.past.began if kept.pack == seat.pack else report.session
             before = tuple(one for one in kept.sessions if began and began <= one.date < report.session)
@@ -28,6 +29,7 @@ def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, bo
         record = TrackRecord(
             seat.name, seat.version, seat.pack, seat.stage, settings.live.mode, settings.market,
             (*before, _session(result, report, before)), fills, bps, seat.model_bps, report.head,
+            simulated=clock.simulated,
         )  # fmt: skip
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,11 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 from workbench.alerts.outbox import Outbox
+from workbench.clock import Clock, read_clock
 from workbench.data.lake import open_lake
 from workbench.errors import NoData
 from workbench.live import feed
@@ -25,37 +26,35 @@ from workbench.live.rehearsal import Rehearsal
 from workbench.live.seats import load_seat, shares_of
 from workbench.live.service import Service
 from workbench.live.session import Seat
-from workbench.params import Paths, Settings
+from workbench.params import DataParams, Paths, Settings
 from workbench.registry.lifecycle.record import Lifecycle
+from workbench.registry.lifecycle.stages import FLATTEN
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
 from workbench.state.store import Store
 
 STAGES = {"embedded": ("paper",), "paper": ("paper",), "live": ("production", "staged_live")}
+REHEARSED = ("production", "staged_live", "paper")  # in simulated time, where no account is anybody's money
 
 
-def now() -> datetime:
-    """Return the time of this machine."""
-    return datetime.now(UTC)
-
-
-def seats_here(settings: Settings, paths: Paths) -> tuple[Seat, ...]:
+def seats_here(settings: Settings, paths: Paths, clock: Clock | None = None) -> tuple[Seat, ...]:
     """Return what stands at the stages of this kind of account, verified; the higher stage of a name goes first."""
-    stages = STAGES[settings.live.mode]
+    clock = clock or read_clock(settings.market, paths)
+    stages = REHEARSED if clock.simulated else STAGES[settings.live.mode]
     standing = {}
     for (kind, name), state in sorted(Lifecycle.open(settings, paths).states().items()):
         found = next((stage for stage in stages if stage in state.standing), None)
         if kind == STRATEGY and found:
-            standing[name] = found
+            standing[name] = found, state.standing[found]
     if not standing:
         raise NoData(
             f"nothing stands at {' or '.join(stages)}, so nothing is traded: make evidence STRATEGY=xs_momentum, then "
             "make promote STRATEGY=xs_momentum"
         )
     shares, seats = shares_of(tuple(standing), settings.live), []
-    for name, stage in standing.items():
-        seat, warnings = load_seat(name, stage, shares[name], settings, paths, now())
-        seats.append(seat)
+    for name, (stage, step) in standing.items():
+        seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
+        seats.append(replace(seat, flatten=step.number if step.positions == FLATTEN else 0))
         for warning in warnings:
             print(f"! {warning}")
     return tuple(seats)
@@ -64,16 +63,26 @@ def seats_here(settings: Settings, paths: Paths) -> tuple[Seat, ...]:
 @contextmanager
 def open_rehearsal(settings: Settings, paths: Paths, count: int, *, copied: bool) -> Iterator[Rehearsal]:
     """Give the embedded account; ``copied``: a copy of it that is thrown away."""
-    seats = seats_here(settings, paths)
-    data = feed.history(open_lake(settings, paths), seats, settings.data)
+    clock = read_clock(settings.market, paths)
+    seats = seats_here(settings, paths, clock)
+    data = feed.history(open_lake(settings, paths), seats, tape_of(settings, clock))
+    ahead = clock.now() if clock.simulated else None
     with tempfile.TemporaryDirectory(prefix="workbench-dry-run-") as folder:
         if copied:
             paths = _copy(settings, paths, Path(folder))
-        rehearsal = Rehearsal.open(settings, paths, seats, data, count)
+        rehearsal = Rehearsal.open(settings, paths, seats, data, count, after=ahead)
         try:
             yield rehearsal
         finally:
             rehearsal.close()
+
+
+def tape_of(settings: Settings, clock: Clock) -> DataParams:
+    """Return which bars an embedded account trades: in simulated time those that lie ahead of the clock, too.
+
+    What a decision sees of them ends with the last session that had closed.
+    """
+    return settings.data.model_copy(update={"as_of": None}) if clock.simulated else settings.data
 
 
 @contextmanager
@@ -81,20 +90,27 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
     """Give the process that trades an account at Interactive Brokers, connected."""
     from workbench.live.ib import IBBroker
 
-    seats = seats_here(settings, paths)  # before anything is connected: what is refused, is refused at once
+    clock = read_clock(settings.market, paths)
+    seats = seats_here(settings, paths, clock)  # before anything is connected: what is refused, is refused at once
     broker, calendar = IBBroker(settings.live), Calendar()
     lake = open_lake(settings, paths)
-    with _held(settings, paths, broker, "runner") as (journal, lease):
+
+    def verified() -> tuple[Seat, ...]:
+        _follow(clock, broker)
+        return seats_here(settings, paths, clock)
+
+    with hold(settings, paths, broker, "runner", clock) as (journal, lease):
         outbox = Outbox.open(settings, paths)
-        yield Service(
+        service = Service(
             settings.live, profile_of(settings), broker, journal, outbox, lease,
-            watch_limits(journal, settings, paths, now), lambda: seats_here(settings, paths),
-            lambda moment: feed.known(lake, seats, calendar, moment),
+            watch_limits(journal, settings, paths, clock.now), verified,
+            lambda moment: feed.known(lake, service.seated or seats, calendar, moment),
             lambda moment: feed.newest_closed(calendar, moment),
             lambda reason: emergency_stop(
                 settings, paths, for_the_stop(settings, paths), reason=reason, who="the monitor"
-            ), now, calendar,
+            ), clock.now, calendar,
         )  # fmt: skip
+        yield service
 
 
 @contextmanager
@@ -110,28 +126,38 @@ def at_desk(settings: Settings, paths: Paths, holder: str) -> Iterator[tuple[Jou
         market = StandingMarket(settings, paths)
         file, client_id = embedded_file(settings, paths), settings.live.client_id
         broker = PaperBroker(file, market, account=account_of(settings), client_id=client_id)
-    with _held(settings, paths, broker, holder) as (journal, _):
+    with hold(settings, paths, broker, holder, read_clock(settings.market, paths)) as (journal, _):
         journal.begin(by=holder)
         yield journal, broker, Outbox.open(settings, paths)
 
 
 @contextmanager
-def _held(settings: Settings, paths: Paths, broker: Broker, holder: str) -> Iterator[tuple[Journal, Lease]]:
+def hold(
+    settings: Settings, paths: Paths, broker: Broker, holder: str, clock: Clock
+) -> Iterator[tuple[Journal, Lease]]:
     """Connect, and hold the account's lease and journal; the account is known once connected."""
     broker.connect()
     try:
+        _follow(clock, broker)
         lease = Lease.acquire(settings, paths, broker.account_id, holder)
         try:
-            clock = broker.now if broker.embedded else now  # an embedded account has a time of its own
-            journal = Journal.open(settings, paths, broker.account_id, lease=lease, clock=clock)
+            now = broker.now if broker.embedded else clock.now  # an embedded account has a time of its own
+            journal = Journal.open(settings, paths, broker.account_id, lease=lease, clock=now)
             try:
                 yield journal, lease
             finally:
                 journal.close()
+                clock.advance(clock.now())
         finally:
             lease.release()
     finally:
         broker.close()
+
+
+def _follow(clock: Clock, broker: Broker) -> None:
+    """Let simulated time be that of the gateway, which proves by it that no real one is traded at."""
+    if clock.simulated and not broker.embedded:
+        clock.follow(broker.now())
 
 
 def _copy(settings: Settings, paths: Paths, folder: Path) -> Paths:

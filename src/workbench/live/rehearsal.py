@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,7 @@ from workbench.live.runner import run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.params import Paths, Settings
 from workbench.sessions import Calendar
+from workbench.strategies.exits import exits_of
 
 EARLY = timedelta(minutes=30)  # before the open the session begins
 
@@ -39,8 +40,13 @@ EARLY = timedelta(minutes=30)  # before the open the session begins
 class SessionMarket(BarMarket):
     """Bars whose open stands as the price until their end: an order sent in between is filled at it, not at the close.
 
-    So an order decided at the open is traded at the open, as the backtest does it.
+    So an order decided at the open is traded at the open, as the backtest does it. In the ``closing`` time before a
+    bar's end its close stands, and what lay between has been: what ends with the session is traded at it.
     """
+
+    def __init__(self, bars: Bars, clock: Callable[[], datetime], closing: timedelta = timedelta(0)) -> None:
+        super().__init__(bars, clock)
+        self._ends, self._over = self._ends - closing, self._ends
 
     def prints(self, after: datetime, symbols: Iterable[str]) -> Iterator[Print]:
         """Return opens and closes as the clock came to them, and what stands now."""
@@ -54,9 +60,11 @@ class SessionMarket(BarMarket):
         """Return the open of the bar that is on, with the volume of that bar; None where none is on."""
         begun = int(self._starts.searchsorted(now, side="right"))
         row, column = begun - 1, self._symbols[symbol]
-        if begun == int(self._ends.searchsorted(now, side="right")):
+        if begun == int(self._over.searchsorted(now, side="right")):
             return None
-        price, volume = float(self._open[row, column]), float(self._volume[row, column])
+        ending = begun == int(self._ends.searchsorted(now, side="right"))
+        price = float((self._close if ending else self._open)[row, column])
+        volume = float(self._volume[row, column])
         start = self._starts[row].to_pydatetime()
         return Print(symbol, now, price, price, price, start, volume) if price > 0 else None
 
@@ -70,6 +78,12 @@ def seen(file: Path) -> datetime | None:
         return datetime.fromtimestamp(ledger.fact("seen"), UTC) if ledger.fact("opened") else None
     finally:
         ledger.close()
+
+
+def _closing(seats: Iterable[Seat]) -> timedelta:
+    """Return how long before the session's end the first of these seats closes what it holds."""
+    said = [exits.minutes_before_close or 0.0 for seat in seats if (exits := exits_of(seat.strategy)) is not None]
+    return timedelta(minutes=max(said, default=0.0))
 
 
 @dataclass
@@ -98,8 +112,13 @@ class Rehearsal:
         data: Data,
         count: int,
         limits: Limits | None = None,
+        *,
+        after: datetime | None = None,
     ) -> Rehearsal:
-        """Return the account with the last ``count`` sessions of the data that it has not traded yet."""
+        """Return the account with the last ``count`` sessions of the data that it has not traded yet.
+
+        ``after``: the next ``count`` sessions that open after this moment instead, as time goes on from there.
+        """
         lookback = max(seat.strategy.lookback for seat in seats)
         if count < 1:
             raise InputRefused(f"--sessions {count}: trade at least 1")
@@ -108,10 +127,20 @@ class Rehearsal:
                 f"bars: {len(data.bars)} sessions, the strategies look back {lookback}; nothing can be traded yet: "
                 "make data"
             )
+        days = [day.date() for day in data.bars.index[lookback:]]
+        if after is None:
+            days = days[-count:]
+        else:
+            calendar = Calendar()
+            days = [day for day in days if day >= after.date() and calendar.opens(day) > after]
+            if not days:
+                raise NoData(
+                    f"bars: no session opens after {after:%F %H:%M} UTC, the last is {data.bars.index[-1].date()}"
+                )
         account = account_of(settings)
         lease = Lease.acquire(settings, paths, account, "rehearsal")
         try:
-            return cls._open(settings, paths, seats, data, max(lookback, len(data.bars) - count), limits, lease)
+            return cls._open(settings, paths, seats, data, days, count, limits, lease)
         except BaseException:
             lease.release()
             raise
@@ -123,17 +152,18 @@ class Rehearsal:
         paths: Paths,
         seats: tuple[Seat, ...],
         data: Data,
-        first: int,
+        days: list[date],
+        count: int,
         limits: Limits | None,
         lease: Lease,
     ) -> Rehearsal:
-        index, calendar = data.bars.index, Calendar()
+        calendar = Calendar()
         file = embedded_file(settings, paths)
         # The account's time is where its broker stands: a person, or the emergency stop, writes by the machine's clock.
-        clock = SteppedClock(seen(file) or calendar.opens(index[first]) - EARLY)
+        clock = SteppedClock(seen(file) or calendar.opens(days[0]) - EARLY)
         outbox = Outbox.open(settings, paths, clock)
         broker = PaperBroker(
-            file, SessionMarket(data.bars, clock), account=lease.account, cash=settings.portfolio.cash,
+            file, SessionMarket(data.bars, clock, _closing(seats)), account=lease.account, cash=settings.portfolio.cash,
             costs=settings.costs, client_id=settings.live.client_id,
         )  # fmt: skip
         journal = Journal.open(settings, paths, lease.account, lease=lease, clock=clock)
@@ -143,8 +173,7 @@ class Rehearsal:
             journal.close()
             raise
         closing = journal.book.past.closing
-        days = [day.date() for day in index[first:]]
-        sessions = tuple(day for day in days if closing is None or day > closing.session)
+        sessions = tuple(day for day in days if closing is None or day > closing.session)[:count]
         return cls(settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions)
 
     def trade(self, session: date) -> SessionReport:

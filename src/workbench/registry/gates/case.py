@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from workbench.clock import kind_of_time
 from workbench.registry.gates.facts import Facts, Unknown
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.packs.canonical import short
@@ -82,8 +83,11 @@ class Case:
         if self.record is None:
             raise Unknown(f"no {stage} record yet: {RUN_FIRST[stage]}", remedy)
         record = self.record
-        # The made market cannot be traded for money: there a rehearsal in the embedded account stands for it.
-        rehearsal = ("embedded",) if self.pack.market == "sample" else ()
+        # The made market cannot be traded for money: there a rehearsal in the embedded account stands for it, and
+        # under simulated time one at a simulated gateway, whose accounts are all of paper.
+        rehearsal: tuple[str, ...] = ("embedded",) if self.pack.market == "sample" else ()
+        if self.pack.simulated:
+            rehearsal = (*rehearsal, "paper")
         modes = tuple(dict.fromkeys((*MODES[stage], *rehearsal)))
         wanted: tuple[tuple[str, Any, Any], ...] = (
             ("strategy", record.strategy, self.pack.name),
@@ -91,6 +95,7 @@ class Case:
             ("pack", short(record.pack), short(self.pack.digest)),
             ("stage", record.stage, stage),
             ("market", record.market, self.pack.market),
+            ("time", kind_of_time(record.simulated), kind_of_time(self.pack.simulated)),
         )
         for what, found, right in wanted:
             if found != right:

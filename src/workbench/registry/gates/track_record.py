@@ -79,6 +79,7 @@ class TrackRecord:
     slippage_model_bps: float | None
     journal_head: str
     drift: Mapping[str, float] = field(default_factory=dict)
+    simulated: bool = False  # of simulated time
 
     def __post_init__(self) -> None:
         for name in ("strategy", "pack", "journal_head"):
@@ -87,6 +88,11 @@ class TrackRecord:
         _one_of("stage", self.stage, STAGES)
         _one_of("account_mode", self.account_mode, ACCOUNT_MODES)
         _one_of("market", self.market, MARKETS)
+        if type(self.simulated) is not bool or (self.simulated and self.market != MARKETS[0]):
+            raise DataRefused(
+                f"track record: simulated is {self.simulated!r} on the {self.market} market; it is true or false, and "
+                f"true on the {MARKETS[0]} market alone"
+            )
         _count("fills", self.fills)
         if self.slippage_bps is not None:
             _number("slippage_bps", self.slippage_bps)
@@ -114,7 +120,10 @@ class TrackRecord:
 
     def bytes(self) -> bytes:
         """Return the record as it is stored."""
-        return canonical(jsonable(self))
+        facts = jsonable(self)
+        if not facts.pop("simulated"):
+            return canonical(facts)
+        return canonical({**facts, "simulated": True})
 
     def require_past(self, now: datetime) -> None:
         """Raise where a session lies in the future of ``now``."""
@@ -129,6 +138,7 @@ def read_track_record(content: bytes, name: str, now: datetime) -> TrackRecord:
     """Return a stored record; one that is not canonical, incomplete, unsorted or of the future is refused."""
     facts = read_canonical(content, name)
     try:
+        facts = {"simulated": False, **facts}
         sessions = tuple(_session(row) for row in _exactly(facts, TrackRecord)["sessions"])
         record = TrackRecord(**{**facts, "sessions": sessions})
         record.require_past(now)

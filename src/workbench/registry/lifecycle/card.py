@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from workbench.clock import kind_of_time
 from workbench.errors import PackRefused
 from workbench.registry.lifecycle.models import HEAD
 from workbench.registry.lifecycle.stages import REDUCE_ONLY
@@ -37,6 +38,7 @@ def pack_tags(pack: Pack) -> dict[str, str]:
         "trials": "unknown" if count is None else str(count),
         "made_by": pack.made_by,
         "expires": f"{pack.expires_at:%Y-%m-%d}",
+        "time": kind_of_time(pack.simulated),
     }
 
 
@@ -58,6 +60,7 @@ def description(
     """Return a version's description: where it stands, who approved, and what each gate said."""
     known = state.versions.get(version) if state else None
     stamp = "**SAMPLE MARKET: made data, never for a live account.**\n\n" if pack.market == "sample" else ""
+    stamp += "**SIMULATED TIME: counts for nothing outside of its project.**\n\n" if pack.simulated else ""
     stands = f"Stands at **{known.stage}**" if known else "Stands at **backtest**"
     if known and known.mode == REDUCE_ONLY:
         stands += f", **reduce-only**: {known.reason}"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
+from workbench.clock import read_clock
 from workbench.errors import NoData, PackRefused, StrategyRefused, WorkbenchError, did_you_mean
 from workbench.params import Paths, Settings, strategy_names
 from workbench.registry.connection import Connection
@@ -43,14 +44,18 @@ class Desk:
     models: Models
     now: datetime
     who: str
+    simulated: bool = False  # whether the moment is of simulated time: then everything moved must be, too
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths, now: datetime | None = None) -> Desk:
         """Return the desk of a project."""
         from workbench.registry.runs import user_name
 
-        models = Models(Connection(settings, paths))
-        return cls(settings, paths, Lifecycle.open(settings, paths), models, now or datetime.now(UTC), user_name())
+        models, clock = Models(Connection(settings, paths)), read_clock(settings.market, paths)
+        # In the record itself, under its hashes: a step of simulated time says so.
+        who = f"{user_name()} (simulated time)" if clock.simulated else user_name()
+        record = Lifecycle.open(settings, paths)
+        return cls(settings, paths, record, models, now or clock.now(), who, clock.simulated)
 
     @cached_property
     def policy(self) -> Policy:

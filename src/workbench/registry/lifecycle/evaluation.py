@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from workbench.clock import kind_of_time
 from workbench.errors import InputRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.judge import judge
@@ -120,7 +121,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     ledger, ledger_head = desk.ledger(candidate.pack)
     leaves = LEAVES.get(step.to_stage)
     record = desk.track_record(state, version, leaves) if leaves else None
-    champion_version = _champion(state, version, step.to_stage)
+    champion_version = state.champion(step.to_stage, version)
     champion = desk.candidate(state, champion_version).pack if champion_version else None
     case = Case(
         pack=candidate.pack,
@@ -218,6 +219,11 @@ def _voids(
             f"{desk.policy.shown} is not the one that the pack was made under ({short(pack.policy)} then, "
             f"{short(desk.policy.digest)} now); {again}"
         )
+    if pack.simulated != desk.simulated:
+        found.append(
+            f"the pack is of {kind_of_time(pack.simulated)} time, this project is on {kind_of_time(desk.simulated)} "
+            f"time: what one proves counts for nothing in the other; {again}"
+        )
     if pack.kind == STRATEGY:
         found += _code_voids(pack, code, unknown_code, again)
     if desk.now >= pack.expires_at:
@@ -261,15 +267,6 @@ def installed(pack: Pack) -> tuple[Code | None, str]:
         return installed_code(pack.name), ""
     except WorkbenchError as error:
         return None, str(error)
-
-
-def _champion(state: State, version: int, stage: str) -> int:
-    """Return the version to be compared with: at the stage asked for, else in production; or 0."""
-    for place in (stage, PRODUCTION):
-        standing = state.standing.get(place)
-        if standing is not None and standing.version != version:
-            return standing.version
-    return 0
 
 
 def check_force(reason: str, step: Next) -> str:

@@ -24,14 +24,20 @@ ACCOUNTS: Mapping[str, tuple[AccountMode, ...]] = {
 }
 
 
-def refused_account(market: str, stage: str, account: AccountMode) -> str:
+def refused_account(market: str, stage: str, account: AccountMode, *, simulated: bool = False) -> str:
     """Say why a pack of this market cannot be traded at a stage in an account, or nothing.
 
     The sample market is made: its symbols are no companies, so no broker can know them, and what was earned on it says
-    nothing about money. It is rehearsed in the embedded account at every stage, and nowhere else.
+    nothing about money. It is rehearsed in the embedded account at every stage, and nowhere else; under simulated time
+    also in the paper account of a gateway whose clock proves that it is a simulated one (``clock.follow``).
     """
+    if simulated and (market != SAMPLE or account is AccountMode.LIVE):
+        return (
+            f"time is simulated here, so nothing of the {market} market is traded in a {account} account; use the "
+            f"embedded account, or a simulated gateway and a pack of the {SAMPLE} market"
+        )
     if market == SAMPLE:
-        if account is AccountMode.EMBEDDED:
+        if account is AccountMode.EMBEDDED or simulated:
             return ""
         return (
             f"its evidence is of the sample market, which is made, so it never trades in a broker's {account} account; "

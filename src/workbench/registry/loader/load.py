@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from workbench.clock import read_clock
 from workbench.errors import (
     DataRefused,
     InputRefused,
@@ -16,7 +17,7 @@ from workbench.errors import (
     WorkbenchError,
     did_you_mean,
 )
-from workbench.params import Paths, Settings, SizingParams
+from workbench.params import Paths, Settings
 from workbench.registry.connection import Connection
 from workbench.registry.lifecycle.record import Lifecycle
 from workbench.registry.lifecycle.stages import REDUCE_ONLY, TRADED
@@ -31,7 +32,8 @@ from workbench.registry.packs.candidate import candidate_from
 from workbench.registry.packs.canonical import sha256, short
 from workbench.registry.packs.pack import KINDS, Pack
 from workbench.registry.storing import STRATEGY
-from workbench.strategies import catalog
+from workbench.sizing_params import SizingParams
+from workbench.strategies.classes import build
 from workbench.strategies.protocol import Strategy
 
 FOLDER = "loader"
@@ -85,7 +87,7 @@ def load(
     now: datetime,
 ) -> Loaded:
     """Return the strategy that stands at a stage, built by the installed code from verified parameters, or refuse."""
-    found = _Door(settings, paths, approvers).open(Asked(STRATEGY, name, stage, account, settings.market, now))
+    found = _Door(settings, paths, approvers).open(_asked(STRATEGY, name, stage, account, settings, paths, now))
     return Loaded(**vars(found), strategy=_strategy(found.pack))
 
 
@@ -104,7 +106,7 @@ def load_payload(
     if kind not in KINDS or kind == STRATEGY:
         known = [one for one in KINDS if one != STRATEGY]
         raise InputRefused(f"loader: kind '{kind}' is none of {', '.join(known)}; a strategy is loaded by its name")
-    found = _Door(settings, paths, approvers).open(Asked(kind, name, stage, account, settings.market, now))
+    found = _Door(settings, paths, approvers).open(_asked(kind, name, stage, account, settings, paths, now))
     file = _payload(found.pack)
     return LoadedPayload(**vars(found), file=file.removeprefix(PAYLOAD), content=found.pack.read(file))
 
@@ -175,6 +177,14 @@ class _Door:
         return found.files, "mlflow", (found.alias,) if found.alias else ()
 
 
+def _asked(
+    kind: str, name: str, stage: str, account: AccountMode, settings: Settings, paths: Paths, now: datetime
+) -> Asked:
+    """Return what is asked for; whether time is simulated is read from the project, not believed of the caller."""
+    simulated = read_clock(settings.market, paths).simulated
+    return Asked(kind, name, stage, account, settings.market, now, simulated)
+
+
 def _check(asked: Asked) -> None:
     if asked.stage not in TRADED:
         raise InputRefused(f"loader: nothing is traded at stage '{asked.stage}'.{did_you_mean(asked.stage, TRADED)}")
@@ -232,7 +242,7 @@ def _strategy(pack: Pack) -> Strategy:
     if name != pack.name:
         raise PackRefused(f"{pack.shown}: {PARAMS} is of '{name}'; make evidence STRATEGY={pack.name}")
     try:
-        made = catalog.build(name, tuple(symbols), sizing, params)
+        made = build(name, tuple(symbols), sizing, params)
     except WorkbenchError as error:
         raise PackRefused(f"{pack.shown}: {PARAMS}: {error}") from error
     if (made.lookback, made.symbols) != (lookback, tuple(symbols)):

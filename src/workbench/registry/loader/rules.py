@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from workbench.clock import kind_of_time
 from workbench.errors import PackRefused
 from workbench.registry.gates.models import CARD
 from workbench.registry.gates.policy import CAPITAL_HIGH, CAPITAL_LOW
@@ -39,6 +40,7 @@ class Asked:
     account: AccountMode
     market: str
     now: datetime
+    simulated: bool = False  # whether that moment is of simulated time
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,12 @@ def _approvals(stage: str, proposal: Proposal, signed: Signed, approvers: Approv
 
 
 def _market(asked: Asked, pack: Pack) -> str:
-    if reason := refused_account(pack.market, asked.stage, asked.account):
+    if pack.simulated != asked.simulated:
+        return (
+            f"its evidence is of {kind_of_time(pack.simulated)} time, this project is on "
+            f"{kind_of_time(asked.simulated)} time, where it counts for nothing; {_again(pack)}"
+        )
+    if reason := refused_account(pack.market, asked.stage, asked.account, simulated=asked.simulated):
         return reason
     if pack.market != asked.market:
         return (

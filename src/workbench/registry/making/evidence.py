@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from workbench.backtest.overfit import evidence
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Chain, Ledger, Question
+from workbench.clock import read_clock
 from workbench.errors import DataRefused, NoData, PackRefused
 from workbench.params import Paths, Settings, load_strategy_params, read_sizing
 from workbench.registry import record
@@ -90,14 +91,14 @@ def make_evidence(
     A run holds one pack for ever. Where it has one that proves the same and has not expired, that one stays;
     where it has another one, the walk-forward is recorded again as a run of its own, which gets the new pack.
     """
-    tracking, now = Tracking(settings, paths), now or datetime.now(UTC)
+    tracking, now = Tracking(settings, paths), now or read_clock(settings.market, paths).now()
     for known in dict.fromkeys([*recorded_again(tracking, run_id)[:1], run_id]):
         judged = _judged(tracking, strategy, known, found, now)
         if not has_folder(tracking, known):
             return _keep(tracking, judged, known)
         before = sound_pack(tracking, known)
         if before is not None and before.expires_at > now and same_evidence(before, judged.pack):
-            confirm_pack(tracking, known, now)
+            confirm_pack(tracking, before, known, now)
             return Made(Judged.of(before), known, candidate_folder(tracking, known), new=False)
     again = _record_again(tracking, strategy, run_id, found)
     return _keep(tracking, _judged(tracking, strategy, again, found, now), again)
@@ -156,16 +157,7 @@ def _gather(folder: Path, strategy: str, found: Found, chain: Chain, settings: S
         validation=found.validation,
         lookahead=found.lookahead,
         overfitting=overfitting,
-        trials=TrialFacts(
-            question=question.id,
-            text=question.text,
-            market=question.market,
-            trials=overfitting.trials,
-            effective_trials=overfitting.effective_trials,
-            batch=chain.batches,
-            head=chain.head,
-            recorded={"batch": receipt["batch"], "head": receipt["head"]},
-        ),
+        trials=TrialFacts.of(question, overfitting, chain, {"batch": receipt["batch"], "head": receipt["head"]}),
         files=_files(folder, found.notebooks, paths),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from workbench.clock import read_clock
 from workbench.params import Paths
 from workbench.registry.gates.case import Case, LedgerFacts
 from workbench.registry.gates.judge import judge
@@ -48,6 +49,7 @@ def judged_pack(
     *,
     code: Code | None = None,
     ledger: LedgerFacts | None = None,
+    champion: Pack | None = None,
     run_id: str = "",
     pipeline_run: str = "",
 ) -> Judged:
@@ -65,9 +67,11 @@ def judged_pack(
         "code": code,
         "run_id": run_id,
         "pipeline_run": pipeline_run,
+        "simulated": read_clock(market, paths).simulated,
     }
     draft = make_pack(files=files, **facts)
-    verdicts = judge(step, Case(pack=draft, version=0, to_stage=stage, now=now, code=code, ledger=ledger))
+    case = Case(pack=draft, version=0, to_stage=stage, now=now, code=code, ledger=ledger, champion=champion)
+    verdicts = judge(step, case)
     gates = {"policy": policy.digest, "stage": stage, "verdicts": verdicts}
     return Judged(make_pack(files={**files, GATES: canonical(jsonable(gates))}, **facts), stage, verdicts)
 
@@ -78,7 +82,7 @@ def same_evidence(one: Pack, other: Pack) -> bool:
 
 
 def _proven(pack: Pack) -> dict[str, Any]:
-    facts = {name: getattr(pack, name) for name in ("kind", "name", "market", "policy", "run_id", "code")}
+    facts = {name: getattr(pack, name) for name in ("kind", "name", "market", "policy", "run_id", "code", "simulated")}
     facts["parts"] = [part for part in pack.parts if part.path not in (GATES, TRIALS)]
     if pack.has(TRIALS):
         facts["trials"] = {key: value for key, value in pack.json(TRIALS).items() if key not in MOVING}

@@ -28,6 +28,7 @@ from workbench.types import REAL, SAMPLE
 FORMAT = 1
 KINDS = ("strategy", "weights", "risk", "prompt")
 MANIFEST, PARTS = "manifest.json", "parts"
+SIMULATED = "simulated"
 # What a part may be. Everything here is read as data; nothing here can carry code that a reader would run.
 SUFFIXES = (
     ".json", ".yaml", ".txt", ".md", ".lock", ".diff", ".parquet", ".safetensors", ".ipynb", ".html", ".png", ".csv",
@@ -61,6 +62,7 @@ class Pack:
     code: Code | None  # of a strategy; the other kinds are data
     parts: tuple[Part, ...]
     files: Mapping[str, bytes] = field(repr=False, compare=False)
+    simulated: bool = False  # made under simulated time: never believed outside of it
 
     def manifest(self) -> bytes:
         """Return the manifest's bytes."""
@@ -78,6 +80,7 @@ class Pack:
                 "pipeline_run": self.pipeline_run,
                 "code": _code_facts(self.code) if self.code else None,
                 "parts": {part.path: {"sha256": part.sha256, "bytes": part.bytes} for part in self.parts},
+                **({"time": SIMULATED} if self.simulated else {}),
             }
         )
 
@@ -130,12 +133,15 @@ def make_pack(
     code: Code | None = None,
     run_id: str = "",
     pipeline_run: str = "",
+    simulated: bool = False,
 ) -> Pack:
     """Return the pack of these files, by their path below ``parts/``."""
     if kind not in KINDS:
         raise InputRefused(f"pack: kind '{kind}' is none of {', '.join(KINDS)}")
     if reason := _bad_name(name) or _bad_market(market):
         raise InputRefused(f"pack: {reason}")
+    if simulated and market != SAMPLE:
+        raise InputRefused(f"pack: time is simulated for the {SAMPLE} market alone, this pack is of '{market}'")
     for path, content in files.items():
         reason = _bad_path(path) or bad_content(path, content)
         if reason:
@@ -143,8 +149,9 @@ def make_pack(
     parts = tuple(Part(path, sha256(files[path]), len(files[path])) for path in sorted(files))
     made_at, expires_at = (moment.replace(microsecond=0) for moment in (made_at, expires_at))
     return Pack(
-        kind, name, market, made_by, made_at, expires_at, policy, run_id, pipeline_run, code, parts, dict(files)
-    )
+        kind, name, market, made_by, made_at, expires_at, policy, run_id, pipeline_run, code, parts, dict(files),
+        simulated,
+    )  # fmt: skip
 
 
 def read_pack(folder: Path, shown: str = "") -> Pack:
@@ -236,7 +243,17 @@ def _pack(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> Pack:
         code=None if facts["code"] is None else _code(facts["code"]),
         parts=tuple(Part(path, part["sha256"], part["bytes"]) for path, part in sorted(facts["parts"].items())),
         files=files,
+        simulated=_simulated(facts),
     )
+
+
+def _simulated(facts: Mapping[str, Any]) -> bool:
+    """Return whether a pack is of simulated time; the key is there where it is, and nowhere else."""
+    if "time" not in facts:
+        return False
+    if facts["time"] != SIMULATED or facts["market"] != SAMPLE:
+        raise ValueError(f"time {facts['time']!r} of the {facts['market']} market")
+    return True
 
 
 def _text(facts: Mapping[str, Any], key: str) -> str:
