@@ -9,6 +9,7 @@ WorkbenchError
 │   ├── StaleData           the newest row is too old to act on
 │   ├── BatchRefused        a batch broke a rule; nothing of it was published
 │   ├── LakeDamaged         a table is missing, corrupt or half there; restore or re-ingest
+│   ├── AccountDiffers      the books and the broker disagree; nothing is sent until a person has looked
 │   └── PackRefused         evidence was changed, is incomplete or not signed; it cannot be used
 ├── PromotionRefused    a gate, a signature or the record says no; nothing was moved      (exit 4)
 ├── TradingHalted       trading is halted; nothing was sent, and only a person resumes    (exit 4)
@@ -67,6 +68,10 @@ class BatchRefused(DataRefused):
 
 class LakeDamaged(DataRefused):
     """A table is missing, corrupt or incomplete."""
+
+
+class AccountDiffers(DataRefused):
+    """The account is not what the journal says it is; nothing is sent until a person has looked."""
 
 
 class PackRefused(DataRefused):

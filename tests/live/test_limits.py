@@ -6,6 +6,7 @@ import pytest
 
 from workbench.errors import DataRefused, NoData, ParamsRefused
 from workbench.live.limits import Limits, Watch, changed, loosened, parse_limits, read_limits, tightened
+from workbench.live.monitor import EVERY_SECONDS
 from workbench.params import Paths
 
 REPO = Paths()
@@ -37,10 +38,51 @@ def watch(paths, promoted=nothing_promoted, embedded=False, in_force=None, profi
 
 def test_the_default_profile_is_the_strictest_and_says_what_the_code_says(paths):
     assert changed(Limits(), read_limits("default", paths, embedded=False)) == ()
-    asked_for = {"max_position": 0.10, "max_sector": 0.30, "max_daily_loss": 0.03, "max_orders_per_day": 10,
-                 "max_positions": 5, "max_correlation": 0.7, "confirm_above": 10_000.0, "min_duplicate_seconds": 10.0,
-                 "warn_loss_at": 0.75}  # fmt: skip
-    assert asked_for.items() <= Limits().model_dump().items()
+
+
+# The requirement as it was written; where it names a range, the strictest end holds.
+K2 = (
+    "Limits: position (10–20 % or $), sector 30 %, daily loss 3–5 % or $, trades a day 10, positions 5, "
+    "correlation 0.7, order confirmed above $10k, buying power, duplicates within 10 s, max drawdown"
+)
+K3 = "60-second monitor: warning at 75 % of the daily loss limit, emergency stop at 100 %"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "sentence", "phrase"),
+    [
+        ("max_position", 0.10, K2, "position (10–20 % or $)"),
+        ("max_position_value", 25_000.0, K2, "position (10–20 % or $)"),  # ours: 10 % of 250,000
+        ("max_sector", 0.30, K2, "sector 30 %"),
+        ("max_daily_loss", 0.03, K2, "daily loss 3–5 % or $"),
+        ("max_daily_loss_value", 5_000.0, K2, "daily loss 3–5 % or $"),  # ours
+        ("max_orders_per_day", 10, K2, "trades a day 10"),
+        ("max_positions", 5, K2, "positions 5"),
+        ("max_correlation", 0.7, K2, "correlation 0.7"),
+        ("confirm_above", 10_000.0, K2, "order confirmed above $10k"),
+        ("min_free_equity", 0.10, K2, "buying power"),  # ours: what no order may tie up
+        ("min_duplicate_seconds", 10.0, K2, "duplicates within 10 s"),
+        ("max_drawdown", 0.10, K2, "max drawdown"),  # ours
+        ("warn_loss_at", 0.75, K3, "warning at 75 %"),
+    ],
+)
+def test_the_default_profile_holds_the_strictest_number_of_every_limit_asked_for(limit, value, sentence, phrase):
+    assert phrase in sentence
+    assert getattr(read_limits("default", REPO, embedded=False), limit) == value
+
+
+def test_every_limit_of_the_requirement_has_its_row():
+    rows = test_the_default_profile_holds_the_strictest_number_of_every_limit_asked_for.pytestmark[0].args[1]
+    named = {phrase for *_, sentence, phrase in rows if sentence is K2}
+    left = K2.removeprefix("Limits: ")
+    for phrase in sorted(named, key=len, reverse=True):
+        left = left.replace(phrase, "")
+    assert left.replace(", ", "") == ""
+
+
+def test_the_monitor_looks_every_60_seconds():
+    assert EVERY_SECONDS == 60.0
+    assert K3.startswith("60-second monitor")
 
 
 def test_the_sample_profile_is_for_the_embedded_account_only(paths):

@@ -118,15 +118,53 @@ def test_explaining_lets_it_stay_until_it_changes(traded, venue, outbox):
     assert list(traded.book.locked) == ["AAA"]
 
 
-def test_cash_that_differs_is_told_and_adopted(traded, venue, outbox):
+def more_cash(venue, dollars: float) -> None:
     book = ledger(venue)
-    book.set_fact("cash", book.fact("cash") + 250.0)
+    book.set_fact("cash", book.fact("cash") + dollars)
+
+
+def test_a_little_cash_that_differs_is_told_and_adopted(traded, venue, outbox):
+    more_cash(venue, 250.0)
     (difference,) = reconcile(traded, venue.broker, outbox).unexplained
-    assert difference.of is Of.CASH
+    assert (difference.of, difference.ours) == (Of.CASH, False)
     assert difference.text.endswith("dividends, interest or fees?")
     assert traded.book.locked == {}
+    assert [(one.severity, one.kind) for one in outbox.all()] == [("warning", "reconcile_cash")]
     adopt(traded, venue.broker, "", "ada", "dividend")
     assert reconcile(traded, venue.broker, outbox).clean
+
+
+def test_much_cash_that_differs_locks_the_account_to_reducing_until_a_person_has_looked(traded, venue, outbox):
+    """The account is worth 999,999, then 0.1 % more: at 1,000.99 the difference is within it, above it is not."""
+    more_cash(venue, 1_000.0)
+    assert reconcile(traded, venue.broker, outbox).unexplained[0].ours is False
+    more_cash(venue, 2.0)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert difference.ours
+    assert difference.text.endswith("More than 1,001.00: only what shrinks a position is sent until it is explained")
+    assert list(traded.book.locked) == [""]
+    assert [one.severity for one in outbox.all()] == ["warning", "critical"]
+    more_cash(venue, -1_002.0)
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert list(traded.book.locked) == [""]  # that it went away explains nothing
+    explain(traded, venue.broker, "", "ada", "a transfer that was booked twice")
+    assert traded.book.locked == {}
+
+
+def test_cash_that_was_explained_stays_so_while_trades_change_both_sides(traded, venue, outbox):
+    more_cash(venue, 2_000.0)
+    reconcile(traded, venue.broker, outbox)
+    explain(traded, venue.broker, "", "ada", "interest of the quarter")
+    dispatch.send(traded, venue.broker, [wanted("k2")])
+    venue.move("AAA", 102.0)
+    dispatch.record(traded, outbox, venue.broker.updates(0.0))
+    assert reconcile(traded, venue.broker, outbox).clean
+    more_cash(venue, 30.0)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert difference.broker - difference.journal == pytest.approx(30.0)
+    adopt(traded, venue.broker, "", "ada", "all of it is interest")
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert traded.book.cash == pytest.approx(venue.broker.account().cash)
 
 
 def test_cents_are_no_difference(traded, venue, outbox):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +15,18 @@ import pytest
 from tests.live.ib.conftest import QUICK, until
 from tests.live.test_runner import WIDE, Written
 from workbench.alerts.outbox import Outbox
-from workbench.errors import PackRefused
+from workbench.errors import AlreadyRunning, PackRefused
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Watch
+from workbench.live.operator import confirm, waiting
 from workbench.live.preview import preview
+from workbench.live.reconcile import adopt
 from workbench.live.service import Service
 from workbench.live.session import Data, Seat
+from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams, Paths, Settings
 from workbench.sessions import Calendar
 from workbench.tws import Simulator
@@ -61,6 +66,7 @@ class Office:
         self.bars, self.sim = bars, sim
         self.seats = (Seat(Written("one", ("AAA", "BBB"), {FRIDAY: weights}), "pack of one", 1),)
         self.stopped: list[str] = []
+        self.bad_rows = 0.0
 
     def open(self) -> Service:
         broker = IBBroker(self.live)
@@ -76,7 +82,8 @@ class Office:
         watch = Watch("sample", self.paths, embedded=True, in_force=WIDE, promoted=lambda: Limits())
         return Service(
             self.live, "sample", broker, journal, Outbox.open(self.settings, self.paths), self.lease, watch,
-            lambda: self.seats, lambda moment: Data(self.bars), self.newest, self.stopped.append, clock,
+            lambda: self.seats, lambda moment: Data(self.bars, bad_rows=self.bad_rows), self.newest,
+            self.stopped.append, clock,
             look_seconds=0.1,
         )  # fmt: skip
 
@@ -173,7 +180,35 @@ def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, s
     office.close(service)
 
 
-def test_evidence_that_does_not_verify_any_more_ends_it_before_anything_is_sent(tmp_path, sim, bars):
+@contextmanager
+def running(service: Service, late: timedelta = timedelta(0)) -> Iterator[threading.Thread]:
+    """Let the service run beside the test; its one moment is now, or was some time ago."""
+    at = service.clock() - late
+    service.moments = lambda session: (at,)  # type: ignore[method-assign]
+    service.again_seconds = 0.2
+    thread = threading.Thread(target=lambda: list(service.run()))
+    thread.start()
+    try:
+        yield thread
+    finally:
+        service.ending.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def told(service: Service) -> list[str]:
+    return [alert.kind for alert in service.outbox.all()]
+
+
+def journaled(office: Office, kind: Kind) -> list[str]:
+    """Return the texts of one kind of event, as somebody else reads them."""
+    journal = Journal.open(office.settings, office.paths, "DU1234567")
+    found = [str(event.data.get("text", "")) for event in journal.events() if event.kind is kind]
+    journal.close()
+    return found
+
+
+def test_evidence_that_does_not_verify_any_more_is_told_and_the_account_watched_on(tmp_path, sim, bars):
     office = Office(tmp_path, sim, bars, {"AAA": 0.2})
     service = office.open()
 
@@ -181,11 +216,151 @@ def test_evidence_that_does_not_verify_any_more_ends_it_before_anything_is_sent(
         raise PackRefused("one version 1 (mlflow): parts/params.json was changed")
 
     service.seats = changed
-    service.moments = lambda session: (service.clock(),)  # type: ignore[method-assign]
-    with pytest.raises(PackRefused, match="was changed"):
-        list(service.run())
+    with running(service) as thread:
+        until(lambda: service._desk is not None and service._monitor is not None, 20)
+        assert told(service) == ["evidence"]
+        assert service._desk.seats == ()
+        assert [finding for finding in service._monitor.tick() if finding.code == "LOOK_FAILED"] == []
+        assert thread.is_alive()
     assert sim.orders() == []
     office.close(service)
+
+
+def test_answers_that_cannot_be_true_are_told_and_written_down_and_it_goes_on_as_long_as_they_last(tmp_path, sim, bars):
+    """Long after its moment: there is nothing to decide any more, and still the account is watched."""
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    with running(service, late=timedelta(minutes=20)) as thread:
+        until(lambda: told(service) == ["late"], 20)
+        number = sim.fault("drop", message="accountSummary")  # every value of the account is missing
+        sim.fault("abort")
+        until(lambda: "data" in told(service), 20)
+        until(lambda: sum(rule["fired"] for rule in sim.rules()) > 12, 20)  # three questions and more
+        assert thread.is_alive()
+        sim.clear(number)
+        sessions = len(journaled(office, Kind.SESSION))
+        until(lambda: len(journaled(office, Kind.SESSION)) > sessions, 20)
+        until(lambda: service.broker.connected, 20)
+        assert thread.is_alive()
+    assert sim.orders() == []
+    (text,) = [text for text in journaled(office, Kind.ALERT) if "account DU1234567" in text]
+    assert "ask again, or look at the gateway" in text
+    office.close(service)
+
+
+def test_an_order_whose_answer_is_damaged_is_found_again_and_not_sent_twice(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    sim.fault("truncate", message="execDetails", times=1)
+    with running(service):
+        until(lambda: service.journal.book.positions, 20)
+    assert len(sim.orders()) == 1
+    assert dict(service.journal.book.positions) == dict(sim.positions())
+    office.close(service)
+
+
+def test_an_error_without_a_name_ends_the_deciding_of_a_session_and_not_the_watching(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    office.seats = (replace(office.seats[0], strategy=Broken()),)
+    with running(service) as thread:
+        until(lambda: told(service) == ["fault"], 20)
+        until(lambda: service._desk is not None and service._desk.moments == (), 20)
+        assert thread.is_alive()
+    assert sim.orders() == []
+    assert journaled(office, Kind.ALERT) == ["KeyError: 'ZZZ'"]
+    office.close(service)
+
+
+class Broken(Written):
+    """A strategy with a slip in it."""
+
+    def __init__(self) -> None:
+        super().__init__("one", ("AAA", "BBB"), {})
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        return bars.close["ZZZ"].to_frame()
+
+
+def test_an_account_that_differs_is_watched_and_traded_once_a_person_has_adopted_it(tmp_path, bars):
+    with Simulator(factor=1, symbols={"AAA": 100.0, "BBB": 50.0}, holdings={"BBB": (7, 50.0)}) as sim:
+        office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+        service = office.open()
+        with running(service) as thread:
+            until(lambda: "reconcile" in told(service), 20)
+            assert sim.orders() == []
+            assert thread.is_alive()
+            hand = IBBroker(office.live, 99)
+            hand.connect()
+            journal = Journal.open(office.settings, office.paths, "DU1234567")
+            adopt(journal, hand, "BBB", "ada", "bought before the journal began")
+            journal.close()
+            hand.close()
+            until(lambda: "AAA" in service.journal.book.positions, 20)
+        office.close(service)
+
+
+def test_who_loses_the_lease_says_so_and_sends_nothing_more(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {})
+    service = office.open()
+    Lease.seize(office.settings, office.paths, "DU1234567", "emergency stop")
+    with pytest.raises(AlreadyRunning):
+        list(service.run(once=True))
+    assert [(one.severity, one.kind) for one in service.outbox.all()] == [("critical", "ended")]
+    assert "nobody trades or watches DU1234567 any more" in service.outbox.all()[0].text
+    office.close(service)
+
+
+def test_a_session_that_cannot_be_closed_is_told_and_the_next_one_is_waited_for(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    office.live = office.live.model_copy(update={"connect_seconds": 0.3})
+    service = office.open()
+    sim.stop()
+    until(lambda: not service.broker.connected)
+    now = service.calendar.closes(MONDAY) + timedelta(minutes=16)
+    service.clock = lambda: now
+    assert service._trade(MONDAY, (now,), False) is None
+    assert told(service) == ["broker", "broker"]
+    assert "session 2026-01-05 is not closed in the books" in service.outbox.all()[1].text
+    assert service.session(once=False) == date(2026, 1, 6)
+    office.close(service)
+
+
+def test_a_large_order_is_sent_by_the_service_once_somebody_confirmed_it(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    service.limits.limits = asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    file = office.paths.params / "risk" / "sample.yaml"
+    file.write_text("\n".join(f"{name}: {value}" for name, value in asking.model_dump().items()))
+    with running(service):
+        until(lambda: service.journal.book.past.waiting, 20)
+        assert sim.orders() == []
+        person = Journal.open(office.settings, office.paths, "DU1234567")
+        ((key, _),) = waiting(person, service.clock()).items()
+        confirm(person, key, who="ada", now=service.clock())
+        person.close()
+        until(lambda: service.journal.book.positions, 20)
+    assert [order["ref"] for order in sim.orders()] == [key]
+    assert service.journal.book.past.waiting == {}
+    office.close(service)
+
+
+def test_a_market_that_falls_and_data_that_collapses_are_told_and_only_reducing_is_allowed(tmp_path, bars):
+    """The last closes are 100 and 51; AAA stands at 92 and BBB at 45: the median of -8 % and -11.8 % is beyond 7 %."""
+    with Simulator(factor=1, symbols={"AAA": 92.0, "BBB": 45.0}) as sim:
+        office = Office(tmp_path, sim, bars, {})
+        office.bad_rows = 0.25
+        service = office.open()
+        with running(service):
+            until(lambda: service._monitor is not None, 20)
+            until(lambda: service.journal.sync().state is TradingState.REDUCING, 20)
+            alerts = {alert.kind: alert for alert in service.outbox.all()}
+        assert {kind: alerts[kind].severity for kind in ("circuit_breaker", "data_quality_collapsed")} == {
+            "circuit_breaker": "critical", "data_quality_collapsed": "critical",
+        }  # fmt: skip
+        assert alerts["circuit_breaker"].text.startswith("CIRCUIT_BREAKER: max_move=0.07, median_move=-0.0")
+        assert alerts["data_quality_collapsed"].text == ("DATA_QUALITY_COLLAPSED: max_bad_rows=0.05, bad_rows=0.25")
+        office.close(service)
 
 
 def test_moments_are_counted_from_the_open_and_end_before_the_close(tmp_path, sim, bars):

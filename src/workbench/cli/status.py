@@ -63,7 +63,10 @@ def _watch(show: Callable[[], None], every: float) -> None:
             written.write(f"! cannot be read now: {error}\n")
         return Text(f"{written.getvalue()}\n{datetime.now().astimezone():%T} · every {every:g} s · Ctrl-C ends it")
 
-    with suppress(KeyboardInterrupt), Live(look(), console=console, screen=console.is_terminal, auto_refresh=False) as view:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(look(), console=console, screen=console.is_terminal, auto_refresh=False) as view,
+    ):
         while True:
             time.sleep(every)
             view.update(look(), refresh=True)
@@ -100,7 +103,9 @@ def _show_books(journal: Journal, settings: Settings, paths: Paths) -> None:
     print(f"Account {journal.account} · {settings.live.mode} · {state}")
     stopped = _stopped(journal, paths)
     before = " before the stop" if stopped else ""
-    print(f"  last session {last} · {len(book.positions)} positions{before} · {len(book.open_orders)} open orders{before}")
+    print(
+        f"  last session {last} · {len(book.positions)} positions{before} · {len(book.open_orders)} open orders{before}"
+    )
     if stopped:
         print(f"! emergency stop of {stopped.at:%F %T}Z, as the broker confirmed it: {stopped.text}")
         print("! the books below are of before it, until: workbench reconcile")
@@ -120,7 +125,11 @@ def _show_books(journal: Journal, settings: Settings, paths: Paths) -> None:
         show_table(f"By strategy{before}", ["strategy", "holds", "worth", "made"], rows)
     for key, (asked, confirmed) in waiting(journal, account_time(journal, settings, paths)).items():
         what = f"{asked.order.signed:+,} {asked.order.symbol}"
-        print(f"! {what} is confirmed, and not sent yet" if confirmed else f"! waits for a person: {what}: workbench confirm {key}")
+        print(
+            f"! {what} is confirmed, and not sent yet"
+            if confirmed
+            else f"! waits for a person: {what}: workbench confirm {key}"
+        )
     for symbol, why in sorted(book.locked.items()):
         then = "only what shrinks a position is sent" if symbol == CASH else "nothing of it is sent"
         print(f"! {symbol or 'CASH'} is locked: {why}; {then} until: workbench reconcile {symbol or 'CASH'}")

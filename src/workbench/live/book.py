@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from workbench.errors import DataRefused
 from workbench.live.gate.facts import Origin
 from workbench.live.journal.event import Event, Kind
 from workbench.live.journal.facts import Intent, read_fill, read_intent
@@ -20,6 +21,8 @@ from workbench.orders import attribute
 from workbench.trading import Fill, Order, OrderStatus
 
 NOBODY = ""  # whose shares are that no strategy of ours ordered
+CASH = ""  # what is locked where it is no symbol but the cash that differs
+_UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, DataRefused)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Flag:
 
 @dataclass
 class Book:
-    """The fold. ``apply`` is the only thing that changes it."""
+    """The fold. ``apply`` is the only thing that changes it, and takes every event that a journal may hold."""
 
     orders: dict[str, Tracked] = field(default_factory=dict)
     fills: dict[str, Fill] = field(default_factory=dict)  # by execution, as last corrected
@@ -67,6 +70,7 @@ class Book:
     positions: dict[str, int] = field(default_factory=dict)
     books: dict[str, dict[str, int]] = field(default_factory=dict)  # strategy -> symbol -> shares
     cash: float = 0.0
+    cash_explained: float = 0.0  # that the broker may have more than this: a person said why
     opened: bool = False  # whether the account's cash at the beginning is known
     state: TradingState = TradingState.ACTIVE
     because: str = ""
@@ -104,12 +108,16 @@ class Book:
         return known is not None and known.revision >= fill.revision
 
     def apply(self, event: Event) -> None:
-        """Bring the book to where it stands after an event."""
+        """Bring the book to where it stands after an event; what cannot be read is flagged."""
         self.last = event
         self.root = self.root or event.head[:4]
-        if change := _CHANGES.get(event.kind):
-            change(self, event)
-        self.past.apply(self, event)
+        try:
+            if change := _CHANGES.get(event.kind):
+                change(self, event)
+            self.past.apply(self, event)
+        except _UNREADABLE as error:
+            said = f"{type(error).__name__} {' '.join(str(error).split())}".rstrip()
+            self._flag(event, f"event {event.number}, {event.kind}, cannot be read ({said}); what it said is left out")
 
     def _session(self, event: Event) -> None:
         self.session, self.sessions = event.session, self.sessions + 1
@@ -138,8 +146,8 @@ class Book:
         return {name: count for name, count in own.items() if count}
 
     def _sent(self, event: Event) -> None:
-        tracked = self.orders[event.key]
-        self.orders[event.key] = replace(tracked, sent=tracked.sent + 1, sent_at=event.at)
+        if tracked := self.orders.get(event.key):
+            self.orders[event.key] = replace(tracked, sent=tracked.sent + 1, sent_at=event.at)
 
     def _cancel(self, event: Event) -> None:
         if tracked := self.orders.get(event.key):
@@ -236,12 +244,18 @@ class Book:
             self._own(NOBODY, event.symbol, adopted["shares"] - adopted["given"])
             self._own(adopted["strategy"], event.symbol, adopted["given"])
             self.cash += adopted["cash"]
+            self.cash_explained = 0.0 if event.symbol == CASH else self.cash_explained
+        self.cash_explained += data.get("cash_explained", 0.0)
         self.accepted.update(data.get("accepted", ()))
         if data.get("unlocked"):
             self.locked.pop(event.symbol, None)
 
     def _state(self, event: Event) -> None:
-        self.state, self.because = TradingState(event.data["state"]), event.data["reason"]
+        said = event.data.get("state", "")
+        if said in list(TradingState):
+            self.state, self.because = TradingState(said), event.data.get("reason", "")
+        else:  # what cannot be read allows nothing
+            self.state, self.because = TradingState.HALTED, f"event {event.number} says '{said}'"
 
     def _hold(self, symbol: str, shares: int) -> None:
         _add(self.positions, symbol, shares)

@@ -14,7 +14,11 @@ from workbench.trading import Order, Side
 
 @dataclass(frozen=True)
 class Wanted:
-    """What one strategy wanted; ``before`` are the weights that it had reached, ``held`` its own shares then."""
+    """What one strategy wanted; ``before`` are the weights that it had reached, ``held`` its own shares then.
+
+    ``closing``: a rollback asked for everything to be closed, and it wanted nothing else. ``flatten`` is the number of
+    that rollback, in the decision that found it carried out.
+    """
 
     strategy: str
     pack: str
@@ -25,6 +29,8 @@ class Wanted:
     weights: Mapping[str, float]
     before: Mapping[str, float]
     held: Mapping[str, int]
+    closing: bool = False
+    flatten: int = 0
 
 
 @dataclass(frozen=True)

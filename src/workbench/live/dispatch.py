@@ -18,11 +18,12 @@ from workbench.trading import Fill, OrderStatus, Working
 
 @dataclass(frozen=True)
 class Placed:
-    """What became of one order: ``working`` is None where the broker refused it, in its ``text``."""
+    """What became of one order: ``working`` is None where the broker refused it, by ``code`` and in its ``text``."""
 
     intent: Intent
     working: Working | None
     text: str = ""
+    code: int = 0
 
 
 def send(journal: Journal, broker: Broker, asked: Sequence[Asked]) -> tuple[Placed, ...]:
@@ -88,7 +89,7 @@ def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
             working = broker.place(order, intent.order_id)
         except OrderRejected as error:
             journal.append(Draft(Kind.ACKNOWLEDGED, rejected_data(str(error)), order.key, order.symbol))
-            return Placed(intent, None, str(error))
+            return Placed(intent, None, str(error), error.code)
         except BrokerError as error:
             journal.append(_unanswered(intent, error))
             raise

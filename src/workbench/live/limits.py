@@ -67,6 +67,7 @@ class Limits(Section):
     # What the monitor stops for.
     min_margin_cushion: float = Field(0.15, ge=0.0, lt=1.0)  # equity above maintenance margin
     max_reconcile_age_minutes: float = Field(3.0, gt=0.0)
+    max_cash_difference: float = Field(0.001, ge=0.0, le=1.0)  # between books and broker; beyond it only reducing
     max_data_age_sessions: int = Field(1, ge=0)
     max_blind_minutes: float = Field(3.0, gt=0.0)  # without any look at the broker
     max_market_move: float = Field(0.07, gt=0.0, le=1.0)  # of the median symbol since its last close

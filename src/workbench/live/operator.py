@@ -6,8 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.live.gate import Asked, Decision, Outcome
+from workbench.live.gate.rule import deny
 from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import intent_data, read_intent
@@ -55,8 +57,10 @@ def waiting(journal: Journal, now: datetime) -> dict[str, tuple[Asked, bool]]:
     for event in journal.events():
         if now - event.at > CONFIRM_WITHIN:
             continue
-        if event.kind is Kind.DENIAL and event.data["outcome"] == Outcome.WAITS:
+        if event.kind is Kind.DENIAL and event.data.get("outcome") == Outcome.WAITS:
             found[event.key] = read_intent(event.data).asked, False
+        elif event.kind is Kind.DENIAL:
+            found.pop(event.key, None)
         elif event.kind is Kind.OPERATOR and event.data.get("confirmed") and event.key in found:
             found[event.key] = found[event.key][0], True
         elif event.kind is Kind.INTENT:
@@ -79,6 +83,25 @@ def confirm(journal: Journal, key: str, *, who: str, now: datetime) -> Asked:
     if not done:
         journal.append(Draft(Kind.OPERATOR, {"confirmed": True, "who": who}, key, asked.order.symbol))
     return asked
+
+
+def refuse_stale(journal: Journal, outbox: Outbox, now: datetime) -> None:
+    """Refuse, and tell, what a person confirmed and nobody sends any more: it is too late, or was decided anew."""
+    past = journal.book.past
+    newest = past.decision
+    lines = {line.key for line in newest.lines} if newest else set()
+    for one in [one for key, one in past.waiting.items() if key in past.confirmed]:
+        if now - one.at > CONFIRM_WITHIN:
+            most, minutes = CONFIRM_WITHIN.total_seconds() / 60, (now - one.at).total_seconds() / 60
+            why = deny("CONFIRMATION_EXPIRED", max_minutes=most, minutes=round(minutes, 1))
+        elif one.key not in lines:
+            why = deny("DECISION_REPLACED", newest=newest.id if newest else "none")
+        else:
+            continue
+        facts = {"outcome": Outcome.DENIED.value, "reasons": [str(why)]}
+        journal.append(Draft(Kind.DENIAL, facts, one.key, one.symbol))
+        text = f"order {one.key}, {one.signed:+,} {one.symbol}, was confirmed and is not sent: {why}"
+        outbox.post(Severity.WARNING, "denied", text, cooldown=f"stale {one.key}", key=one.key)
 
 
 def limits_in_force(journal: Journal) -> Limits | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from workbench.live.decision import Decision
@@ -36,6 +36,22 @@ class Denied:
     signed: int
     waits: bool
     reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What an emergency stop reached: until the books are held against the broker's, they are of before it."""
+
+    at: datetime
+    text: str
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any], at: datetime | None = None) -> Stopped | None:
+        """Return what was written down of a stop, in the journal or beside it; None where it is something else."""
+        if facts.get("emergency") != "stopped":
+            return None
+        return cls(at or datetime.fromisoformat(facts["at"]), str(facts.get("text", "")))
 
 
 @dataclass
@@ -46,6 +62,9 @@ class Past:
     today: list[str] = field(default_factory=list)  # keys of the orders intended since the session's day began
     denied: dict[str, Denied] = field(default_factory=dict)  # of that day, by key
     confirmed: set[str] = field(default_factory=set)
+    waiting: dict[str, Denied] = field(default_factory=dict)  # orders for a person, of whichever day, by key
+    flattened: dict[str, int] = field(default_factory=dict)  # strategy -> the last rollback that closed what it held
+    stopped: Stopped | None = None  # the last emergency stop, until a reconciliation
     reducing: set[str] = field(default_factory=set)  # keys of orders that could only shrink a position
     prices: dict[str, float] = field(default_factory=dict)  # key -> the price that the order was decided at
     began: date | None = None  # the first session of the account
@@ -65,18 +84,26 @@ class Past:
                 self._decide(Decision.read(event.data))
             case Kind.INTENT:
                 self.today.append(event.key)
-            case Kind.DENIAL if "order" in event.data:
-                order = read_order(event.data["order"])
-                waits, reason = event.data["outcome"] == "waits", event.data["reasons"][0]
-                self.denied[event.key] = Denied(event.key, event.symbol, order.signed, waits, reason)
+                self.waiting.pop(event.key, None)
+            case Kind.DENIAL:
+                self._deny(event)
             case Kind.OPERATOR if event.data.get("confirmed"):
                 self.confirmed.add(event.key)
+            case Kind.OPERATOR if stopped := Stopped.read(event.data.get("noted") or event.data, event.at):
+                self.stopped = stopped
             case Kind.FILL:
                 self._count(book, event.key)
             case Kind.COMMISSION if event.data["execution"] in book.fills:
                 self._count(book, book.fills[event.data["execution"]].key)
             case Kind.RECONCILE if "closing" in event.data:
                 self._close(event.data["closing"])
+            case Kind.RECONCILE if "differences" in event.data:
+                self.stopped = None
+
+    def closes(self, strategy: str, flatten: int, book: Book) -> bool:
+        """Whether a rollback asked for what a strategy holds to be closed, and some is still held or on its way."""
+        held = book.books.get(strategy) or any(strategy in one.intent.asked.shares for one in book.open_orders)
+        return flatten > self.flattened.get(strategy, 0) and bool(held)
 
     def reached(self, strategy: str, book: Book) -> dict[str, float]:
         """Return the weights that a strategy has reached: what was not carried out in full is still to be done."""
@@ -105,8 +132,20 @@ class Past:
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
         self.peak_equity = max(self.peak_equity, data["equity"])
 
+    def _deny(self, event: Event) -> None:
+        order, before = event.data.get("order"), self.waiting.pop(event.key, None)
+        if not (order or before):
+            return  # of no order that is known
+        signed = read_order(order).signed if order else before.signed if before else 0
+        waits, reasons = event.data.get("outcome") == "waits", event.data.get("reasons") or ("no reason is given",)
+        denied = Denied(event.key, event.symbol, signed, waits, str(reasons[0]), event.at)
+        self.denied[event.key] = denied
+        if waits:
+            self.waiting[event.key] = denied
+
     def _decide(self, decision: Decision) -> None:
         self.decision = decision
+        self.flattened |= {one.strategy: one.flatten for one in decision.wanted if one.flatten}
         self.reducing |= {line.key for line in decision.lines if line.reducing}
         self.prices |= {line.key: line.price for line in decision.lines}
         for crossing in decision.crossings:
@@ -124,8 +163,8 @@ class Past:
         brought: dict[str, float] = {}
         shares, order, filled = book.orders[key].intent.asked.shares, book.orders[key].order, 0
         for fill in book.of_order(key) if sum(shares.values()) == order.signed else ():
-            if abs(filled + fill.signed) > order.quantity:
-                break  # beyond what was ordered it is nobody's
+            if not 0 <= (filled + fill.signed) * order.side.sign <= order.quantity:
+                break  # beyond what was ordered, or against it, it is nobody's
             before, after = (attribute(shares, some) for some in (filled, filled + fill.signed))
             filled += fill.signed
             parts = {name: after[name] - before[name] for name in shares}

@@ -1,5 +1,8 @@
 """Our books held against the broker's: positions, orders, executions, cash. A difference locks its symbol.
 
+Cash differs by dividends, interest and fees every month, so a little of it is only told; beyond ``max_cash`` of the
+equity it is as if a trade had been missed, and until a person has looked, only what shrinks a position is sent.
+
 A person ends it: ``explain`` says that it is known and may stay, ``adopt`` takes the broker's side into the books,
 ``resolve`` says what became of a missing order.
 """
@@ -13,15 +16,17 @@ from typing import Any
 
 from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import InputRefused, NoData
-from workbench.live.book import NOBODY, Book
+from workbench.live.book import CASH, NOBODY, Book
 from workbench.live.broker import Broker
 from workbench.live.dispatch import record
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
+from workbench.live.limits import Limits
 from workbench.trading import Fill, OrderStatus, Working
 
-CASH_TOLERANCE = 1.0
+CASH_TOLERANCE = 1.0  # commissions are rounded
+MAX_CASH = Limits().max_cash_difference
 LOOKS = 3  # until nothing fills between the first question and the last
 
 
@@ -36,7 +41,7 @@ class Of(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference; ``ours`` False where it was traded by somebody else on the account."""
+    """One difference; ``ours`` False where it was traded by somebody else on the account, or is a little cash."""
 
     of: Of
     symbol: str  # empty for cash
@@ -48,7 +53,9 @@ class Difference:
 
     @property
     def id(self) -> str:
-        """What it is explained by: the same difference again has the same."""
+        """What it is explained by: the same difference again has the same; cash changes with every trade."""
+        if self.of is Of.CASH:
+            return f"{self.of}::{self.broker - self.journal:.0f}"
         return f"{self.of}:{self.symbol}:{self.number}:{self.journal:.2f}:{self.broker:.2f}"
 
 
@@ -74,12 +81,11 @@ class _Seen:
     positions: dict[str, int]
     orders: tuple[Working, ...]
     cash: float
+    equity: float
     at: datetime
 
 
-def reconcile(
-    journal: Journal, broker: Broker, outbox: Outbox, *, cash_tolerance: float = CASH_TOLERANCE
-) -> Reconciled:
+def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: float = MAX_CASH) -> Reconciled:
     """Compare both sides, after ``recover``; write what changed, lock what differs, and tell a person."""
     journal.sync()
     seen = _look(broker)
@@ -87,11 +93,11 @@ def reconcile(
         foreign = [_execution(fill).id for fill in _foreign(journal.book, seen)]
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
-    differences = tuple(_differences(journal.book, seen, cash_tolerance))
+    differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
     left = tuple(one for one in differences if one.id not in journal.book.accepted)
-    if {one.id for one in left} != journal.book.differences:
+    if {one.id for one in left} != journal.book.differences or journal.book.past.stopped:
         told = [{**asdict(one), "of": one.of.value, "id": one.id} for one in left]
-        locked = {one.symbol: one.text for one in left if one.symbol}
+        locked = {one.symbol: one.text for one in left if one.symbol != CASH or one.ours}
         journal.append(Draft(Kind.RECONCILE, {"differences": told, "locked": locked}))
     for one in left:
         severity = Severity.CRITICAL if one.ours else Severity.WARNING
@@ -102,8 +108,12 @@ def reconcile(
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
     found = _of_symbol(journal, broker, symbol)
-    accepted = [one.id for one in found]
-    _operate(journal, Draft(Kind.OPERATOR, {"action": "explain", "accepted": accepted}, symbol=symbol), who, reason)
+    facts: dict[str, Any] = {"action": "explain"}
+    if symbol == CASH:  # by its amount: both sides go on changing with every trade
+        facts["cash_explained"] = sum(one.broker - one.journal for one in found)
+    else:
+        facts["accepted"] = [one.id for one in found]
+    _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
     return found
 
 
@@ -151,7 +161,7 @@ def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
 
 def _of_symbol(journal: Journal, broker: Broker, symbol: str) -> tuple[Difference, ...]:
     journal.sync()
-    found = _differences(journal.book, _look(broker), 0.0 if not symbol else CASH_TOLERANCE)
+    found = _differences(journal.book, _look(broker), 0.0 if symbol == CASH else CASH_TOLERANCE)
     return tuple(one for one in found if one.symbol == symbol and one.id not in journal.book.accepted)
 
 
@@ -162,10 +172,10 @@ def _look(broker: Broker) -> _Seen:
         since = now - timedelta(days=1)
         before = broker.fills(since)
         positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
-        orders, cash, fills = broker.open_orders(), broker.account().cash, broker.fills(since)
+        orders, account, fills = broker.open_orders(), broker.account(), broker.fills(since)
         if {(one.id, one.revision) for one in before} == {(one.id, one.revision) for one in fills}:
             break
-    return _Seen(fills, positions, orders, cash, now)
+    return _Seen(fills, positions, orders, account.cash, account.equity, now)
 
 
 def _foreign(book: Book, seen: _Seen) -> list[Fill]:
@@ -178,12 +188,16 @@ def _execution(fill: Fill) -> Difference:
     return Difference(Of.EXECUTION, fill.symbol, 0, fill.signed, text, ours=False, number=fill.id)
 
 
-def _differences(book: Book, seen: _Seen, cash_tolerance: float) -> list[Difference]:
+def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float = MAX_CASH) -> list[Difference]:
     foreign = _foreign(book, seen)
     found = [_execution(fill) for fill in foreign]
     numbers = {key: tracked.intent.order_id for key, tracked in book.orders.items()}
     for one in seen.orders:
-        if numbers.get(one.order.key) != one.order_id:
+        if (ended := _ended(book, one)) is not None:
+            text = f"{one.order.symbol}: order {one.order.key} is open at the broker, and {ended} in the journal"
+            number = str(one.permanent_id)
+            found.append(Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, number=number))
+        elif numbers.get(one.order.key) != one.order_id:
             twice = "is there a second time under" if one.order.key in numbers else "was not sent by this runner:"
             text = f"{one.order.symbol}: open order {one.order.key or 'without a key'} {twice} number {one.order_id}"
             number = str(one.permanent_id)
@@ -199,7 +213,19 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float) -> list[Differe
             text = f"{symbol}: {ours:+d} shares in the journal, {theirs:+d} at the broker; {why}"
             found.append(Difference(Of.POSITION, symbol, ours, theirs, text, ours=not known))
     uncharged = any(execution not in book.commissions for execution in book.fills)
-    if not (foreign or uncharged) and abs(book.cash - seen.cash) > cash_tolerance:
-        text = f"cash: {book.cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
-        found.append(Difference(Of.CASH, "", book.cash, seen.cash, text))
+    cash = book.cash + book.cash_explained
+    if not (foreign or uncharged) and abs(cash - seen.cash) > cash_tolerance:
+        text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
+        most = max_cash * max(seen.equity, 0.0)
+        if much := not abs(cash - seen.cash) <= most:
+            text += f" More than {most:,.2f}: only what shrinks a position is sent until it is explained"
+        found.append(Difference(Of.CASH, CASH, cash, seen.cash, text, ours=much))
     return found
+
+
+def _ended(book: Book, one: Working) -> OrderStatus | None:
+    """Return how an order ended by our books that the broker still works; it was said to be refused, and was not."""
+    tracked = book.orders.get(one.order.key)
+    if tracked is None or tracked.intent.order_id != one.order_id:
+        return None
+    return tracked.status if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED) else None

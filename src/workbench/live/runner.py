@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from workbench.alerts.outbox import Severity
-from workbench.errors import DataRefused, Disconnected, StaleData, TradingHalted, Unanswered
+from workbench.errors import AccountDiffers, DataRefused, Disconnected, StaleData, TradingHalted, Unanswered
 from workbench.live.book import Book
 from workbench.live.decision import Decision, Line, Wanted
 from workbench.live.dispatch import record, send
 from workbench.live.gate import Asked, GateState, Outcome, decide
 from workbench.live.journal.event import Draft, Kind
-from workbench.live.operator import denied
+from workbench.live.operator import denied, refuse_stale
 from workbench.live.reconcile import Reconciled, reconcile
 from workbench.live.recovery import recover
 from workbench.live.report import Result, SessionReport, report
@@ -55,16 +55,17 @@ def begin(desk: Desk) -> None:
     }  # fmt: skip
     equity = desk.broker.account().equity
     desk.journal.begin(date=str(desk.session), equity=equity, seats=seats, limits=desk.limits().digest)
+    refuse_stale(desk.journal, desk.outbox, desk.clock())
 
 
 def put_in_order(desk: Desk) -> Reconciled:
     """Find out what became of every order, hold the books against the broker's, and stop where they differ."""
     recover(desk.journal, desk.broker, desk.outbox, permit=lambda asked: _permit(desk, asked))
-    told = reconcile(desk.journal, desk.broker, desk.outbox)
-    ours = [one for one in told.unexplained if one.ours]
+    told = reconcile(desk.journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
+    ours = [one for one in told.unexplained if one.ours and one.symbol]  # of cash, the gate only lets reduce
     if ours:
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
-        raise DataRefused(
+        raise AccountDiffers(
             f"account {desk.broker.account_id}: {ours[0].text}{more}; nothing is sent until a person has looked: "
             "workbench reconcile"
         )
@@ -95,13 +96,14 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
 def make_decision(desk: Desk, moment: datetime, data: Data, next_key: Callable[[], str]) -> Decision:
     """Return what every strategy wants now and the orders that follow, netted; nothing is written or sent."""
     book, account = desk.journal.book, desk.broker.account()
-    weights = {seat.name: _weights(seat, data) for seat in desk.seats}
+    closing = {seat.name: book.past.closes(seat.name, seat.flatten, book) for seat in desk.seats}
+    weights = {seat.name: {} if closing[seat.name] else _weights(seat, data) for seat in desk.seats}
     prices = _prices(desk, {name for own in weights.values() for name in own})
     wishes = wishes_of(desk.seats, weights, book, prices, account.equity)
     made = plan([wish.clipped for wish in wishes], prices)
     wanted = tuple(
         Wanted(seat.name, seat.pack, seat.version, seat.stage, seat.mode, seat.money(account.equity),
-               wish.weights, wish.before, wish.held)
+               wish.weights, wish.before, wish.held, closing[seat.name], 0 if closing[seat.name] else seat.flatten)
         for seat, wish in zip(desk.seats, wishes, strict=True)
     )  # fmt: skip
     lines = tuple(
@@ -155,7 +157,7 @@ def close(desk: Desk) -> SessionReport:
     """Hold the books against the broker's once more, write what the session came to, and return it."""
     journal, book = desk.journal, desk.journal.book
     hear(desk, 0.0)
-    told = reconcile(journal, desk.broker, desk.outbox)
+    told = reconcile(journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
     last = book.past.closing
     now = _prices(desk, {book.orders[key].order.symbol for key in book.past.today})
     marks = {**(last.marks if last else {}), **now}
@@ -178,6 +180,7 @@ def _wait(desk: Desk, moment: datetime) -> None:
     """Wait, and send what a person confirmed meanwhile."""
     while desk.wait(moment):
         decision = desk.journal.sync().past.decision
+        refuse_stale(desk.journal, desk.outbox, desk.clock())
         if decision is not None and decision.session == desk.session and not desk.journal.halted:
             carry_out(desk, decision, desk.data(desk.clock()))
 
@@ -285,7 +288,7 @@ def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> 
     if wanted is None:
         return None
     moment = datetime.fromisoformat(decision.id.replace("Z", "+00:00"))
-    again = _weights(seat, desk.data(moment))
+    again = {} if wanted.closing else _weights(seat, desk.data(moment))
     expected = dict(wanted.held)
     moved = [(line.symbol, line.shares) for line in decision.lines]
     moved += [(crossing.symbol, crossing.shares) for crossing in decision.crossings]

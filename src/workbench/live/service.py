@@ -1,15 +1,17 @@
 """The process that trades day by day: it waits for each session's moments, watches meanwhile, and finds its way back.
 
-A lost connection is taken up again as the same client, and the account put in order before anything is sent. What ends
-the process leaves orders at the broker and everything that was done in the journal.
+A lost connection is taken up again as the same client, and the account put in order before anything is sent. Whatever
+fails is told, written down and tried again, and meanwhile the account is watched: positions that nobody watches are
+worse than a session that nobody trades. What ends the process leaves orders at the broker and everything that was done
+in the journal.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from threading import Event
@@ -17,10 +19,18 @@ from threading import Event
 import pandas as pd
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import BrokerError, DataRefused, PackRefused
+from workbench.errors import (
+    AccountDiffers,
+    AlreadyRunning,
+    BrokerError,
+    DataRefused,
+    PackRefused,
+    WorkbenchError,
+)
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
 from workbench.live.gate import Day, Hours
+from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Watch
@@ -36,7 +46,18 @@ from workbench.sessions import Calendar
 
 EARLY = timedelta(minutes=10)  # before the first moment of a session the broker is connected
 LOOK_SECONDS = 1.0
-AGAIN_SECONDS = 5.0
+AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # between two tries after a trouble; it doubles
+IDLE_SECONDS = 5.0
+logger = logging.getLogger(__name__)
+# What a trouble is called in the alerts, the narrower first.
+TROUBLES: tuple[tuple[type[Exception], str], ...] = (
+    (PackRefused, "evidence"),
+    (AccountDiffers, "reconcile"),
+    (DataRefused, "data"),
+    (BrokerError, "broker"),
+    (WorkbenchError, "trouble"),
+    (Exception, "fault"),
+)
 
 
 class Ended(Exception):
@@ -72,14 +93,21 @@ class Service:
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
         """Give the report of each session as it is closed; ``once``: decide now, and end with this session's orders."""
-        with suppress(Ended):
+        try:
             while True:
                 session = self.session(once=once)
                 moments = (self.clock(),) if once else self.moments(session)
-                self._idle(moments[0] - EARLY)
-                yield self._trade(session, moments, once)
+                self._idle(min(moments, default=self.calendar.opens(session)) - EARLY)
+                report = self._trade(session, moments, once)
+                if report is not None:
+                    yield report
                 if once:
                     return
+        except Ended:
+            return
+        except Exception as error:
+            self._tell("ended", f"nobody trades or watches {self.journal.account} any more: {_line(error)}", "ended")
+            raise
 
     def session(self, *, once: bool) -> date:
         """Return the session that is on and not closed in the books, or the next one."""
@@ -100,48 +128,77 @@ class Service:
         return tuple(first + number * step for number in range(int((closes - first) / step) + 1) if
                      first + number * step < closes)  # fmt: skip
 
-    def desk(self, session: date, moments: tuple[datetime, ...], *, once: bool) -> Desk:
-        """Return the desk of a session, with the evidence of everybody at it verified now."""
-        self.seated = self.seats()
+    def desk(
+        self, session: date, moments: tuple[datetime, ...], *, once: bool, seats: tuple[Seat, ...] | None = None
+    ) -> Desk:
+        """Return the desk of a session; without ``seats``, with the evidence of everybody at it verified now."""
+        self.seated = seats = self.seats() if seats is None else seats
         hours = Hours(self.calendar.opens(session), self.calendar.closes(session))
         ends = self.clock() if once else hours.closes + timedelta(minutes=self.live.close_minutes)
         return Desk(
-            self.broker, self.journal, self.outbox, self.seated, session, hours, moments, self.data, self.newest,
+            self.broker, self.journal, self.outbox, seats, session, hours, moments, self.data, self.newest,
             lambda: self.limits.limits, self.clock, self._wait, self._pause, self.live.patience_seconds, ends,
         )  # fmt: skip
 
-    def _trade(self, session: date, moments: tuple[datetime, ...], once: bool) -> SessionReport:
-        """Trade a session; where the broker is lost beyond what a reconnect mends, start again as after a crash."""
+    def _trade(self, session: date, moments: tuple[datetime, ...], once: bool) -> SessionReport | None:
+        """Trade a session; what fails is told and begun again as after a crash, until there is nothing left to trade.
+
+        Only a lease that is lost ends it: then somebody else trades. Evidence that does not verify, and an error that
+        has no name, end the deciding of this session, not the watching.
+        """
+        seats, pause, over = None, self.again_seconds, self.calendar.closes(session) + LATE
         while True:
             try:
+                self._confirmed = 0  # what was confirmed and not sent yet is looked at again
                 self.broker.connect()
-                self._desk = self.desk(session, moments, once=once)
+                self._desk = self.desk(session, moments, once=once, seats=seats)
                 self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
                 keep_limits(self.journal, self.limits.poll(), self.profile)
-                return run_session(self._desk)
-            except BrokerError as error:
-                self.outbox.post(Severity.CRITICAL, "broker", " ".join(str(error).split()), cooldown="broker")
-                if once or self.clock() > self.calendar.closes(session) + LATE:
+                found = run_session(self._desk)
+                self._monitor = None
+                return found
+            except Ended:
+                raise
+            except Exception as error:
+                if once or isinstance(error, AlreadyRunning):
                     raise
-                self._idle(self.clock() + timedelta(seconds=self.again_seconds))
-            except DataRefused as error:
-                if once or not moments or self.journal.book.differences or isinstance(error, PackRefused):
-                    raise
-                # Tried again while it is not too late; then this session is watched, and nothing is decided.
-                self.outbox.post(Severity.CRITICAL, "data", " ".join(str(error).split()), cooldown=f"data {session}")
-                if self.clock() > moments[-1] + LATE:
-                    moments = ()
-                self._idle(self.clock() + timedelta(seconds=self.again_seconds))
+                kind = next(name for of, name in TROUBLES if isinstance(error, of))
+                self._tell(kind, _line(error), f"{kind} {type(error).__name__} {session}")
+                if isinstance(error, PackRefused) or not isinstance(error, WorkbenchError):
+                    moments, seats = (), ()  # nobody sits there: nothing is decided, nor sent
+                if self.clock() > over:
+                    self._tell(kind, f"session {session} is not closed in the books; the next one is waited for", kind)
+                    self._monitor = None
+                    return None
+            self._idle(self.clock() + timedelta(seconds=pause))
+            pause = min(2 * pause, LONGEST_SECONDS)
+            moments = tuple(one for one in moments if self.clock() - one <= LATE) or moments[-1:]
+
+    def _tell(self, kind: str, text: str, cooldown: str) -> None:
+        """Tell a person and write it down; where neither can be written, the log has it."""
+        try:
+            if self.outbox.post(Severity.CRITICAL, kind, text, cooldown=cooldown) is None:
+                return
+            self.journal.append(Draft(Kind.ALERT, {"kind": kind, "text": text}))
+        except WorkbenchError as error:
+            logger.critical("%s; and it could not be written down: %s", text, error)
+        else:
+            logger.error("%s", text)
 
     def _account_desk(self) -> AccountDesk:
         return AccountDesk(self.journal, self.outbox, self.stopping)
 
     def _idle(self, moment: datetime) -> None:
-        """Wait without a broker."""
+        """Let time pass without the broker; where a session is on, what can be seen of it is watched."""
         while (left := (moment - self.clock()).total_seconds()) > 0:
-            if self.ending.wait(min(left, EVERY_SECONDS)):
+            if self.ending.wait(min(left, IDLE_SECONDS)):
                 raise Ended
-            self.lease.renew()
+            try:
+                self._each_minute()
+            except AlreadyRunning:
+                raise
+            except WorkbenchError as error:
+                self._tell("watch", _line(error), f"watch {type(error).__name__}")
 
     def _wait(self, moment: datetime) -> bool:
         """Wait for a moment with the broker: record what it tells, watch every minute, see what was confirmed."""
@@ -150,15 +207,20 @@ class Service:
                 raise Ended
             assert self._desk is not None
             hear(self._desk, min(left, self.look_seconds))
-            if time.monotonic() - self._ticked >= EVERY_SECONDS:
-                self._ticked = time.monotonic()
-                self.lease.renew()
-                assert self._monitor is not None
-                self._monitor.tick()
+            self._each_minute()
             if len(self.journal.sync().past.confirmed) > self._confirmed:
                 self._confirmed = len(self.journal.book.past.confirmed)
                 return True
         return False
+
+    def _each_minute(self) -> None:
+        """Say that this process lives, and look at the account."""
+        if time.monotonic() - self._ticked < EVERY_SECONDS:
+            return
+        self._ticked = time.monotonic()
+        self.lease.renew()
+        if self._monitor is not None:
+            self._monitor.tick()
 
     def _pause(self, seconds: float) -> None:
         if self.ending.wait(seconds):
@@ -168,7 +230,8 @@ class Service:
         """Return what the monitor judges, all of it asked now."""
         assert self._desk is not None
         desk, book = self._desk, self.journal.book
-        told = reconcile(self.journal, self.broker, self.outbox)
+        most = self.limits.limits.max_cash_difference
+        told = reconcile(self.journal, self.broker, self.outbox, max_cash=most)
         now, account = self.broker.now(), self.broker.account()
         if self._watched is None or self._watched[0] != self.newest(now):
             self._watched = self.newest(now), self.data(now)
@@ -190,6 +253,11 @@ class Service:
             differences=tuple(one.text for one in told.unexplained),
             data_age_sessions=self.calendar.age(data.bars.index[-1], now), bad_rows=data.bad_rows, hours=desk.hours,
         )  # fmt: skip
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {text}"
 
 
 def handle_signals(service: Service) -> None:

@@ -30,7 +30,8 @@ from workbench.types import FIELDS, Bars
 class Seat:
     """One strategy at the desk: the evidence that it trades by, its share of the equity, and what bounds it.
 
-    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone.
+    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone. ``flatten`` is the
+    number of the rollback that asked for what it holds to be closed; 0: none did.
     """
 
     strategy: Strategy
@@ -42,6 +43,7 @@ class Seat:
     capital: float | None = None
     rebalance: str = "on_change"
     model_bps: float | None = None  # what its evidence takes crossing half the spread for
+    flatten: int = 0
 
     @property
     def name(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from workbench.errors import BrokerError, OrderRejected
-from workbench.live.book import Book, Tracked
+from workbench.errors import BrokerError, DataRefused, OrderRejected
+from workbench.live.book import CASH, Book, Tracked
 from workbench.live.gate import Asked, Day, GateState, Sent
 from workbench.live.session import Data, Desk
 from workbench.live.trading_state import TradingState
@@ -30,10 +30,10 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, be
     return GateState(
         now=now,
         limits=desk.limits(),
-        trading=TradingState.HALTED if halted else book.state,
+        trading=_trading(book, halted),
         halted_because=halted,
         reconciled=reconciled,
-        locked=frozenset(book.locked),
+        locked=frozenset(book.locked.keys() - {CASH}),
         connected=True,
         verified={seat.name: seat.pack for seat in desk.seats},
         reduce_only=frozenset(seat.name for seat in desk.seats if seat.reduce_only),
@@ -61,19 +61,26 @@ def margin_of(desk: Desk, order: Order) -> Margin | None:
     """Return the broker's what-if of an order; None where it does not tell, and then the gate denies."""
     try:
         return desk.broker.what_if(order)
-    except BrokerError:
+    except (BrokerError, DataRefused):
         return None
 
 
-def rate_wait(state: GateState) -> float:
-    """Return the seconds until one more order is within the orders of a second and of a minute."""
+def rate_wait(state: GateState, more: int = 1) -> float:
+    """Return the seconds until so many more orders are within the orders of a second and of a minute."""
     times = sorted(one.at for one in state.sent or ())
     limits, longest = state.limits, 0.0
     for seconds, most in ((1, limits.max_orders_per_second), (60, limits.max_orders_per_minute)):
         recent = [at for at in times if state.now - at < timedelta(seconds=seconds)]
-        if len(recent) >= most:
-            longest = max(longest, seconds - (state.now - recent[-most]).total_seconds())
+        room = max(most - more, 0)  # what is sent together goes alone where it is more than the limit
+        if len(recent) > room:
+            longest = max(longest, seconds - (state.now - recent[-room - 1]).total_seconds())
     return longest
+
+
+def _trading(book: Book, halted: str) -> TradingState:
+    """Return what may be traded: while the cash differs by more than a little, only what shrinks a position."""
+    state = TradingState.HALTED if halted else book.state
+    return TradingState.REDUCING if CASH in book.locked and state is TradingState.ACTIVE else state
 
 
 def _instruments(desk: Desk, symbols: Iterable[str]) -> dict[str, Instrument]:
@@ -81,7 +88,7 @@ def _instruments(desk: Desk, symbols: Iterable[str]) -> dict[str, Instrument]:
     for symbol in symbols:
         try:
             found[symbol] = desk.instrument(symbol)
-        except OrderRejected:  # no such contract, or several: the gate says so
+        except (OrderRejected, DataRefused):  # no such contract, several, or a damaged one: the gate says so
             continue
     return found
 

@@ -149,7 +149,7 @@ class _Model:
 
 def _decision(decided: Decided, seat: Seat, data: Data, lookback: int, price: _Price, model: _Model) -> _Found:
     wanted, trades = decided.wanted, {trade.symbol: trade for trade in decided.trades}
-    again = _weights(seat, data)
+    again = {} if wanted.closing else _weights(seat, data)  # a rollback asked for everything to be closed
     same_data = data.digest(lookback) == decided.digest
     now, then = (_planned(decided, seat, weights, price.open) for weights in (again, wanted.weights))
     rows: list[Difference] = []

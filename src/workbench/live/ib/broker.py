@@ -115,10 +115,14 @@ class IBBroker:
         return self._instruments[symbol][0]
 
     def quotes(self, symbols: Iterable[str]) -> Mapping[str, Quote]:
-        """Return the last prices; symbols seen for the first time are subscribed and waited for a moment."""
+        """Return the last prices; symbols seen for the first time are subscribed and waited for a moment.
+
+        What the broker has no contract for has no price: one symbol that was struck off keeps no other from trading.
+        """
         wanted = tuple(dict.fromkeys(symbols))
         for symbol in wanted:
-            self.instrument(symbol)
+            with suppress(OrderRejected):
+                self.instrument(symbol)
         seconds = self.params.quote_seconds + len(wanted) / LINES_AT_ONCE + self.params.heartbeat_answer_seconds
         return self._run(lambda ears: self._quotes(ears, wanted), seconds)
 
@@ -187,6 +191,10 @@ class IBBroker:
             while True:
                 found.append(self._updates.get_nowait())
         return tuple(found)
+
+    def cut(self) -> None:
+        """Cut the socket without a word, as a network that fails does; orders stay where they are."""
+        self._run(lambda ears: ears.cut())
 
     # In the loop's thread.
 
@@ -272,7 +280,8 @@ class IBBroker:
     async def _quotes(self, ears: Ears, symbols: tuple[str, ...]) -> dict[str, Quote]:
         ears.connection.require()
         known = self.board.known()
-        await ears.watch({symbol: self._instruments[symbol][1] for symbol in symbols if symbol not in known})
+        new = [symbol for symbol in symbols if symbol not in known and symbol in self._instruments]
+        await ears.watch({symbol: self._instruments[symbol][1] for symbol in new})
         while self.board.waits(symbols, self.params.quote_seconds):
             ears.connection.require()
             await asyncio.sleep(0.005)

@@ -147,6 +147,10 @@ class Ears:
             self._contracts[symbol] = contract
             self._subscribe(symbol)
 
+    async def cut(self) -> None:
+        """Cut the socket."""
+        self.connection.drop("cut by hand")
+
     async def cancel_all(self) -> None:
         """Ask for the cancel of everything."""
         self.desk.cancel_all()

@@ -1,0 +1,134 @@
+"""What a rollback says of open positions, carried out: from the record over the real loader to the paper broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.live.test_runner import FREE, WIDE
+from tests.registry.conftest import NOW
+from tests.registry.loader.conftest import Runner, complete
+from workbench.cli.trading import seats_here
+from workbench.live.rehearsal import Rehearsal
+from workbench.live.report import SessionReport
+from workbench.live.session import Data
+from workbench.params import PortfolioParams
+from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
+from workbench.types import Bars
+
+# MLflow has not followed SQLAlchemy 2.1 yet.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+SYMBOLS = ["AAA00", "AAA01"]
+
+
+class Now:
+    """The time of the test."""
+
+    simulated = False
+
+    def now(self):
+        return NOW + timedelta(days=1)
+
+
+@pytest.fixture
+def bars(bars_of: Callable[..., Bars]) -> Bars:
+    """200 sessions in which both rise, one faster, so that the strategy holds both; it never changes its mind."""
+    step = np.arange(200)
+    close = np.column_stack([50.0 + 0.10 * step + 0.2 * (step % 3), 80.0 + 0.15 * step + 0.3 * (step % 4)])
+    return bars_of(close, SYMBOLS, start="2024-01-02", sectors={"AAA00": "Alpha", "AAA01": "Beta"})
+
+
+class Desk:
+    """One embedded account, on which whatever stands at paper trades the next session."""
+
+    def __init__(self, runner: Runner, bars: Bars) -> None:
+        self.runner, self.bars = runner, bars
+        self.settings = runner.project.settings.model_copy(
+            update={"market": "real", "portfolio": PortfolioParams(cash=100_000.0), "costs": FREE}
+        )
+
+    def trade(self, row: int) -> SessionReport:
+        seats = seats_here(self.settings, self.runner.project.paths, Now())
+        known = Data(self.bars.until(self.bars.index[row]))
+        rehearsal = Rehearsal.open(self.settings, self.runner.project.paths, seats, known, 1, WIDE)
+        try:
+            (session,) = rehearsal.sessions
+            return rehearsal.trade(session)
+        finally:
+            rehearsal.close()
+
+    def roll_back(self, positions: str) -> None:
+        desk = self.runner.project.desk(NOW + timedelta(hours=3))
+        plan = plan_rollback(desk, desk.state("strategy", "sma_cross"), "paper", positions)
+        roll_back(desk, plan, "version 2 trades too much")
+
+
+@pytest.fixture
+def desk(runner: Runner, bars: Bars) -> Desk:
+    for _ in range(2):  # version 2 takes the place of version 1
+        runner.stand("paper", spoil=whole)
+    return Desk(runner, bars)
+
+
+def whole(parts: dict[str, Any]) -> None:
+    complete(parts, portfolio={"rebalance": "on_change"}, costs={"spread_bps": 0.0})
+
+
+def held(report: SessionReport) -> dict[str, int]:
+    return dict(report.results[0].held)
+
+
+def test_flatten_closes_everything_at_the_next_session_and_then_it_starts_from_cash(desk):
+    first = desk.trade(190)
+    assert (first.results[0].version, set(held(first))) == (2, set(SYMBOLS))
+    desk.roll_back("flatten")
+    second = desk.trade(191)
+    assert second.results[0].version == 1
+    assert {order.symbol: order.signed for order in second.orders} == {name: -n for name, n in held(first).items()}
+    assert [order.status for order in second.orders] == ["filled", "filled"]
+    assert (held(second), second.denied, second.differences) == ({}, (), ())
+    assert second.results[0].equal  # it is what was asked for, not a difference from research
+    third = desk.trade(192)
+    assert set(held(third)) == set(SYMBOLS)
+    assert all(order.signed > 0 for order in third.orders)
+    assert desk.trade(193).orders == ()  # once, and not again
+
+
+def test_reduce_only_opens_nothing_after_the_rollback_and_sells_nothing_either(desk):
+    first = desk.trade(190)
+    desk.roll_back("reduce_only")
+    second = desk.trade(191)
+    assert (second.orders, held(second)) == ((), held(first))
+
+
+def test_keep_goes_on_with_what_is_held(desk):
+    first = desk.trade(190)
+    desk.roll_back("keep")
+    second = desk.trade(191)
+    assert (second.results[0].version, second.orders, held(second)) == (1, (), held(first))
+
+
+def test_what_could_not_be_closed_is_closed_at_the_session_after(desk):
+    first = desk.trade(190)
+    desk.roll_back("flatten")
+    desk.bars, whole = without_price(desk.bars, "AAA01", 191), desk.bars
+    second = desk.trade(191)
+    assert set(held(second)) == {"AAA01"}
+    desk.bars = whole
+    third = desk.trade(192)
+    assert {order.symbol: order.signed for order in third.orders} == {"AAA01": -held(first)["AAA01"]}
+    assert held(third) == {}
+    assert set(held(desk.trade(193))) == set(SYMBOLS)
+
+
+def without_price(bars: Bars, symbol: str, row: int) -> Bars:
+    """Return bars in which a symbol is not traded in one session: it has no price then."""
+    frames = {name: getattr(bars, name).copy() for name in ("open", "high", "low", "close", "volume", "traded_close")}
+    for name, frame in frames.items():
+        frame.loc[bars.index[row], symbol] = 0.0 if name == "volume" else np.nan
+    return replace(bars, **frames)
