@@ -23,6 +23,7 @@ from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.operator import confirm
 from workbench.live.paper.ledger import Ledger
+from workbench.live.reconcile import explain
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport, slippage
 from workbench.live.runner import run_session
@@ -325,6 +326,68 @@ def test_a_large_order_waits_for_a_person_and_is_sent_once_confirmed(tmp_path, b
     assert [(order.key, order.status) for order in report.orders] == [(told[0], "filled")]
 
 
+def confirmed_late(stage: Stage, after: float, limits: Limits) -> tuple[SessionReport, list[str], list[str]]:
+    """Trade a session whose large order is confirmed after ten minutes and looked at ``after`` minutes, by limits."""
+    rehearsal = stage.open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    asked: list[str] = []
+
+    def wait(moment: datetime) -> bool:
+        if moment == desk.hours.closes and not asked:
+            asked.extend(desk.journal.book.past.denied)
+            rehearsal.clock.set(desk.hours.opens + timedelta(minutes=10))
+            confirm(desk.journal, asked[0], who="ada", now=rehearsal.clock())
+            rehearsal.clock.set(desk.hours.opens + timedelta(minutes=after))
+            rehearsal.limits = limits
+            return True
+        rehearsal.clock.set(max(moment, rehearsal.clock()))
+        return False
+
+    desk.wait = wait
+    report = run_session(desk)
+    texts = [alert.text for alert in rehearsal.outbox.all()]
+    rehearsal.close()
+    return report, asked, texts
+
+
+def test_an_order_that_was_confirmed_too_late_is_refused_with_the_reason(tmp_path, bars):
+    asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {last_days(bars, 4)[0]: {"AAA": 0.5}}),), limits=asking)
+    report, (key,), texts = confirmed_late(stage, 45.0, asking)
+    assert report.orders == ()
+    reason = "CONFIRMATION_EXPIRED: max_minutes=30, minutes=45"
+    assert [(one.key, one.waits, one.reason) for one in report.denied] == [(key, False, reason)]
+    shares = report.denied[0].signed
+    assert texts[-1] == f"order {key}, {shares:+,} AAA, was confirmed and is not sent: {reason}"
+
+
+def test_a_confirmed_order_is_asked_of_the_gate_again_as_the_world_is_then(tmp_path, bars):
+    asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {last_days(bars, 4)[0]: {"AAA": 0.5}}),), limits=asking)
+    report, (key,), texts = confirmed_late(stage, 20.0, asking.model_copy(update={"max_order_value": 20_000.0}))
+    assert report.orders == ()
+    assert report.denied[0].key == key
+    assert report.denied[0].reason.startswith("NOTIONAL_EXCEEDS_MAX_PER_ORDER: max_notional=20,000")
+    assert any("NOTIONAL_EXCEEDS_MAX_PER_ORDER" in text for text in texts)
+
+
+def test_what_was_confirmed_after_the_session_is_refused_at_the_next_one(tmp_path, bars):
+    days = last_days(bars, 4)
+    asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), limits=asking)
+    rehearsal = stage.open()
+    (first,) = rehearsal.trade(rehearsal.sessions[0]).denied
+    at = rehearsal.journal.book.past.denied[first.key].at
+    confirm(rehearsal.journal, first.key, who="ada", now=at + timedelta(minutes=29))
+    second = rehearsal.trade(rehearsal.sessions[1])
+    denials = [event for event in rehearsal.journal.events() if event.kind is Kind.DENIAL]
+    rehearsal.close()
+    assert [event.key for event in denials][:2] == [first.key, first.key]
+    assert denials[1].data["reasons"][0].startswith("CONFIRMATION_EXPIRED: max_minutes=30")
+    assert [one.waits for one in second.denied if one.key != first.key] == [True]  # decided anew, and asked for again
+
+
 def test_what_may_only_reduce_opens_nothing_and_still_shrinks(tmp_path, bars):
     days = last_days(bars, 5)
     wanted = {days[0]: {"AAA": 0.4, "BBB": -0.2}, days[1]: {"AAA": 0.6, "BBB": 0.3}, days[2]: {"AAA": 0.1}}
@@ -356,6 +419,24 @@ def test_an_account_that_differs_from_the_journal_is_not_traded(tmp_path, bars):
     kinds = [event.kind for event in rehearsal.journal.events()]
     rehearsal.close()
     assert kinds.count(Kind.DECISION) == 1
+
+
+def test_much_cash_that_differs_lets_a_session_only_reduce_until_it_is_explained(tmp_path, bars):
+    days = last_days(bars, 5)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.4}, days[1]: {"AAA": 0.1, "BBB": 0.4}}),), count=4)
+    rehearsal = stage.open()
+    rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.broker.close()
+    ledger = Ledger(tmp_path / "data" / "state" / "paper.db")
+    ledger.set_fact("cash", ledger.fact("cash") + 150.0)  # 0.15 % of 100,000
+    ledger.close()
+    second = rehearsal.trade(rehearsal.sessions[1])
+    assert [(order.symbol, order.signed < 0) for order in second.orders] == [("AAA", True)]
+    assert [(one.symbol, one.reason.partition(":")[0]) for one in second.denied] == [("BBB", "NOT_REDUCING")]
+    explain(rehearsal.journal, rehearsal.broker, "", "ada", "a dividend of BBB")
+    third = rehearsal.trade(rehearsal.sessions[2])
+    rehearsal.close()
+    assert [order.symbol for order in third.orders] == ["BBB"]
 
 
 def test_a_symbol_without_a_price_is_left_alone_and_the_others_are_traded(tmp_path, bars):
