@@ -207,6 +207,32 @@ def test_a_half_open_session_answers_nothing_and_keeps_its_client_id(sim, wire):
     assert refused > 3
 
 
+def test_a_half_open_session_is_given_up_after_the_seconds_asked_for(sim, wire):
+    sim.fault("freeze", message="reqCurrentTime", seconds=0.3, times=1)
+    start = time.monotonic()
+    wire.send(49, 1)
+    with pytest.raises((EOFError, ConnectionResetError)):
+        wire.until("49")
+    assert 0.2 < time.monotonic() - start < 3.0
+
+
+def test_an_order_that_the_broker_forgets_is_gone_without_a_word(sim, wire):
+    rests(wire)
+    wire.until("3")
+    wire.quiet()
+    sim.fault("forget", client=1, order_id=1)
+    assert wire.quiet() == []
+    assert sim.orders() == []
+    wire.got.clear()
+    wire.send(16, 1)
+    wire.until("53")
+    assert [fields[0] for fields in wire.got] == ["53"]
+    wire.place(1, kind="LMT", limit=FAR)
+    assert wire.until("4")[3] == "103"  # its number stays used
+    with pytest.raises(SimulatorRefused, match="not open"):
+        sim.fault("forget", client=1, order_id=1)
+
+
 def test_a_client_id_lingers_after_its_session(sim, wire):
     sim.fault("linger", seconds=0.5)
     sim.fault("abort")

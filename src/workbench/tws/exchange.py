@@ -298,6 +298,13 @@ class Exchange:
         self.listener.refused(order.client_id, order.order_id, code, text)
         self.follow_parent(order)
 
+    def forget(self, order: Order) -> None:
+        """Lose an order: nothing is told, and nobody finds a trace of it."""
+        del self.orders[order.perm_id]
+        self.alive.pop(order.perm_id, None)
+        self.working.get(order.symbol, {}).pop(order.perm_id, None)
+        self.store.drop_order(order)
+
     def follow_group(self, order: Order, shares: int) -> None:
         """Of a one-cancels-all group, cancel the others or reduce them by what was filled."""
         if not order.oca_group:

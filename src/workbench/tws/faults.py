@@ -31,6 +31,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "correct": frozenset({"exec_id", "shares", "price"}),
     "repeat": frozenset({"exec_id"}),
     "fill": frozenset({"client", "order_id", "shares", "price"}),
+    "forget": frozenset({"client", "order_id"}),
     "split": frozenset({"state"}),
     "rate": frozenset({"count"}),
     "abort": frozenset({"client"}),

@@ -247,11 +247,21 @@ class Gateway:
 
     def do_fill(self, order_id: int, client: int = 0, shares: int = 0, price: float = 0.0) -> str:
         """Fill an order now, whatever the market says."""
+        order = self.open_order(client, order_id)
+        count = min(shares or order.remaining, order.remaining)
+        return self.exchange.fill(order, count, price or self.exchange.mark(order.symbol)).exec_id
+
+    def do_forget(self, order_id: int, client: int = 0) -> None:
+        """Lose an open order without a word, as a broker does whose servers were set up anew."""
+        self.exchange.forget(self.open_order(client, order_id))
+        del self.desk.by_id[client, order_id]
+
+    def open_order(self, client: int, order_id: int) -> Order:
+        """Return an order that may still fill."""
         order = self.desk.by_id.get((client, order_id))
         if order is None or order.dead or order.status == STAGED:
             raise LookupError(f"order {order_id} of client {client} is not open")
-        count = min(shares or order.remaining, order.remaining)
-        return self.exchange.fill(order, count, price or self.exchange.mark(order.symbol)).exec_id
+        return order
 
     def do_split(self, state: bool = True) -> None:
         """Let a modification leave the old order alive beside the new one."""

@@ -32,7 +32,7 @@ NOTICES = (
     (2106, "HMDS data farm connection is OK:ushmds"),
     (2158, "Sec-def data farm connection is OK:secdefnj"),
 )
-FREEZE_SECONDS = 5.0  # a half-open session keeps its client id so long
+FREEZE_SECONDS = 5.0  # a half-open session keeps its client id so long, where the fault does not say otherwise
 
 
 class Session(asyncio.Protocol):
@@ -48,6 +48,7 @@ class Session(asyncio.Protocol):
         self.client_id = -1
         self.started = False
         self.frozen = False
+        self.frozen_seconds = FREEZE_SECONDS
         self.gone = False
         self.answers = Answers(gateway, self)
         self.feed = Feed(gateway, self)
@@ -69,7 +70,7 @@ class Session(asyncio.Protocol):
         self.gone = True
         with contextlib.suppress(ValueError):
             self.gateway.sessions.remove(self)
-        seconds = FREEZE_SECONDS if self.frozen else self.gateway.linger_seconds
+        seconds = self.frozen_seconds if self.frozen else self.gateway.linger_seconds
         if self.started and seconds:
             self.gateway.lingering[self.client_id] = time.monotonic() + seconds
 
@@ -138,14 +139,8 @@ class Session(asyncio.Protocol):
         """Apply a fault to a request; True where the request goes on all the same."""
         if rule.do == "delay":
             asyncio.get_running_loop().call_later(rule.seconds, self.handle_later, body)
-        elif rule.do == "reset":
-            self.gateway.settle()
-            self.reset()
-        elif rule.do == "close":
-            self.gateway.settle()
-            self.close()
-        elif rule.do == "freeze":
-            self.freeze()
+        elif rule.do in ("reset", "close", "freeze"):
+            self.end(rule)
         elif rule.do == "error":
             fields = fields_of(body)
             told = [int(field) for field in fields[1:3] if NUMBER.fullmatch(field)] or [-1]
@@ -214,8 +209,7 @@ class Session(asyncio.Protocol):
             if rule.do == "drop":
                 return
             if rule.do in ("reset", "close", "freeze"):
-                self.gateway.settle()
-                {"reset": self.reset, "close": self.close, "freeze": self.freeze}[rule.do]()
+                self.end(rule)
                 return
             if rule.do == "delay":
                 seconds = rule.seconds
@@ -237,6 +231,16 @@ class Session(asyncio.Protocol):
         if not self.gone and not self.frozen and not self.transport.is_closing():
             self.transport.write(data)
 
+    def end(self, rule: Rule) -> None:
+        """End the connection as a fault says."""
+        self.gateway.settle()
+        if rule.do == "reset":
+            self.reset()
+        elif rule.do == "close":
+            self.close()
+        else:
+            self.freeze(rule.seconds)
+
     def close(self) -> None:
         """End the connection in order."""
         self.transport.close()
@@ -250,12 +254,12 @@ class Session(asyncio.Protocol):
         self.transport.abort()
         self.forget()
 
-    def freeze(self) -> None:
+    def freeze(self, seconds: float = 0.0) -> None:
         """Become half-open: the socket stays, and nothing comes or goes any more."""
-        self.frozen = True
+        self.frozen, self.frozen_seconds = True, seconds or FREEZE_SECONDS
         with contextlib.suppress(RuntimeError):
             self.transport.pause_reading()
-        asyncio.get_running_loop().call_later(FREEZE_SECONDS, self.thaw)
+        asyncio.get_running_loop().call_later(self.frozen_seconds, self.thaw)
 
     def thaw(self) -> None:
         """Give a half-open session up."""

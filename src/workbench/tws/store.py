@@ -93,6 +93,10 @@ class Store:
             "insert or replace into orders values (?, ?, ?, ?)", (order.perm_id, order.client_id, order.order_id, body)
         )
 
+    def drop_order(self, order: Order) -> None:
+        """Take one order out."""
+        self.write("delete from orders where perm_id = ?", (order.perm_id,))
+
     def executions(self) -> list[Execution]:
         """Return every execution, oldest first."""
         rows = self.base.execute("select body from executions order by number")
