@@ -5,9 +5,10 @@ It trusts neither side: what the journal says is folded event by event, what the
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +16,16 @@ from pathlib import Path
 
 from workbench.live.book import Book
 from workbench.live.journal.event import Event, Kind
+from workbench.trading import OrderStatus
+from workbench.tws import Simulator
 
 CENT = 0.01
+KEY = re.compile(r"\d{6}-[0-9a-z]+-[0-9a-f]{4}-\d+|kill-\d+-\d+")
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order as the broker has it."""
+    """An order as the broker has it, or a message that asked for one."""
 
     key: str
     order_id: int
@@ -36,6 +40,26 @@ class BrokerSide:
     executions: frozenset[tuple[str, int]]
     positions: dict[str, int]
     cash: float
+    sent: tuple[Order, ...] = ()  # every message that asked for an order, where the broker kept them
+
+
+def read_gateway(sim: Simulator, at: Callable[[float], datetime]) -> BrokerSide:
+    """Return what a simulated gateway knows; ``at`` gives the journal's time for one of the machine's steady clock."""
+    orders, asked = sim.orders(), [one for one in sim.log() if one["kind"] == "placeOrder"]
+    arrived = {(one["client_id"], one["order_id"]): at(one["monotonic"]) for one in reversed(asked)}
+    return BrokerSide(
+        tuple(Order(one["ref"], one["order_id"], arrived[one["client_id"], one["order_id"]]) for one in orders),
+        frozenset(
+            (root, int(number)) for root, _, number in (one["exec_id"].rpartition(".") for one in sim.executions())
+        ),
+        dict(sim.positions()),
+        sim.account()["cash"],
+        tuple(Order(_key_in(one["body"]), one["order_id"], at(one["monotonic"])) for one in asked),
+    )
+
+
+def _key_in(fields: Iterable[str]) -> str:
+    return next((one for one in fields if KEY.fullmatch(one)), "")
 
 
 def read_paper(file: Path) -> BrokerSide:
@@ -56,9 +80,10 @@ def violations(events: Sequence[Event], broker: BrokerSide) -> list[str]:
     found = list(_transitions(events, book))
     found += _sent(events, broker)
     found += _halts(events, broker)
-    ours = {(event.data["id"], event.data["revision"]) for event in events if event.kind is Kind.FILL}
-    found += [f"execution {one} is not in the journal" for one in sorted(broker.executions - ours)]
-    found += [f"execution {one} is not at the broker" for one in sorted(ours - broker.executions)]
+    ours = _newest((event.data["id"], event.data["revision"]) for event in events if event.kind is Kind.FILL)
+    theirs = _newest(broker.executions)
+    found += [f"execution {one} is not in the journal" for one in sorted(theirs - ours)]
+    found += [f"execution {one} is not at the broker" for one in sorted(ours - theirs)]
     if book.positions != broker.positions:
         found.append(f"positions: {book.positions} in the journal, {broker.positions} at the broker")
     if abs(book.cash - broker.cash) > CENT:
@@ -71,14 +96,25 @@ def violations(events: Sequence[Event], broker: BrokerSide) -> list[str]:
     return found
 
 
+def _newest(executions: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Return each execution as last corrected: who was away is told of that one only."""
+    return set(dict(sorted(executions)).items())
+
+
 def _transitions(events: Iterable[Event], book: Book) -> Iterable[str]:
-    """Fold, and look at every step whether an order leaves a state that is for ever."""
+    """Fold, and look whether an order leaves a state that is for ever: at every step, and once more at the end."""
+    ended: dict[str, OrderStatus] = {}
     for event in events:
-        before = {key: one.status for key, one in book.orders.items() if one.status.terminal}
         book.apply(event)
-        for key, status in before.items():
-            if book.orders[key].status is not status:
-                yield f"order {key}: {book.orders[key].status} after {status}, event {event.number}"
+        for key in {event.key} & book.orders.keys():
+            status = book.orders[key].status
+            if status.terminal:
+                ended.setdefault(key, status)
+            if ended.get(key, status) is not status:
+                yield f"order {key}: {status} after {ended[key]}, event {event.number}"
+    for key, status in ended.items():
+        if not book.orders[key].status.terminal:
+            yield f"order {key}: {book.orders[key].status} at the end, and it was {status}"
 
 
 def _sent(events: Iterable[Event], broker: BrokerSide) -> Iterable[str]:
@@ -87,19 +123,28 @@ def _sent(events: Iterable[Event], broker: BrokerSide) -> Iterable[str]:
         if count > 1:
             yield f"order {key}: {count} times at the broker"
     for order in broker.orders:
+        if order.key not in intents:
+            yield f"order {order.key}: at the broker without an intent"
+    for order in _messages(intents, broker):
         intent = intents.get(order.key)
         if intent is None:
-            yield f"order {order.key}: at the broker without an intent"
-        elif intent.at > order.accepted:
+            continue
+        if intent.at > order.accepted:
             yield f"order {order.key}: accepted at {order.accepted} before its intent at {intent.at}"
         elif intent.data["order_id"] != order.order_id:
             yield f"order {order.key}: number {order.order_id} at the broker, {intent.data['order_id']} in its intent"
 
 
+def _messages(intents: Mapping[str, Event], broker: BrokerSide) -> list[Order]:
+    """Return what was sent; a what-if, which uses up a number of its own, asks for no order."""
+    known = {(order.key, order.order_id) for order in broker.orders}
+    known |= {(key, event.data["order_id"]) for key, event in intents.items()}
+    return [order for order in broker.sent or broker.orders if (order.key, order.order_id) in known]
+
+
 def _halts(events: Iterable[Event], broker: BrokerSide) -> Iterable[str]:
-    emergency = {
-        event.key for event in events if event.kind is Kind.INTENT and event.data["origin"] == "emergency"
-    }  # fmt: skip
+    intents = {event.key: event for event in events if event.kind is Kind.INTENT}
+    emergency = {key for key, event in intents.items() if event.data["origin"] == "emergency"}
     since: datetime | None = None
     halts: list[tuple[datetime, datetime]] = []
     for event in events:
@@ -111,7 +156,7 @@ def _halts(events: Iterable[Event], broker: BrokerSide) -> Iterable[str]:
                 since = None
     if since is not None:
         halts.append((since, datetime.max.replace(tzinfo=since.tzinfo)))
-    for order in broker.orders:
+    for order in _messages(intents, broker):
         for begin, end in halts:
             if begin <= order.accepted < end and order.key not in emergency:
                 yield f"order {order.key}: sent at {order.accepted} while halted since {begin}"
