@@ -9,6 +9,7 @@ import pytest
 from tests.live.conftest import minutes, wanted
 from workbench.errors import InputRefused, NoData
 from workbench.live import dispatch
+from workbench.live.journal.event import Draft, Kind
 from workbench.live.paper.ledger import Ledger
 from workbench.live.reconcile import Of, adopt, explain, reconcile, resolve
 from workbench.live.recovery import recover
@@ -46,6 +47,17 @@ def test_reconciling_again_writes_nothing_new(traded, venue, outbox):
     reconcile(traded, venue.broker, outbox)
     reconcile(traded, venue.broker, outbox)
     assert traded.verify() == count
+
+
+def test_an_order_that_is_open_at_the_broker_and_refused_in_the_books_locks_its_symbol(journal, venue, outbox):
+    reconcile(journal, venue.broker, outbox)
+    dispatch.send(journal, venue.broker, [wanted("k1", limit=90.0)])
+    refused = {"status": OrderStatus.REJECTED.value, "permanent_id": 0, "text": "201"}
+    journal.append(Draft(Kind.ACKNOWLEDGED, refused, "k1", "AAA"))
+    (difference,) = reconcile(journal, venue.broker, outbox).unexplained
+    assert (difference.of, difference.ours) == (Of.ORDER, True)
+    assert difference.text == "AAA: order k1 is open at the broker, and rejected in the journal"
+    assert list(journal.book.locked) == ["AAA"]
 
 
 def test_a_position_that_nothing_explains_locks_its_symbol_and_is_told_once(traded, venue, outbox):
