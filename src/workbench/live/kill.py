@@ -26,7 +26,7 @@ from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import intent_data
 from workbench.live.journal.journal import Journal
-from workbench.live.lease import Lease
+from workbench.live.lease import Lease, let_pass
 from workbench.live.limits import Limits
 from workbench.live.trading_state import TradingState
 from workbench.params import Paths, Settings
@@ -35,6 +35,7 @@ from workbench.trading import Order, Side, Working
 
 TIMEOUT_SECONDS = 60.0
 LOOK_SECONDS = 0.5
+SENDER_SECONDS = 0.3  # that the cancel waits for the order that is just being sent
 JOURNAL_SECONDS = 2.0  # that the first closing order waits for the journal
 FLAT_LOOKS = 2
 STALE_LOOKS = 4  # after so many looks that agree, positions are believed even if fills say otherwise
@@ -281,6 +282,8 @@ class Record:
         self._until = time.monotonic() + JOURNAL_SECONDS
         try:
             self._file.write(reason, who, datetime.now(UTC))
+            with suppress(OSError):  # an order that passed the file before it was there leaves before the cancel
+                let_pass(self._paths, self._account, SENDER_SECONDS)
         finally:
             threading.Thread(target=self._open, args=(reason, who), daemon=True, name="emergency journal").start()
 

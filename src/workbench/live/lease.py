@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -123,6 +124,20 @@ def lock_file(paths: Paths, account: str, what: str) -> Path:
         raise InputRefused(f"account '{account}': a name has letters, digits and '_' only, such as DU1234567")
     paths.state.mkdir(parents=True, exist_ok=True)
     return paths.state / f".{account}.{what}.lock"
+
+
+def let_pass(paths: Paths, account: str, seconds: float) -> bool:
+    """Wait until the order that is just being sent has left; False where it takes longer: its sender hangs."""
+    until = time.monotonic() + seconds
+    with lock_file(paths, account, "sending").open("a") as door:
+        while True:
+            try:
+                fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.005)
 
 
 def _locked(paths: Paths, account: str) -> TextIOWrapper:
