@@ -20,7 +20,8 @@ from typing import ClassVar
 import pandas as pd
 
 from workbench.errors import StrategyRefused
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
+from workbench.strategies.exits import Exits, exits_lookback
 from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
@@ -33,6 +34,7 @@ class $cls:
     window: int = 100
     hold: int = 20
     sizing: SizingParams = SizingParams()
+    exits: Exits | None = None
     name: ClassVar[str] = "$name"
 
     def __post_init__(self) -> None:
@@ -42,7 +44,8 @@ class $cls:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return self.window + self.hold + HALT_BARS + sizing_lookback(self.sizing)
+        own = self.window + self.hold + HALT_BARS + sizing_lookback(self.sizing)
+        return max(own, exits_lookback(self.exits))
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> new high -> held for a while -> equal shares -> sized."""
@@ -70,7 +73,7 @@ import pytest
 
 from workbench.backtest import lookahead
 from workbench.errors import StrategyRefused
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
 from workbench.strategies.$name import $cls
 
 UNSIZED = SizingParams(target_volatility=None, max_weight=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,15 +22,18 @@ def source_digest(*modules: str) -> str:
     return chain.hexdigest()
 
 
-def file_digests(*modules: str) -> dict[str, str]:
-    """Return the SHA-256 of each file of these modules and of all that they import, by its path in the package."""
+def file_digests(*modules: str, counts: Callable[[Path, Path], bool] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file of these modules and of all that they import, by its path in the package.
+
+    ``counts`` says of a file and one that it imports whether that import is followed.
+    """
     return {
         file.relative_to(PACKAGE).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(source_files(modules))
+        for file in sorted(source_files(modules, counts))
     }
 
 
-def source_files(modules: Iterable[str]) -> set[Path]:
+def source_files(modules: Iterable[str], counts: Callable[[Path, Path], bool] | None = None) -> set[Path]:
     """Return the files of these modules, and of every module of ours that they import."""
     found: set[Path] = set()
     waiting = [file for module in modules for file in _files(module)]
@@ -38,7 +41,8 @@ def source_files(modules: Iterable[str]) -> set[Path]:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            waiting += [other for name in _imported(file) for other in _files(name)]
+            imported = [other for name in _imported(file) for other in _files(name)]
+            waiting += [other for other in imported if counts is None or counts(file, other)]
     return found
 
 
