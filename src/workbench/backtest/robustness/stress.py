@@ -36,6 +36,7 @@ from workbench.backtest.text import percent
 from workbench.errors import InputRefused, StrategyRefused
 from workbench.params import PortfolioParams, Settings, StrategyParams, read_sizing
 from workbench.strategies import catalog
+from workbench.strategies.exits import Exits, exits_of
 from workbench.types import Bars
 
 # A year or a regime with fewer sessions says nothing.
@@ -51,6 +52,35 @@ def robustness(name: str, params: StrategyParams, bars: Bars, settings: Settings
     return _Stress(name, params, bars, settings, result).card()
 
 
+def dearer(result: WalkForward) -> Iterator[Variant]:
+    """Take every session's costs off once or twice more: positions are shares of equity, so they stay the same."""
+    simulation = result.simulation
+    before = simulation.equity.shift(1).fillna(simulation.cash)
+    cost = simulation.costs.sum(axis=1) / before
+    for times in (2, 3):
+        changed = f"commission, spread, impact and borrow cost {times} times as much"
+        returns = simulation.returns - (times - 1) * cost
+        yield variant(COSTS, f"{times}× costs", changed, returns, stats.sharpe(simulation.returns))
+
+
+def variant(group: str, name: str, changed: str, returns: pd.Series, base_sharpe: float) -> Variant:
+    """Return the row of a change that left these returns."""
+    sharpe = stats.sharpe(returns)
+    return Variant(
+        group=group,
+        name=name,
+        changed=changed,
+        sharpe=sharpe,
+        cagr=stats.cagr(returns),
+        max_drawdown=stats.max_drawdown(returns),
+        kept=sharpe / base_sharpe if base_sharpe > 0 else float("nan"),
+        sessions=len(returns),
+    )
+
+
+Stitched = tuple[pd.DataFrame, tuple[Exits | None, ...]]
+
+
 class _Stress:
     """One walk-forward under stress: what it traded, and each change to it."""
 
@@ -63,13 +93,13 @@ class _Stress:
         self.returns = result.simulation.returns
         self.base_sharpe = stats.sharpe(self.returns)
         self.missing: dict[str, str] = {}
-        self._weights: dict[tuple[tuple[str, ...], str], pd.DataFrame] = {}
+        self._weights: dict[tuple[tuple[str, ...], str], tuple[pd.DataFrame, Exits | None]] = {}
 
     def card(self) -> Robustness:
         """Return the base and every variant, group by group."""
         self._refuse_another_result()
         asked = [
-            *self._dearer(),
+            *dearer(self.result),
             *self._later(),
             *self._stepped(),
             *self._without_the_best(),
@@ -85,15 +115,6 @@ class _Stress:
 
     # Changes --------------------------------------------------------------------------------------------------------
 
-    def _dearer(self) -> Iterator[Variant]:
-        """Take every session's costs off once or twice more: positions are shares of equity, so they stay the same."""
-        simulation = self.result.simulation
-        before = simulation.equity.shift(1).fillna(simulation.cash)
-        cost = simulation.costs.sum(axis=1) / before
-        for times in (2, 3):
-            changed = f"commission, spread, impact and borrow cost {times} times as much"
-            yield self._variant(COSTS, f"{times}× costs", changed, self.returns - (times - 1) * cost)
-
     def _later(self) -> Iterator[Variant]:
         portfolio = self.settings.portfolio
         lag = portfolio.lag_bars + 1
@@ -105,7 +126,7 @@ class _Stress:
         axes = self._axes()
         if not axes:
             self.missing["parameters"] = "the grid has one value of each parameter"
-        found: list[tuple[str, str, pd.DataFrame]] = []
+        found: list[tuple[str, str, Stitched]] = []
         for axis, values in axes.items():
             for step, word in ((-1, "down"), (1, "up")):
                 name = f"{axis} one step {word}"
@@ -121,7 +142,7 @@ class _Stress:
                 found.append((name, changed, self._stitch(self.symbols, cells)))
         if not found:
             return
-        traded = self._traded([weights for _, _, weights in found], self.settings.portfolio)
+        traded = self._traded([stitched for _, _, stitched in found], self.settings.portfolio)
         for (name, changed, _), returns in zip(found, traded, strict=True):
             yield self._variant(PARAMETERS, name, changed, returns)
 
@@ -139,11 +160,11 @@ class _Stress:
     def _smaller(self) -> Iterator[Variant]:
         for name, changed, symbols in self._parts():
             try:
-                weights = self._stitch(symbols, self.cells)
+                stitched = self._stitch(symbols, self.cells)
             except Exception as error:  # noqa: BLE001 (a strategy may need a symbol that is not in this part)
                 self.missing[name] = f"the strategy cannot be run on it: {type(error).__name__}: {error}"
                 continue
-            yield self._variant(UNIVERSE, name, changed, self._traded([weights], self.settings.portfolio)[0])
+            yield self._variant(UNIVERSE, name, changed, self._traded([stitched], self.settings.portfolio)[0])
 
     def _by_regime(self) -> Iterator[Variant]:
         known = regimes(self.bars.close[self.benchmark]).loc[self.returns.index]
@@ -159,8 +180,8 @@ class _Stress:
     # Parts ----------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def stitched(self) -> pd.DataFrame:
-        """The weights that the walk-forward traded."""
+    def stitched(self) -> Stitched:
+        """The weights that the walk-forward traded, and their exits."""
         return self._stitch(self.symbols, self.cells)
 
     def _refuse_another_result(self) -> None:
@@ -173,25 +194,27 @@ class _Stress:
                 "pass what the walk-forward was made with"
             )
 
-    def _stitch(self, symbols: tuple[str, ...], cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    def _stitch(self, symbols: tuple[str, ...], cells: Sequence[Mapping[str, Any]]) -> Stitched:
         folds = zip(self.result.folds["test_start"], self.result.folds["test_end"], cells, strict=True)
-        parts = [self._weights_of(symbols, cell).loc[first:last] for first, last, cell in folds]
-        return pd.concat(parts)
+        said = [(*self._weights_of(symbols, cell), first, last) for first, last, cell in folds]
+        parts = [(weights.loc[first:last], exits) for weights, exits, first, last in said]
+        return pd.concat([part for part, _ in parts]), tuple(exits for part, exits in parts for _ in range(len(part)))
 
-    def _weights_of(self, symbols: tuple[str, ...], cell: Mapping[str, Any]) -> pd.DataFrame:
+    def _weights_of(self, symbols: tuple[str, ...], cell: Mapping[str, Any]) -> tuple[pd.DataFrame, Exits | None]:
         key = (symbols, str(sorted(cell.items())))
         if key not in self._weights:
             strategy = catalog.build(self.name, symbols, self.sizing, cell)
-            self._weights[key] = strategy.weights(self.bars)
+            self._weights[key] = strategy.weights(self.bars), exits_of(strategy)
         return self._weights[key]
 
-    def _traded(self, weights: Sequence[pd.DataFrame], portfolio: PortfolioParams) -> list[pd.Series]:
+    def _traded(self, stitched: Sequence[Stitched], portfolio: PortfolioParams) -> list[pd.Series]:
         """Return the returns after costs of several weights of the same symbols."""
-        index = weights[0].index
-        whole = self.bars.select([str(symbol) for symbol in weights[0].columns])
+        index = stitched[0][0].index
+        whole = self.bars.select([str(symbol) for symbol in stitched[0][0].columns])
         returns = sweep_returns(
-            weights, whole.between(index[0], index[-1]), portfolio, self.settings.costs, history=whole
-        )
+            [weights for weights, _ in stitched], whole.between(index[0], index[-1]), portfolio, self.settings.costs,
+            history=whole, exits=[exits for _, exits in stitched],
+        )  # fmt: skip
         return [returns[column] for column in returns]
 
     def _axes(self) -> dict[str, list[Any]]:
@@ -250,14 +273,4 @@ class _Stress:
         yield self._variant(group, name, changed, self.returns[held])
 
     def _variant(self, group: str, name: str, changed: str, returns: pd.Series) -> Variant:
-        sharpe = stats.sharpe(returns)
-        return Variant(
-            group=group,
-            name=name,
-            changed=changed,
-            sharpe=sharpe,
-            cagr=stats.cagr(returns),
-            max_drawdown=stats.max_drawdown(returns),
-            kept=sharpe / self.base_sharpe if self.base_sharpe > 0 else float("nan"),
-            sessions=len(returns),
-        )
+        return variant(group, name, changed, returns, self.base_sharpe)

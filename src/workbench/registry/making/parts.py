@@ -12,6 +12,7 @@ from typing import Any
 from workbench.backtest.overfit import Overfitting
 from workbench.backtest.result import WalkForward
 from workbench.backtest.robustness.card import Robustness
+from workbench.backtest.trials import Chain, Question
 from workbench.params import Settings, StrategyParams, read_sizing
 from workbench.registry.making.drawdown import drawdown_band
 from workbench.registry.packs.canonical import canonical, jsonable
@@ -38,6 +39,20 @@ class TrialFacts:
     batch: int
     head: str
     recorded: Facts
+
+    @classmethod
+    def of(cls, question: Question, counted: Overfitting, chain: Chain, recorded: Facts) -> TrialFacts:
+        """Return the facts of a question whose trials were counted in a ledger with this chain."""
+        return cls(
+            question=question.id,
+            text=question.text,
+            market=question.market,
+            trials=counted.trials,
+            effective_trials=counted.effective_trials,
+            batch=chain.batches,
+            head=chain.head,
+            recorded=recorded,
+        )
 
 
 @dataclass(frozen=True)
