@@ -1,4 +1,4 @@
-"""How often research passes the statistics where nothing is to be found, and where something is.
+"""How often research passes the gates where nothing is to be found, and where something is.
 
     python bench/calibration.py --null 200 --effects 1,1.3 --markets 60 --keep verdicts.jsonl
 
@@ -7,22 +7,25 @@ bars. Three strategies, one of them long-only, are walked forward over wide grid
 research question; every cell goes into a trial ledger. Then two things are picked by their Sharpe ratio, as people do:
 
 - the best walk-forward, whose parameters were chosen on training windows, and
-- the best cell of all sweeps, chosen on the very returns that it is judged by.
+- the best cell of all sweeps, chosen on the very returns that it is judged by; it is walked forward once more as it
+  would have to be for a pack, with its parameters fixed.
 
-Each is asked what a gate asks:
+Each is judged by the gates themselves, with the numbers of params/gates.yaml, on the parts of a pack that the making of
+evidence writes:
 
 - ungated: as if nothing else had been tried and holding the market were skill, is its Sharpe ratio above zero with 95 %
   probability?
-- passed: the deflated Sharpe ratio, all trials counted and the market taken off, is at least 0.95, and the probability
-  of backtest overfitting among all that was tried is below ``--pbo``.
+- passed: every statistical gate says PASS. What a second person may lift with a written reason (REVIEW) is no pass;
+  ``with_review`` counts it as one.
 
-Beside them stand what deflation alone passes, and what it passes where the market is not taken off; the third figure
-without an effect is the best walk-forward of the long-only strategy, which the market pays.
+One line a gate says how many it refused, and how many nothing else refused: what that gate costs. The targets (Sharpe
+ratio, drawdown, profit factor) stand apart: a miss warns. The third figure without an effect is the best walk-forward
+of the long-only strategy, which the market pays.
 
 Where nothing is planted trading is free, so that worthless strategies earn nothing on average instead of losing their
 costs: the harder test. Effects of several sizes are traded at the default costs. What Sharpe ratio a size is worth is
 the mean, over the markets, of the better of the two walk-forwards where something is planted. With ``--keep`` a run
-that was stopped goes on where it was.
+that was stopped goes on where it was; what other gates judged is run again.
 """
 
 from __future__ import annotations
@@ -34,14 +37,20 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from figure import report
+
+if TYPE_CHECKING:
+    from workbench.backtest.result import WalkForward
+    from workbench.backtest.trials import Ledger
+    from workbench.registry.gates.policy import Policy, Step
 
 UNIVERSES = (("Technology", "Finance"), ("Health", "Energy"), ("Consumer", "Utilities"))
 PLANTED = {"xs_momentum": UNIVERSES[0], "mean_reversion": UNIVERSES[1]}
@@ -54,8 +63,8 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
 QUESTION = "Does anything pay on this market?"
 FIRST_SEED = 1000
 CONFIDENT = 0.95
-# What is asked of the statistics: no more false passes, at least so many found at this Sharpe ratio over ten years.
-FALSE_PASSES, FOUND, WORTH = 0.05, 0.80, 1.5
+# No more false passes, and at least so many found.
+FALSE_PASSES, FOUND = 0.05, 0.80
 
 
 @dataclass(frozen=True)
@@ -69,23 +78,32 @@ class Market:
 
 @dataclass(frozen=True)
 class Judged:
-    """What was picked, and what is left of it; NaN where a number is not there."""
+    """What was picked, what is left of it, and what each gate said; NaN where a number is not there."""
 
     strategy: str
     universe: tuple[str, ...]
     sharpe: float  # a year, as it was picked
+    in_sample: float
     psr_raw: float
     beta: float
     dsr: float
     dsr_raw: float
     pbo: float  # among all that was tried
+    gates: Mapping[str, str]  # outcome by statistical gate
+    targets: Mapping[str, str]
+
+    @property
+    def refused_by(self) -> list[str]:
+        """The gates that did not say PASS."""
+        return [gate for gate, outcome in self.gates.items() if outcome != "pass"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What research found on one market."""
+    """What research found on one market, judged by the gates of a ``policy``."""
 
     market: Market
+    policy: str
     trials: int
     effective: int
     walk_forward: Judged
@@ -98,29 +116,36 @@ class Verdict:
         return self.market.effect > 0 and PLANTED.get(judged.strategy) == judged.universe
 
 
+def policy_of_now() -> tuple[Policy, Step, Step]:
+    """Return the policy of params/gates.yaml, and its first step with the statistical gates and with the targets."""
+    from workbench.params import Paths
+    from workbench.registry.gates import skill, targets
+    from workbench.registry.gates.policy import FILE, Policy
+
+    policy = Policy.read(Paths().params / FILE)
+    _, step = policy.first_step("strategy")
+    asked = [
+        replace(step, gates=tuple(gate for gate in step.gates if type(gate).__module__ == module.__name__))
+        for module in (skill, targets)
+    ]
+    return policy, asked[0], asked[1]
+
+
 def research(market: Market) -> Verdict:
     """Run the whole process on one market."""
-    import numpy as np
-    import pandas as pd
-
-    from workbench.backtest import stats
-    from workbench.backtest.overfit import evidence, probabilistic_sharpe
-    from workbench.backtest.overfit.deflate import judge
-    from workbench.backtest.trials import Ledger, Question, record_walk_forward
+    from workbench.backtest.trials import Ledger, record_walk_forward
     from workbench.backtest.walkforward import walk_forward
     from workbench.data.lake import Lake
     from workbench.data.sample import SampleSource
     from workbench.data.source import Request
     from workbench.data.validated import Validated
     from workbench.params import CostParams, SampleParams, Settings, Universe, load_strategy_params
-    from workbench.search.luck import weigh
 
     params = SampleParams(
         seed=market.seed, years=market.years, intraday_sessions=0, momentum=market.effect, reversion=market.effect
     )
     free = CostParams(schedule="none", spread_bps=0.0, impact=0.0, borrow_bps_per_year=0.0)
     settings = Settings(sample=params, costs=CostParams() if market.effect else free)
-    question = Question(QUESTION, "sample")
     with tempfile.TemporaryDirectory() as folder:
         lake, ledger = Lake(Path(folder) / "lake", "sample"), Ledger(Path(folder) / "trials.db")
         source = SampleSource(params)
@@ -134,53 +159,80 @@ def research(market: Market) -> Verdict:
                 asked = own.model_copy(update={"universe": Universe(sectors=sectors)})
                 result = walk_forward(strategy, asked, bars, settings)
                 record_walk_forward(ledger, result, made_by={"universe": sectors})
-                found.append((result, sectors))
-
-        def psr(returns: pd.Series) -> float:
-            shape = stats.sharpe(returns, periods=1), len(returns), stats.skew(returns), stats.kurtosis(returns)
-            return probabilistic_sharpe(*shape)
-
-        def known(values: Sequence[float | None]) -> list[float]:
-            return [math.nan if value is None else value for value in values]
+                found.append((result, asked))
 
         # The best walk-forward of all, and of the strategy that the market pays.
-        best, universe = max(found, key=lambda one: one[0].out_of_sample["sharpe"])
-        left = evidence(best, ledger)
-        walked = Judged(
-            best.strategy,
-            universe,
-            best.out_of_sample["sharpe"],
-            psr(best.simulation.returns),
-            *known([left.beta, left.dsr, left.dsr_raw, left.pbo_all]),
-        )
+        walked, asked = max(found, key=lambda one: one[0].out_of_sample["sharpe"])
+        best = judged(walked, asked.universe.sectors, ledger)
         holders = [one for one in found if one[0].strategy == LONG_ONLY]
-        holder, where = max(holders, key=lambda one: one[0].out_of_sample["sharpe"])
-        numbers = judge(LONG_ONLY, holder.simulation.returns, holder.benchmark, ledger, question).known
-        held = Judged(
-            LONG_ONLY,
-            where,
-            holder.out_of_sample["sharpe"],
-            psr(holder.simulation.returns),
-            *known([numbers.get(name) for name in ("beta", "dsr", "dsr_raw")]),
-            math.nan,
-        )
-        # The best cell of all sweeps, over all test windows.
-        cells = pd.concat([result.cell_returns for result, _ in found], axis=1).dropna()
-        owners = [(result, sectors) for result, sectors in found for _ in result.cell_returns]
-        sharpes = np.array([stats.sharpe(cells.iloc[:, place]) for place in range(cells.shape[1])])
-        place = int(np.nan_to_num(sharpes, nan=-np.inf).argmax())
-        owner, sectors = owners[place]
-        single = cells.iloc[:, place]
-        luck = weigh(single, cells.to_numpy().T, owner.benchmark, ledger, question)
-        cell = Judged(
-            owner.strategy,
-            sectors,
-            float(sharpes[place]),
-            psr(single),
-            *known([luck.beta, luck.dsr, luck.dsr_raw, luck.pbo]),
-        )
-    planted = tuple(r.out_of_sample["sharpe"] for r, sectors in found if PLANTED.get(r.strategy) == sectors)
-    return Verdict(market, left.trials, left.effective_trials, walked, cell, held, planted)
+        holder, asked = max(holders, key=lambda one: one[0].out_of_sample["sharpe"])
+        held = best if holder is walked else judged(holder, asked.universe.sectors, ledger)
+        # The best cell of all sweeps over all test windows. It tries nothing: what it is was counted already.
+        owner, asked, cell = best_cell(found)
+        fixed = asked.model_copy(update={"params": cell, "grid": {}})
+        single = judged(walk_forward(owner.strategy, fixed, bars, settings), asked.universe.sectors, ledger)
+        trials, effective = ledger.count(), ledger.effective(_question(walked)).trials
+    planted = tuple(r.out_of_sample["sharpe"] for r, a in found if PLANTED.get(r.strategy) == a.universe.sectors)
+    return Verdict(market, policy_of_now()[0].digest, trials, effective, best, single, held, planted)
+
+
+def best_cell(found: Sequence[tuple[WalkForward, Any]]) -> tuple[WalkForward, Any, dict[str, Any]]:
+    """Return the walk-forward whose grid has the cell with the highest Sharpe ratio, and the cell's parameters."""
+    from workbench.backtest import stats
+
+    cells = [
+        (stats.sharpe(result.cell_returns[place]), result, asked, row)
+        for result, asked in found
+        for place, row in zip(result.cell_returns, result.cells.to_dict("records"), strict=True)
+    ]
+    _, owner, asked, row = max(cells, key=lambda one: -math.inf if math.isnan(one[0]) else one[0])
+    return owner, asked, {name: row[name] for name in (*asked.params, *asked.grid)}
+
+
+def judged(result: WalkForward, universe: tuple[str, ...], ledger: Ledger) -> Judged:
+    """Return what the gates say of a walk-forward whose question's trials are in the ledger."""
+    from workbench.backtest import stats
+    from workbench.backtest.overfit import evidence, probabilistic_sharpe
+    from workbench.backtest.robustness.card import Robustness
+    from workbench.backtest.robustness.stress import dearer, variant
+    from workbench.registry.gates.case import Case
+    from workbench.registry.gates.judge import judge
+    from workbench.registry.making.parts import RESULT, STATISTICS, TRIALS, TrialFacts, statistics_facts
+    from workbench.registry.packs.canonical import canonical, jsonable
+    from workbench.registry.packs.pack import make_pack
+
+    returns = result.simulation.returns
+    base = variant("", "as traded", "nothing", returns, stats.sharpe(returns))
+    result = replace(result, robustness=Robustness(base, tuple(dearer(result))))
+    left = evidence(result, ledger)
+    policy, gates, targets = policy_of_now()
+    facts = {
+        STATISTICS: statistics_facts(result, left, seed=0),
+        TRIALS: TrialFacts.of(_question(result), left, ledger.verify(), recorded={}),
+    }
+    files = {path: canonical(jsonable(value)) for path, value in facts.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        result.save(Path(folder))
+        files |= {f"{RESULT}/{file.name}": file.read_bytes() for file in Path(folder).iterdir()}
+    now = datetime.now(UTC)
+    pack = make_pack(
+        kind="strategy", name=result.strategy, market=result.market, made_by="calibration", made_at=now,
+        expires_at=now + timedelta(days=1), policy=policy.digest, files=files,
+    )  # fmt: skip
+    case = Case(pack=pack, version=0, to_stage=gates.to_stage, now=now)
+    said = [{one.gate: str(one.outcome) for one in judge(step, case)} for step in (gates, targets)]
+    shape = stats.sharpe(returns, periods=1), len(returns), stats.skew(returns), stats.kurtosis(returns)
+    numbers = [math.nan if value is None else value for value in (left.beta, left.dsr, left.dsr_raw, left.pbo_all)]
+    return Judged(
+        result.strategy, universe, result.out_of_sample["sharpe"], result.in_sample["sharpe"],
+        probabilistic_sharpe(*shape), *numbers, *said,
+    )  # fmt: skip
+
+
+def _question(result: WalkForward) -> Any:
+    from workbench.backtest.trials import Question
+
+    return Question(result.question, result.market)
 
 
 def verdicts(markets: Sequence[Market], processes: int) -> Iterator[Verdict]:
@@ -197,17 +249,18 @@ def verdicts(markets: Sequence[Market], processes: int) -> Iterator[Verdict]:
     print(file=sys.stderr)
 
 
-def kept(file: Path | None, markets: set[Market]) -> list[Verdict]:
+def kept(file: Path | None, markets: set[Market], policy: str) -> list[Verdict]:
     """Return the verdicts of an earlier run on these markets; a line that was cut off by a kill is run again."""
     found = []
     for line in file.read_text().splitlines() if file is not None and file.is_file() else []:
         try:
             told = json.loads(line)
-            judged = {name: _judged(told[name]) for name in ("walk_forward", "cell", "long_only")}
-            verdict = Verdict(**{**told, **judged, "market": Market(**told["market"])})
+            picks = {name: _judged(told[name]) for name in ("walk_forward", "cell", "long_only")}
+            facts = {**told, **picks, "market": Market(**told["market"]), "planted": tuple(told["planted"])}
+            verdict = Verdict(**facts)
         except (ValueError, TypeError, KeyError):
             continue
-        if verdict.market in markets:
+        if verdict.market in markets and verdict.policy == policy:
             found.append(verdict)
     return found
 
@@ -223,39 +276,49 @@ def share(hits: int, of: int) -> tuple[float, float, float]:
     return p, max(0.0, (middle - half) / (1 + z * z / of)), min(1.0, (middle + half) / (1 + z * z / of))
 
 
-def show(found: Sequence[Verdict], what: str, pbo: float) -> None:
-    """Print one figure of one size of effect: how many picks passed, beside what nobody gated."""
+NAMES = {"walk_forward": "best walk-forward", "cell": "best cell of the sweeps", "long_only": "best long-only"}
+
+
+def show(found: Sequence[Verdict], what: str, asked: Mapping[str, str]) -> None:
+    """Print what passed of one size of effect beside what nobody gated, then what each gate of ``asked`` refused."""
     effect, of = found[0].market.effect, len(found)
     picks = [getattr(verdict, what) for verdict in found]
     # Where something is planted, only a pick that trades it counts.
     right = [pick for verdict, pick in zip(found, picks, strict=True) if verdict.true(pick) or not effect]
 
-    def passing(test: Callable[[Judged], bool]) -> float:
+    def part(test: Callable[[Judged], bool]) -> float:
         return round(sum(map(test, right)) / of, 4)
 
-    def passes(pick: Judged) -> bool:
-        return pick.dsr >= CONFIDENT and (pick.pbo < pbo or what == "long_only")
-
-    rate, low, high = share(sum(map(passes, right)), of)
+    rate, low, high = share(sum(not pick.refused_by for pick in right), of)
     worth = [max(verdict.planted) for verdict in found] if effect else []
     size = {
         "effect": effect,
         "markets": of,
         "years": found[0].market.years,
         "interval": f"{low:.3f} to {high:.3f}",
+        "with_review": part(lambda pick: "fail" not in pick.gates.values()),
         "trials": found[0].trials,
         "effective_trials": round(sum(verdict.effective for verdict in found) / of, 1),
         "sharpe_picked": round(sum(pick.sharpe for pick in picks) / of, 2),
+        "in_sample_picked": round(sum(pick.in_sample for pick in picks) / of, 2),
         "beta_picked": round(sum(pick.beta for pick in picks) / of, 2),
-        "by_deflation_alone": passing(lambda pick: pick.dsr >= CONFIDENT),
-        "market_not_taken_off": passing(lambda pick: pick.dsr_raw >= CONFIDENT),
+        "market_not_taken_off": part(lambda pick: pick.dsr_raw >= CONFIDENT),
+        "without_out_of_sample": part(lambda pick: pick.refused_by in ([], ["out_of_sample"])),
         **({"sharpe_planted": round(sum(worth) / of, 2)} if worth else {}),
     }
-    name = {"walk_forward": "best walk-forward", "cell": "best cell of the sweeps", "long_only": "best long-only"}[what]
     where = f"found where effects of {effect:g} are planted" if effect else "false passes where nothing is planted"
-    target = f"value >= {FOUND} at a Sharpe ratio of {WORTH}" if effect else f"value <= {FALSE_PASSES}"
-    ungated = passing(lambda pick: pick.psr_raw >= CONFIDENT)
-    report(f"{name}: {where}", rate, "ungated", ungated, size, "share", target=target)
+    target = f"value >= {FOUND} where the effect is strong" if effect else f"value <= {FALSE_PASSES}"
+    ungated = part(lambda pick: pick.psr_raw >= CONFIDENT)
+    report(f"{NAMES[what]}: {where}", rate, "ungated", ungated, size, "share", target=target)
+    for gate, question in asked.items():
+        refused = part(lambda pick, gate=gate: gate in pick.refused_by)  # type: ignore[misc]
+        alone = part(lambda pick, gate=gate: pick.refused_by == [gate])  # type: ignore[misc]
+        review = part(lambda pick, gate=gate: pick.gates[gate] == "review")  # type: ignore[misc]
+        told = {"effect": effect, "markets": of, "asked": question, "of_these_to_review": review}
+        report(f"{NAMES[what]}: refused by {gate}", refused, "by this gate alone", alone, told, "share")
+    for gate in right[0].targets if right else ():
+        missed = part(lambda pick, gate=gate: pick.targets[gate] != "pass")  # type: ignore[misc]
+        report(f"{NAMES[what]}: target {gate} missed", missed, None, None, {"effect": effect, "markets": of}, "share")
 
 
 def main() -> None:
@@ -266,7 +329,6 @@ def main() -> None:
     options.add_argument("--markets", type=int, default=1, help="for each size of effect")
     options.add_argument("--years", type=int, default=15, help="of data; the first four and a half train and warm up")
     options.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    options.add_argument("--pbo", type=float, default=0.3, help="the bound on the probability of overfitting")
     options.add_argument(
         "--keep", type=Path, help="a file of verdicts, one JSON line each: what it has is not run again"
     )
@@ -275,7 +337,8 @@ def main() -> None:
     markets = [
         Market(FIRST_SEED + number, size, asked.years) for size, count in sizes.items() for number in range(count)
     ]
-    found = kept(asked.keep, set(markets))
+    policy, gates, _ = policy_of_now()
+    found = kept(asked.keep, set(markets), policy.digest)
     done = {verdict.market for verdict in found}
     for verdict in verdicts([market for market in markets if market not in done], asked.processes):
         found.append(verdict)
@@ -286,7 +349,7 @@ def main() -> None:
         some = [verdict for verdict in found if verdict.market.effect == size]
         for what in ("walk_forward", "cell") if size else ("walk_forward", "cell", "long_only"):
             if some:
-                show(some, what, asked.pbo)
+                show(some, what, {gate.name: gate.asked for gate in gates.gates})
 
 
 if __name__ == "__main__":

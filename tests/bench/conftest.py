@@ -23,3 +23,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """bench/commands.py."""
     monkeypatch.syspath_prepend(str(BENCH))
     return importlib.import_module("commands")
+
+
+@pytest.fixture
+def calibration(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """bench/calibration.py."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("calibration")
