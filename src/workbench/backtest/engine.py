@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from workbench import commissions
 from workbench.backtest import costs as cost_model
+from workbench.backtest.exits import Said, any_exits, obeyed, without_lag
 from workbench.backtest.result import Simulation
 from workbench.backtest.tape import Tape, align, read_tape
 from workbench.params import CostParams, PortfolioParams
@@ -38,13 +39,20 @@ MAX_PASSES = 25
 CHUNK_COLUMNS = 2000
 
 
-def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, costs: CostParams) -> Simulation:
-    """Return the portfolio that trades these weights on these bars."""
-    tape = read_tape(align(weights, bars), portfolio, bars)
-    settled = _settle([weights], tape, portfolio, costs, SETTLED)
-    book = settled.book
-    value = settled.value[:, 0]
-    held = settled.portfolio.asset_value(group_by=False).to_numpy(dtype=float)
+def simulate(
+    weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, costs: CostParams, exits: Said = None
+) -> Simulation:
+    """Return the portfolio that trades these weights on these bars, bounded by these exits where there are any."""
+    traded = align(weights, bars)
+    tape = read_tape(traded, portfolio, bars)
+    wanted = weights
+    if any_exits(exits):
+        values, tape = obeyed(weights, exits, traded, tape, portfolio, costs, bars)
+        wanted, portfolio = pd.DataFrame(values, columns=weights.columns), without_lag(portfolio)
+    settled = _settle([wanted], tape, portfolio, costs, SETTLED)
+    book, closes = settled.book, slice(tape.rows_per_session - 1, None, tape.rows_per_session)
+    value = settled.value[closes, 0]
+    held = settled.portfolio.asset_value(group_by=False).to_numpy(dtype=float)[closes]
     positions = np.divide(held, value[:, None])
     gross_returns = value / np.concatenate([[portfolio.cash], value[:-1]]) - 1.0
     borrowed = cost_model.borrow_per_session(costs, np.maximum(-positions, 0.0).sum(axis=1))
@@ -62,7 +70,7 @@ def simulate(weights: pd.DataFrame, bars: Bars, portfolio: PortfolioParams, cost
         positions=pd.DataFrame(positions, index=weights.index, columns=weights.columns),
         costs=pd.DataFrame({**per_session, "borrow": borrowed * start_value}, index=weights.index),
         orders=_orders(book, weights),
-        trades=_trades(settled.portfolio, weights),
+        trades=_trades(settled.portfolio, weights, tape.rows_per_session),
         cash=portfolio.cash,
         market=bars.market,
         unsettled=float(settled.unsettled[0]),
@@ -94,7 +102,7 @@ def simulate_cells(
 class _Book:
     """All orders of a pass, flat, in the order of bars within each portfolio."""
 
-    row: NDArray[np.int64]
+    row: NDArray[np.int64]  # of the session, once it is settled
     column: NDArray[np.int64]
     sold: Mask
     size: Array  # adjusted shares
@@ -151,7 +159,8 @@ def _settle(
         fixed_fees[book.row, book.column] = fee
         slippage[book.row, book.column] += lost
     unsettled = np.where(cell_off < settled, 0.0, cell_off)
-    return _Settled(made, made.value().to_numpy(dtype=float).reshape(len(size), count), book, unsettled)
+    value = made.value().to_numpy(dtype=float).reshape(len(size), count)
+    return _Settled(made, value, replace(book, row=book.row // tape.rows_per_session), unsettled)
 
 
 def _vectorbt(
@@ -273,20 +282,21 @@ def _orders(book: _Book, weights: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _trades(made: Any, weights: pd.DataFrame) -> pd.DataFrame:
+def _trades(made: Any, weights: pd.DataFrame, rows_per_session: int) -> pd.DataFrame:
     """Return the round trips: from flat (or the other side) to flat."""
     records = made.positions.values
+    entered, left = (records[name] // rows_per_session for name in ("entry_idx", "exit_idx"))
     return pd.DataFrame(
         {
             "symbol": weights.columns[records["col"]],
             "side": np.where(records["direction"] == 0, "long", "short"),
-            "entry": weights.index[records["entry_idx"]],
-            "exit": weights.index[records["exit_idx"]],
+            "entry": weights.index[entered],
+            "exit": weights.index[left],
             "entry_price": records["entry_price"],
             "exit_price": records["exit_price"],
             "pnl": records["pnl"],
             "return": records["return"],
-            "sessions": records["exit_idx"] - records["entry_idx"],
+            "sessions": left - entered,
             "open": records["status"] == 0,
         }
     ).sort_values(["entry", "symbol"], ignore_index=True)

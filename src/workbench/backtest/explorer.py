@@ -25,6 +25,7 @@ from workbench.backtest.walkforward import params_text
 from workbench.errors import StrategyRefused
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
+from workbench.strategies.exits import Exits, exits_of
 from workbench.types import Bars
 
 
@@ -66,8 +67,8 @@ class Explorer:
         trial of the strategy's question.
         """
         cell = {**self.params.params, **chosen}
-        weights, universe = self._weights(cell)
-        sweep, returns = sweep_cells([weights], universe, self.settings.portfolio, self.settings.costs)
+        weights, universe, exits = self._weights(cell)
+        sweep, returns = sweep_cells([weights], universe, self.settings.portfolio, self.settings.costs, exits=[exits])
         curve = Curve(returns[0].rename("return"), self.settings.portfolio.cash, self.bars.market)
         if self.ledger is not None:
             self._count(self.ledger, cell, curve.returns)
@@ -76,8 +77,8 @@ class Explorer:
     def simulation(self, **chosen: Any) -> Simulation:
         """Return the same with its positions, orders and trades; it takes longer, and counts as a trial too."""
         cell = {**self.params.params, **chosen}
-        weights, universe = self._weights(cell)
-        simulation = simulate(weights, universe, self.settings.portfolio, self.settings.costs)
+        weights, universe, exits = self._weights(cell)
+        simulation = simulate(weights, universe, self.settings.portfolio, self.settings.costs, exits)
         if self.ledger is not None:
             self._count(self.ledger, cell, simulation.returns)
         return simulation
@@ -111,10 +112,10 @@ class Explorer:
         redraw()
         return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
 
-    def _weights(self, cell: Mapping[str, Any]) -> tuple[pd.DataFrame, Bars]:
+    def _weights(self, cell: Mapping[str, Any]) -> tuple[pd.DataFrame, Bars, Exits | None]:
         symbols = catalog.universe(self.params.universe, self.bars, self.settings.data.benchmark)
         made = catalog.build(self.name, symbols, self.settings.sizing, cell)
-        return made.weights(self.bars), self.bars.select(symbols)
+        return made.weights(self.bars), self.bars.select(symbols), exits_of(made)
 
     def _count(self, ledger: Ledger, cell: Mapping[str, Any], returns: pd.Series) -> None:
         seen = hashlib.sha256(self.bars.close.to_numpy(dtype=float).tobytes()).hexdigest()

@@ -31,6 +31,7 @@ class Tape:
     daily_volatility: Array
     last_row: NDArray[np.int64]  # of each symbol, where it stops trading before the end; else -1
     months: NDArray[np.int64]
+    rows_per_session: int = 1  # two where exits are simulated: the open, and what comes within
 
 
 def read_tape(bars: Bars, portfolio: PortfolioParams, history: Bars | None = None) -> Tape:

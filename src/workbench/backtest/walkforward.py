@@ -22,6 +22,7 @@ from workbench.backtest.splits import Fold, folds_after_warm_up
 from workbench.errors import NoData, did_you_mean
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
+from workbench.strategies.exits import exits_of
 from workbench.strategies.protocol import Strategy
 from workbench.types import Bars
 
@@ -47,7 +48,8 @@ def walk_forward(
     universe = bars.select(candidates[0][1].symbols)
     say(f"{len(candidates)} cells × {len(steps)} folds on {len(bars):,} sessions × {len(universe.symbols)} symbols")
     weights = [strategy.weights(bars) for _, strategy in candidates]
-    cell_returns = sweep_returns(weights, universe, settings.portfolio, settings.costs)
+    exits = [exits_of(strategy) for _, strategy in candidates]
+    cell_returns = sweep_returns(weights, universe, settings.portfolio, settings.costs, exits=exits)
 
     say("choosing on the training windows")
     score = SCORES[settings.walk_forward.select_by]
@@ -56,7 +58,9 @@ def walk_forward(
     say("trading the choices out of sample")
     first = steps[0].test.start
     stitched = pd.concat([weights[cell].iloc[step.test] for cell, step in zip(chosen, steps, strict=True)])
-    simulation = simulate(stitched, universe, settings.portfolio, settings.costs)
+    rows = ((cell, step.test.stop - step.test.start) for cell, step in zip(chosen, steps, strict=True))
+    ends = [exits[cell] for cell, count in rows for _ in range(count)]
+    simulation = simulate(stitched, universe, settings.portfolio, settings.costs, ends)
     market_returns = bars.close[benchmark].pct_change(fill_method=None).iloc[first : first + len(stitched)]
     market_returns.iloc[0] = 0.0  # the portfolio's first trade comes after the first close too
 

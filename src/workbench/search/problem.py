@@ -20,6 +20,7 @@ from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.params import CostParams, PortfolioParams, Settings, SizingParams, StrategyParams, read_sizing
 from workbench.source import source_digest
 from workbench.strategies import catalog
+from workbench.strategies.exits import exits_of
 from workbench.types import Bars
 
 Array = NDArray[np.float64]
@@ -139,11 +140,12 @@ def _measure(problem: Problem, cells: Sequence[Cell], folds: int) -> Measured:
     bars = problem.bars if whole else problem.bars.until(problem.bars.index[some[-1].train.stop - 1])
     windows = [fold.train for fold in some]
     windows += [*(fold.test for fold in some), problem.tested] if whole else []
-    made = (catalog.build(problem.strategy, problem.symbols, problem.sizing, cell) for cell in cells)
+    made = [catalog.build(problem.strategy, problem.symbols, problem.sizing, cell) for cell in cells]
     weights = (strategy.weights(bars) for strategy in made)
     found, returns = sweep_cells(
-        weights, bars.select(problem.symbols), problem.portfolio, problem.costs, windows, workers=1
-    )
+        weights, bars.select(problem.symbols), problem.portfolio, problem.costs, windows, workers=1,
+        exits=[exits_of(strategy) for strategy in made],
+    )  # fmt: skip
     score = found[problem.select_by].T  # cells × windows
     numbers = pd.DataFrame(np.nan, index=range(len(cells)), columns=list(problem.columns))
     for number in range(folds):

@@ -6,63 +6,17 @@ that a new strategy needs; nothing is registered anywhere.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from workbench.errors import ParamsRefused, StrategyRefused, did_you_mean
 from workbench.params import SizingParams, StrategyParams, Universe, read_sizing
+from workbench.strategies.classes import build as build
+from workbench.strategies.classes import check_params as check_params
+from workbench.strategies.classes import names as names
+from workbench.strategies.classes import strategy_class as strategy_class
 from workbench.strategies.protocol import Strategy
-
-# Files of this folder that are not strategies.
-ROOMS = {"__init__", "catalog", "protocol", "sizing"}
-
-
-def names() -> list[str]:
-    """Return the names of all strategies, from the files in this folder."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in ROOMS)
-
-
-def strategy_class(name: str) -> type[Any]:
-    """Return the class of a strategy."""
-    if name not in names():
-        raise StrategyRefused(
-            f"unknown strategy '{name}'.{did_you_mean(name, names())} Or make it: make new-strategy NAME={name}"
-        )
-    module = importlib.import_module(f"workbench.strategies.{name}")
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and dataclasses.is_dataclass(value) and getattr(value, "name", None) == name
-    ]
-    if len(found) != 1:
-        raise StrategyRefused(
-            f"src/workbench/strategies/{name}.py: found {len(found)} dataclasses with name = '{name}'; "
-            "it needs exactly one"
-        )
-    return found[0]
-
-
-def build(name: str, symbols: tuple[str, ...], sizing: SizingParams, params: Mapping[str, Any]) -> Strategy:
-    """Return the strategy with these parameters; an unknown or ill-typed one is refused by name."""
-    check_params(name, params)
-    made = strategy_class(name)(symbols=symbols, sizing=sizing, **params)
-    if not isinstance(made, Strategy):
-        raise StrategyRefused(f"{name}: the class has no name, symbols, lookback or weights; see docs/strategies.md")
-    return made
-
-
-def check_params(name: str, params: Mapping[str, Any]) -> None:
-    """Refuse a parameter that the strategy does not have, or a value of another type."""
-    fields = {field.name: field for field in dataclasses.fields(strategy_class(name))}
-    known = fields.keys() - {"symbols", "sizing"}
-    for key, value in params.items():
-        if key not in known:
-            raise StrategyRefused(f"{name}: unknown parameter '{key}'.{did_you_mean(key, known)}")
-        _check_type(name, key, value, str(fields[key].type))
 
 
 class Listed(Protocol):
@@ -124,15 +78,3 @@ def default(name: str, params: StrategyParams, bars: Listed, base: SizingParams,
     """Return the strategy at its file's own parameters."""
     symbols = universe(params.universe, bars, benchmark)
     return build(name, symbols, read_sizing(base, params.sizing, name), params.params)
-
-
-def _check_type(name: str, key: str, value: Any, annotation: str) -> None:
-    allowed: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    options = [part.strip() for part in annotation.split("|")]
-    kinds = tuple(kind for option in options for kind in allowed.get(option, ()))
-    if not kinds or (value is None and "None" in options):
-        return
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise StrategyRefused(
-            f"{name}: parameter '{key}' is {value!r}, it must be {annotation} (params/strategies/{name}.yaml)"
-        )

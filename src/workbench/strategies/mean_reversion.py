@@ -10,7 +10,8 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.features.within import rank_within
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
+from workbench.strategies.exits import Exits, exits_lookback
 from workbench.strategies.sizing import HALT_BARS, YEAR, size, sizing_lookback
 from workbench.types import Bars
 
@@ -28,6 +29,7 @@ class MeanReversion:
     quantile: float = 0.2
     max_volatility: float | None = 0.45
     sizing: SizingParams = SizingParams()
+    exits: Exits | None = None
     name: ClassVar[str] = "mean_reversion"
 
     def __post_init__(self) -> None:
@@ -42,7 +44,8 @@ class MeanReversion:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return max(self.window + self.hold + 1, 22) + HALT_BARS + sizing_lookback(self.sizing)
+        own = max(self.window + self.hold + 1, 22) + HALT_BARS + sizing_lookback(self.sizing)
+        return max(own, exits_lookback(self.exits))
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> return -> rank in sector -> extremes faded -> averaged over hold -> regime -> sized."""

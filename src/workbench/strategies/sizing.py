@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from workbench.errors import DataRefused
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
 from workbench.types import Bars
 
 YEAR = 252

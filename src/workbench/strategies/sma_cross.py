@@ -8,7 +8,8 @@ from typing import ClassVar
 import pandas as pd
 
 from workbench.errors import StrategyRefused
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
+from workbench.strategies.exits import Exits, exits_lookback
 from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
@@ -21,6 +22,7 @@ class SmaCross:
     fast: int = 20
     slow: int = 100
     sizing: SizingParams = SizingParams()
+    exits: Exits | None = None
     name: ClassVar[str] = "sma_cross"
 
     def __post_init__(self) -> None:
@@ -33,7 +35,7 @@ class SmaCross:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights."""
-        return self.slow + HALT_BARS + sizing_lookback(self.sizing)
+        return max(self.slow + HALT_BARS + sizing_lookback(self.sizing), exits_lookback(self.exits))
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> averages -> long or flat -> equal shares -> sized."""

@@ -9,7 +9,8 @@ import pandas as pd
 
 from workbench.errors import StrategyRefused
 from workbench.features.within import rank_within
-from workbench.params import SizingParams
+from workbench.sizing_params import SizingParams
+from workbench.strategies.exits import Exits, exits_lookback
 from workbench.strategies.sizing import HALT_BARS, size, sizing_lookback
 from workbench.types import Bars
 
@@ -23,6 +24,7 @@ class XsMomentum:
     skip: int = 5
     quantile: float = 0.3
     sizing: SizingParams = SizingParams()
+    exits: Exits | None = None
     name: ClassVar[str] = "xs_momentum"
 
     def __post_init__(self) -> None:
@@ -37,7 +39,7 @@ class XsMomentum:
     @property
     def lookback(self) -> int:
         """How many bars decide the last weights: the formation, a month since the renewal, a halt, the sizing."""
-        return self.formation + 24 + HALT_BARS + sizing_lookback(self.sizing)
+        return max(self.formation + 24 + HALT_BARS + sizing_lookback(self.sizing), exits_lookback(self.exits))
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """close -> past return -> rank in sector -> long and short -> held for the month -> sized."""

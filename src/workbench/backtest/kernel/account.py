@@ -46,6 +46,7 @@ class Account(NamedTuple):
     lag_bars: int
     every_bar: bool
     whole_shares: bool
+    rows_per_session: int = 1
 
 
 class Series(NamedTuple):
@@ -168,7 +169,7 @@ def walk(weights: Array, market: Market, account: Account, tariff: Tariff, serie
                 value += worth
                 if worth < 0.0:
                     short -= worth
-        borrowed = short_before * tariff.borrow_per_session
+        borrowed = short_before * tariff.borrow_per_session if t % account.rows_per_session == 0 else 0.0
         series.borrow[t] = borrowed
         series.returns[t] = value / value_before - 1.0 - borrowed
         value_before, short_before = value, short / value

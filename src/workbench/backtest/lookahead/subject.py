@@ -21,7 +21,7 @@ from workbench.strategies.protocol import Strategy
 
 STRATEGY, FEATURE, FUNCTION = "strategy", "feature", "function"
 # Fields of a strategy that are no parameters of its idea.
-FRAME_OF_STRATEGY = ("symbols", "sizing")
+FRAME_OF_STRATEGY = ("symbols", "sizing", "exits")
 
 
 class Raised(Exception):
