@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from workbench.strategies.exits import Exits
 from workbench.types import Bars
 
 
@@ -19,6 +20,7 @@ class Written:
     wanted: Mapping[int, Mapping[str, float]]
     name: str = "written"
     lookback: int = 1
+    exits: Exits | None = None
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         frame = pd.DataFrame(np.nan, index=bars.index, columns=list(self.symbols))

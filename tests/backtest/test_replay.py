@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from tests.written import Written
+from workbench.backtest.engine import simulate
 from workbench.backtest.replay import Agreement, compare
 from workbench.errors import DataRefused, InputRefused
 from workbench.params import CostParams, PortfolioParams, Settings, SizingParams
+from workbench.strategies.exits import Exits
+from workbench.strategies.mean_reversion import MeanReversion
 from workbench.strategies.sma_cross import SmaCross
 from workbench.types import Bars
 
@@ -93,6 +96,47 @@ def test_rebalancing_on_every_bar_is_the_same(folder: Path, walk: Bars) -> None:
     wanted = {24: {symbol: (0.1 if number % 2 else -0.1) for number, symbol in enumerate(bars.symbols)}}
     found = run(Written(bars.symbols, wanted), bars, folder, 25, settings(rebalance="every_bar"))
     assert len(found.replay.orders) > 100
+    found.require()
+
+
+@pytest.mark.parametrize(
+    ("exits", "count"),
+    [
+        (Exits(stop_atr=1.0, target_atr=1.5), 12),
+        (Exits(max_hold_sessions=3), 12),
+        (Exits(minutes_before_close=15), 80),
+        (Exits(stop_atr=0.7, target_atr=0.9, max_hold_sessions=4, minutes_before_close=30), 15),
+    ],
+    ids=["bracket", "longest hold", "end of session", "all"],
+)
+def test_exits_are_traded_as_they_are_simulated(folder: Path, walk: Bars, exits: Exits, count: int) -> None:
+    strategy = MeanReversion(walk.symbols, sizing=SizingParams(max_net=0.5), exits=exits)
+    found = run(strategy, walk, folder, len(walk) - 12)
+    plain = MeanReversion(walk.symbols, sizing=SizingParams(max_net=0.5)).weights(walk)
+    assert len(found.replay.orders) >= count
+    without = simulate(plain.iloc[-13:], walk, settings().portfolio, DEAR)
+    assert abs(found.simulation.equity.iloc[-1] / without.equity.iloc[-1] - 1.0) > 1e-4  # they do bite
+    found.require()
+    assert all(report.results[0].equal for report in found.replay.reports)
+
+
+def test_a_stop_a_target_and_gaps_over_both_fill_the_same_in_both(folder: Path, bars_of: Callable[..., Bars]) -> None:
+    rows = 40
+    opened = np.full((rows, 4), 100.0)
+    high, low, close = opened + 1.0, opened - 1.0, opened.copy()
+    low[33, 0] = 90.0  # AAA: through its stop at 96
+    high[33, 1] = 120.0  # BBB: through its target at 106
+    for frame in (opened, high, low, close):
+        frame[34, 2] -= 10.0  # CCC opens below its stop, DDD above its target
+        frame[34, 3] += 10.0
+    bars = bars_of(close, ["AAA", "BBB", "CCC", "DDD"], open=opened, high=high, low=low)
+    written = Written(bars.symbols, {31: dict.fromkeys(bars.symbols, 0.2)}, exits=Exits(stop_atr=2.0, target_atr=3.0))
+    free = settings(CostParams(schedule="none", spread_bps=0.0))
+    found = run(written, bars, folder, 31, free)
+    sold = found.replay.orders[found.replay.orders["side"] == "sell"].set_index("symbol")
+    assert sold["price"].to_dict() == {"AAA": 96.0, "BBB": 106.0, "CCC": 90.0, "DDD": 110.0}
+    days = {symbol: bars.index[row] for symbol, row in (("AAA", 33), ("BBB", 33), ("CCC", 34), ("DDD", 34))}
+    assert sold["session"].to_dict() == days
     found.require()
 
 

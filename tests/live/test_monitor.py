@@ -11,7 +11,6 @@ import pytest
 
 from workbench.alerts.outbox import Severity
 from workbench.errors import Disconnected, NoData
-from workbench.live.exits import Close, Exits, Holding, due
 from workbench.live.gate import Day, Hours
 from workbench.live.limits import Limits, Watch
 from workbench.live.monitor import Action, Monitor, Snapshot, judge
@@ -255,19 +254,3 @@ def test_the_loop_ends_when_told(paths):
 
 
 # ---- closing by the clock ----
-
-
-def test_shares_are_closed_before_the_session_ends_or_when_held_long_enough():
-    holdings = (
-        Holding("day", "AAA", 10, 0), Holding("swing", "AAA", -5, 9), Holding("swing", "BBB", 5, 10),
-        Holding("trend", "CCC", 7, 400), Holding("day", "DDD", 0, 0),
-    )  # fmt: skip
-    exits = {"day": Exits(minutes_before_close=15), "swing": Exits(max_hold_sessions=10), "trend": Exits()}
-    early = HOURS.closes - timedelta(minutes=15, seconds=1)
-    swing = Close("swing", "BBB", -5, "held for 10 sessions, max_hold_sessions 10")
-    assert due(holdings, exits, HOURS, early) == (swing,)
-    assert due(holdings, exits, HOURS, early + timedelta(seconds=1)) == (
-        Close("day", "AAA", -10, "the session closes at 20:00Z, 15 minutes before it nothing is held"),
-        swing,
-    )
-    assert due(holdings, exits, HOURS, HOURS.closes) == (swing,)

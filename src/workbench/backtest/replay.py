@@ -24,6 +24,7 @@ from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport
 from workbench.live.session import Data, Seat
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
+from workbench.strategies.exits import exits_of
 from workbench.strategies.protocol import Strategy
 from workbench.types import Bars
 
@@ -89,7 +90,7 @@ def compare(
     settings = comparable(settings, rebalance)
     played = replay(strategy, known, settings, first, folder)
     weights = strategy.weights(known).iloc[first - 1 :]
-    simulation = simulate(weights, known, settings.portfolio, settings.costs)
+    simulation = simulate(weights, known, settings.portfolio, settings.costs, exits_of(strategy))
     equity = simulation.equity.iloc[1:]
     return Agreement(played, simulation, _apart(played.orders, simulation.orders), (played.equity / equity - 1.0) * 1e4)
 

@@ -46,6 +46,11 @@ class Tracked:
         return self.intent.order
 
     @property
+    def protects(self) -> bool:
+        """Whether it is the stop or the target beside something that is held."""
+        return self.intent.asked.origin is Origin.PROTECTION
+
+    @property
     def emergency(self) -> bool:
         """Whether the emergency stop closes with it."""
         return self.intent.asked.origin is Origin.EMERGENCY

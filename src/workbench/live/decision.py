@@ -13,6 +13,20 @@ from workbench.trading import Order, Side
 
 
 @dataclass(frozen=True)
+class Leg:
+    """One symbol of a strategy with exits: the side that is held since a session, and between which levels.
+
+    ``out`` is the side that an exit closed: it is stayed out of until the weight was zero or has turned.
+    """
+
+    side: int = 0
+    opened: str = ""
+    stop: float | None = None
+    target: float | None = None
+    out: int = 0
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What one strategy wanted; ``before`` are the weights that it had reached, ``held`` its own shares then.
 
@@ -31,6 +45,13 @@ class Wanted:
     held: Mapping[str, int]
     closing: bool = False
     flatten: int = 0
+    legs: Mapping[str, Leg] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Wanted:
+        """Return what the journal kept."""
+        legs = {symbol: Leg(**leg) for symbol, leg in data.get("legs", {}).items()}
+        return cls(**{**data, "legs": legs})
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,8 @@ class Decision:
     """Made once for a moment of a session: whoever starts again in between goes on with it.
 
     ``inputs`` say by what: digest and last time of the bars, table versions, equity, limits. ``unpriced`` are symbols
-    that could not be traded for want of a price.
+    that could not be traded for want of a price. ``ending``: the clock asked for it, it closes what ends with the
+    session and leaves everything else.
     """
 
     id: str
@@ -75,6 +97,7 @@ class Decision:
     crossings: tuple[Crossing, ...] = ()
     unpriced: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    ending: bool = False
 
     @property
     def data(self) -> dict[str, Any]:
@@ -85,10 +108,19 @@ class Decision:
     def read(cls, data: Mapping[str, Any]) -> Decision:
         """Return a decision that the journal kept."""
         return cls(
-            data["id"], date.fromisoformat(data["session"]), tuple(Wanted(**one) for one in data["wanted"]),
+            data["id"], date.fromisoformat(data["session"]), tuple(Wanted.read(one) for one in data["wanted"]),
             tuple(Line(**one) for one in data["lines"]), tuple(Crossing(**one) for one in data["crossings"]),
-            tuple(data["unpriced"]), data["inputs"],
+            tuple(data["unpriced"]), data["inputs"], data.get("ending", False),
         )  # fmt: skip
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """What it trades, or passes from one strategy to another."""
+        return frozenset({line.symbol for line in self.lines} | {one.symbol for one in self.crossings})
+
+    def of(self, strategy: str) -> Wanted | None:
+        """Return what one strategy wanted; None where it did not take part."""
+        return next((one for one in self.wanted if one.strategy == strategy), None)
 
     def asked(self, line: Line) -> Asked:
         """Return one order of the decision as the gate is asked about it; repeats of it trade no more than it says."""

@@ -39,7 +39,11 @@ def send(journal: Journal, broker: Broker, asked: Sequence[Asked]) -> tuple[Plac
 def send_bracket(journal: Journal, broker: Broker, asked: Sequence[Asked]) -> tuple[Placed, ...]:
     """Write and send a parent and its children, so that none works before all are there."""
     intents = journal.intend(asked, broker.next_order_id(journal.book.highest_order_id + 1))
-    return place_bracket(journal, broker, intents)
+    try:
+        return place_bracket(journal, broker, intents)
+    except TradingHalted as error:
+        journal.append(*(never_sent(one, f"never sent: {error}") for one in intents))
+        raise
 
 
 def cancel(journal: Journal, broker: Broker, key: str, reason: str) -> None:

@@ -1,57 +1,176 @@
-"""When a strategy's shares are closed by the clock: before the session ends, or when they were held long enough."""
+"""Exits while trading: what a strategy stays out of, and when the clock closes what it holds.
+
+The rule is ``strategies.exits.hold``, the backtest's own, called with one row: what the books say is held, and what the
+last decision remembered of it (its ``Leg``). What it leaves at the broker is in ``protection``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from workbench.live.gate.facts import Hours
+import numpy as np
+import pandas as pd
 
+from workbench.errors import InputRefused, OrderRejected
+from workbench.live.book import Book
+from workbench.live.decision import Leg
+from workbench.live.gate import Hours
+from workbench.live.limits import Limits
+from workbench.live.session import Data, Desk, Seat
+from workbench.strategies.exits import (
+    AGE,
+    OUT,
+    SIDE,
+    STOP,
+    TARGET,
+    TICK,
+    Exits,
+    average_true_range,
+    exits_of,
+    hold,
+    nothing_held,
+)
 
-@dataclass(frozen=True)
-class Exits:
-    """What a strategy says; None: never."""
-
-    minutes_before_close: float | None = None
-    max_hold_sessions: int | None = None
-
-
-@dataclass(frozen=True)
-class Holding:
-    """Shares of one strategy, and how many sessions ago they were opened; 0 is today."""
-
-    strategy: str
-    symbol: str
-    shares: int
-    sessions: int
-
-
-@dataclass(frozen=True)
-class Close:
-    """Shares that must go: signed as the order that closes them."""
-
-    strategy: str
-    symbol: str
-    shares: int
-    because: str
+ZONE = ZoneInfo("America/New_York")
 
 
-def due(holdings: tuple[Holding, ...], exits: Mapping[str, Exits], hours: Hours, now: datetime) -> tuple[Close, ...]:
-    """Return what must be closed now."""
-    found = []
-    for holding in holdings:
-        rule = exits.get(holding.strategy)
-        because = _because(rule, holding, hours, now) if rule and holding.shares else ""
-        if because:
-            found.append(Close(holding.strategy, holding.symbol, -holding.shares, because))
-    return tuple(found)
+def ending_moments(seats: Iterable[Seat], hours: Hours) -> tuple[datetime, ...]:
+    """Return when the clock closes what some seat holds, so many minutes before the session's end."""
+    return tuple(sorted({at for seat in seats if (at := _ends_at(seat, hours)) is not None and at > hours.opens}))
 
 
-def _because(rule: Exits, holding: Holding, hours: Hours, now: datetime) -> str:
-    minutes, most = rule.minutes_before_close, rule.max_hold_sessions
-    if minutes is not None and hours.closes - timedelta(minutes=minutes) <= now < hours.closes:
-        return f"the session closes at {hours.closes:%H:%M}Z, {minutes:g} minutes before it nothing is held"
-    if most is not None and holding.sessions >= most:
-        return f"held for {holding.sessions} sessions, max_hold_sessions {most}"
-    return ""
+def ends(seat: Seat, hours: Hours, moment: datetime) -> bool:
+    """Whether a seat holds nothing from this moment to the session's end."""
+    at = _ends_at(seat, hours)
+    return at is not None and at <= moment < hours.closes
+
+
+def require_time(seats: Iterable[Seat], limits: Limits) -> None:
+    """Refuse seats that would be closed when the gate lets nothing pass any more."""
+    for seat in seats:
+        exits = exits_of(seat.strategy)
+        minutes = None if exits is None else exits.minutes_before_close
+        if minutes is not None and minutes <= limits.min_minutes_before_close:
+            raise InputRefused(
+                f"{seat.name}: minutes_before_close {minutes:g} is not above min_minutes_before_close "
+                f"{limits.min_minutes_before_close:g}: its closing orders would be denied; close earlier, or change "
+                "the limit (params/risk)"
+            )
+
+
+def bound(
+    desk: Desk, seat: Seat, weights: Mapping[str, float], data: Data, prices: Mapping[str, float], moment: datetime
+) -> tuple[dict[str, float], dict[str, Leg]]:
+    """Return a seat's weights as its exits leave them, and what is to be remembered of each symbol."""
+    exits = exits_of(seat.strategy)
+    if exits is None:
+        return dict(weights), {}
+    book = desk.journal.book
+    before, held, left = legs_of(seat.name, book), book.books.get(seat.name, {}), _last_exits(seat.name, book)
+    ranges = _ranges(exits, data, seat.strategy.symbols)
+    found: dict[str, float] = {}
+    legs: dict[str, Leg] = {}
+    for symbol in sorted({*weights, *before, *held}):
+        leg, shares, day, wish = (
+            before.get(symbol, Leg()),
+            held.get(symbol, 0),
+            left.get(symbol),
+            weights.get(symbol, 0.0),
+        )
+        closed = bool(leg.side and not shares and day and str(day) >= leg.opened)
+        leg = Leg(out=leg.side) if closed else leg
+        if ends(seat, desk.hours, moment) or (closed and day == desk.session):
+            weight, leg = 0.0, Leg(out=leg.out)
+        elif symbol in prices:
+            steps = round(1.0 / _tick(desk, symbol)) if exits.bracket else 1
+            row = (wish, prices[symbol], ranges.get(symbol, np.nan), float(steps))
+            weight, leg = _step(exits, leg, shares, row, _sessions(data, leg.opened, desk), desk)
+        else:  # it cannot be traded now, so nothing is decided of it
+            weight = 0.0 if leg.out else wish
+        if weight:
+            found[symbol] = weight
+        if leg != Leg() or wish != weight:
+            legs[symbol] = leg
+    return found, legs
+
+
+def obeyed(weights: Mapping[str, float], legs: Mapping[str, Leg]) -> dict[str, float]:
+    """Return weights without those that a strategy stayed out of: what a decision that left these legs wanted."""
+    return {name: weight for name, weight in weights.items() if name not in legs or legs[name].side}
+
+
+def legs_of(strategy: str, book: Book) -> Mapping[str, Leg]:
+    """Return what the last decision remembered of a strategy's symbols."""
+    wanted = book.past.decision.of(strategy) if book.past.decision else None
+    return wanted.legs if wanted else {}
+
+
+def _ends_at(seat: Seat, hours: Hours) -> datetime | None:
+    exits = exits_of(seat.strategy)
+    minutes = None if exits is None else exits.minutes_before_close
+    return None if minutes is None else max(hours.closes - timedelta(minutes=minutes), hours.opens)
+
+
+def _step(
+    exits: Exits, leg: Leg, shares: int, row: tuple[float, float, float, float], sessions: int, desk: Desk
+) -> tuple[float, Leg]:
+    """Return the weight that the rule leaves of a wish, and the leg after it."""
+    wish, price, unit, steps = row
+    side = (shares > 0) - (shares < 0)
+    known = side in (leg.side, leg.out)  # else what is held was never told of: it begins now
+    state = nothing_held(1)
+    state[SIDE], state[AGE], state[OUT] = side if known else 0, sessions - 1, leg.out
+    state[STOP] = np.nan if leg.stop is None else leg.stop
+    one = np.full((1, 1), np.nan)  # of this session nothing is known but the price: the broker watches the levels
+    weights, prices = np.zeros((2, 1)), np.zeros((2, 1))
+    rule = np.array([[*exits.rule[:3], 0.0]])
+    hold(
+        np.array([[wish]]), np.array([[price]]), one, one, one, np.array([[unit]]), np.array([[steps]]), rule, 0.0,
+        state, weights, prices,
+    )  # fmt: skip
+    after, out = int(state[SIDE, 0]), int(state[OUT, 0])
+    if after == 0:
+        return 0.0, Leg(out=out)
+    if known and after == side:
+        return float(weights[0, 0]), Leg(after, leg.opened, leg.stop, leg.target, out)
+    return float(weights[0, 0]), Leg(
+        after, str(desk.session), _or_none(state[STOP, 0]), _or_none(state[TARGET, 0]), out
+    )
+
+
+def _ranges(exits: Exits, data: Data, symbols: Iterable[str]) -> dict[str, float]:
+    if not exits.bracket:
+        return {}
+    last = average_true_range(data.bars.select(symbols), exits.atr_sessions).iloc[-1]
+    return {str(name): float(value) for name, value in last.items()}
+
+
+def _sessions(data: Data, opened: str, desk: Desk) -> int:
+    """Return how many sessions have ended since a holding was opened: those that the data has."""
+    if not opened:
+        return 0
+    days = pd.DatetimeIndex(data.bars.index).tz_localize(None).normalize().unique()
+    return int(((days >= pd.Timestamp(opened)) & (days < pd.Timestamp(desk.session))).sum())
+
+
+def _last_exits(strategy: str, book: Book) -> dict[str, date]:
+    """Return the day on which a stop or a target last filled, by symbol."""
+    found: dict[str, date] = {}
+    for key, one in book.orders.items():
+        if one.protects and one.filled and strategy in one.intent.asked.shares:
+            day = max(fill.at for fill in book.of_order(key)).astimezone(ZONE).date()
+            found[one.order.symbol] = max(day, found.get(one.order.symbol, day))
+    return found
+
+
+def _tick(desk: Desk, symbol: str) -> float:
+    try:
+        return desk.instrument(symbol).tick
+    except OrderRejected:  # no such contract: the gate says so
+        return TICK
+
+
+def _or_none(price: float) -> float | None:
+    return None if np.isnan(price) else float(price)

@@ -59,6 +59,8 @@ class Past:
     """A fold over the journal, kept by the book; nothing else changes it."""
 
     decision: Decision | None = None
+    signal: Decision | None = None  # the last one that strategies were asked for: not by the clock
+    exited: dict[str, int] = field(default_factory=dict)  # key -> what a stop or target had filled at the decision
     today: list[str] = field(default_factory=list)  # keys of the orders intended since the session's day began
     denied: dict[str, Denied] = field(default_factory=dict)  # of that day, by key
     confirmed: set[str] = field(default_factory=set)
@@ -81,9 +83,11 @@ class Past:
             case Kind.SESSION if "date" in event.data:
                 self._open(event.data)
             case Kind.DECISION if "lines" in event.data:
-                self._decide(Decision.read(event.data))
+                self._decide(book, Decision.read(event.data))
             case Kind.INTENT:
                 self.today.append(event.key)
+                if book.orders[event.key].protects:
+                    self.reducing.add(event.key)
                 self.waiting.pop(event.key, None)
             case Kind.DENIAL:
                 self._deny(event)
@@ -108,7 +112,7 @@ class Past:
     def reached(self, strategy: str, book: Book) -> dict[str, float]:
         """Return the weights that a strategy has reached: what was not carried out in full is still to be done."""
         decision = self.decision
-        wanted = next((one for one in decision.wanted if one.strategy == strategy), None) if decision else None
+        wanted = decision.of(strategy) if decision else None
         if decision is None or wanted is None:
             return {}
         undone = {line.symbol for line in decision.lines if strategy in line.shares and not _done(book, line.key)}
@@ -116,6 +120,16 @@ class Past:
         symbols = wanted.weights.keys() | wanted.before.keys()
         weights = {name: (wanted.before if name in undone else wanted.weights).get(name, 0.0) for name in symbols}
         return {name: weight for name, weight in weights.items() if weight}
+
+    def exits_since(self, strategy: str, book: Book) -> dict[str, int]:
+        """Return the shares that stops and targets of a strategy have traded since the last decision, by symbol."""
+        found: dict[str, int] = {}
+        for key in {*self.exited, *self.today} & book.orders.keys():
+            one = book.orders[key]
+            if one.protects and strategy in one.intent.asked.shares:
+                more = one.order.side.sign * (one.filled - self.exited.get(key, 0))
+                found[one.order.symbol] = found.get(one.order.symbol, 0) + more
+        return found
 
     def worth(self, book: Book, marks: Mapping[str, float]) -> dict[str, float]:
         """Return what each strategy has made so far: what its trades brought, and its shares at these prices."""
@@ -143,8 +157,11 @@ class Past:
         if waits:
             self.waiting[event.key] = denied
 
-    def _decide(self, decision: Decision) -> None:
+    def _decide(self, book: Book, decision: Decision) -> None:
         self.decision = decision
+        self.signal = self.signal if decision.ending else decision
+        open_orders = [one.order.key for one in book.open_orders]
+        self.exited = {key: book.orders[key].filled for key in (*self.today, *open_orders) if book.orders[key].protects}
         self.flattened |= {one.strategy: one.flatten for one in decision.wanted if one.flatten}
         self.reducing |= {line.key for line in decision.lines if line.reducing}
         self.prices |= {line.key: line.price for line in decision.lines}

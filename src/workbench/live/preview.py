@@ -6,20 +6,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 
-from workbench.live.decision import Decision, Line
+from workbench.live import protection
+from workbench.live.deciding import make_decision, require_fresh
+from workbench.live.decision import Decision, Leg, Line
 from workbench.live.gate import Decision as Verdict
-from workbench.live.gate import decide
-from workbench.live.runner import make_decision, require_fresh
+from workbench.live.runner import judge
 from workbench.live.session import Desk
-from workbench.live.view import margin_of, view
+from workbench.live.view import view
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A decision and the verdict on each of its orders."""
+    """A decision, the verdict on each of its orders, and the stops and targets that there would be afterwards."""
 
     decision: Decision
     verdicts: tuple[tuple[Line, Verdict], ...]
+    protected: tuple[tuple[str, str, Leg], ...] = ()  # strategy, symbol, levels
 
 
 def preview(desk: Desk, moment: datetime) -> Preview:
@@ -29,13 +31,17 @@ def preview(desk: Desk, moment: datetime) -> Preview:
     decision = make_decision(desk, moment, data, lambda: f"dry-{next(numbers)}")
     lines = sorted(decision.lines, key=lambda line: line.signed > 0)
     state = view(desk, data, {line.symbol for line in lines}, reconciled=not desk.journal.book.differences)
+    back = {one.order.key for one in protection.protecting(desk.journal.book, decision.symbols)}  # taken back before
+    state = replace(state, open_orders=tuple(one for one in state.open_orders or () if one.order.key not in back))
     verdicts = []
     for line in lines:
-        asked = decision.asked(line)
-        if not state.reduces(asked.order):
-            state = replace(state, what_if=margin_of(desk, asked.order))
-        verdict = decide(asked, state)
+        verdict, after = judge(desk, protection.family_of(decision, line, lambda: f"dry-{next(numbers)}"), state)
         verdicts.append((line, verdict))
-        if verdict.passes:
-            state = state.after(asked)
-    return Preview(decision, tuple(verdicts))
+        state = after if verdict.passes else state
+    protected = tuple(
+        (one.strategy, symbol, leg)
+        for one in decision.wanted
+        for symbol, leg in one.legs.items()
+        if leg.side and (leg.stop or leg.target)
+    )
+    return Preview(decision, tuple(verdicts), protected)

@@ -33,6 +33,7 @@ from workbench.live.session import Data, Desk, Seat
 from workbench.params import Paths, Settings
 from workbench.sessions import Calendar
 from workbench.strategies.exits import exits_of
+from workbench.types import Bars
 
 EARLY = timedelta(minutes=30)  # before the open the session begins
 

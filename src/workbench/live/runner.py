@@ -6,28 +6,34 @@ not answer. What was sent is in the journal before its bytes leave, so whoever s
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pandas as pd
-
 from workbench.alerts.outbox import Severity
-from workbench.errors import AccountDiffers, DataRefused, Disconnected, StaleData, TradingHalted, Unanswered
-from workbench.live.book import Book
-from workbench.live.decision import Decision, Line, Wanted
-from workbench.live.dispatch import record, send
+from workbench.errors import (
+    AccountDiffers,
+    Disconnected,
+    OrderRejected,
+    TradingHalted,
+    Unanswered,
+)
+from workbench.live import exits, protection
+from workbench.live.book import Book, Tracked
+from workbench.live.deciding import held_by_anybody, is_ending, make_decision, name_of, prices_of, require_fresh
+from workbench.live.decision import Decision, Line
+from workbench.live.dispatch import cancel, record, send, send_bracket
 from workbench.live.gate import Asked, GateState, Outcome, decide
+from workbench.live.gate import Decision as Verdict
+from workbench.live.gate.facts import Origin
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.operator import denied, refuse_stale
 from workbench.live.reconcile import Reconciled, reconcile
 from workbench.live.recovery import recover
-from workbench.live.report import Result, SessionReport, report
-from workbench.live.session import Data, Desk, Seat
+from workbench.live.report import SessionReport, report
+from workbench.live.result import result_of
+from workbench.live.session import Data, Desk
 from workbench.live.view import margin_of, rate_wait, view
-from workbench.live.wishes import wishes_of
-from workbench.orders import plan
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
 LATE = timedelta(minutes=15)
@@ -39,7 +45,8 @@ def run_session(desk: Desk) -> SessionReport:
     """Trade one session, close the books, and return what it came to."""
     begin(desk)
     put_in_order(desk)
-    for moment in desk.moments:
+    guard(desk)
+    for moment in _moments(desk):
         _wait(desk, moment)
         trade(desk, moment)
     _wait(desk, desk.ends or desk.hours.closes)
@@ -48,6 +55,7 @@ def run_session(desk: Desk) -> SessionReport:
 
 def begin(desk: Desk) -> None:
     """Write who trades from now on: the evidence of each strategy, the limits, what the account is worth."""
+    exits.require_time(desk.seats, desk.limits())
     seats = {
         seat.name: {"pack": seat.pack, "version": seat.version, "stage": seat.stage, "mode": seat.mode,
                     "share": seat.share, "capital": seat.capital}
@@ -81,41 +89,20 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
     begun = decision if decision is not None and decision.id == name_of(moment) else None
     if begun and not any(_to_send(desk, line) for line in begun.lines):
         return begun
-    if desk.clock() - moment > LATE:
+    ending = is_ending(desk, moment)  # what must be closed is, as long as it can be
+    if desk.clock() >= desk.hours.closes if ending else desk.clock() - moment > LATE:
         late = f"the decision of {moment:%Y-%m-%d %H:%M}Z is {desk.clock() - moment} late; it is left out"
         desk.outbox.post(Severity.WARNING, "late", late, cooldown=f"late {moment}")
         return None
-    data = require_fresh(desk, moment)
+    data = desk.data(moment) if ending else require_fresh(desk, moment)
     if begun is None:
-        begun = make_decision(desk, moment, data, desk.journal.next_key)
+        stuck: frozenset[str] = frozenset()
+        if protection.protecting(desk.journal.book):  # taken back first, and decided by what is held then
+            stuck = take_back(desk, make_decision(desk, moment, data, str).symbols)
+        begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
         desk.journal.append(Draft(Kind.DECISION, begun.data))
     carry_out(desk, begun, data)
     return begun
-
-
-def make_decision(desk: Desk, moment: datetime, data: Data, next_key: Callable[[], str]) -> Decision:
-    """Return what every strategy wants now and the orders that follow, netted; nothing is written or sent."""
-    book, account = desk.journal.book, desk.broker.account()
-    closing = {seat.name: book.past.closes(seat.name, seat.flatten, book) for seat in desk.seats}
-    weights = {seat.name: {} if closing[seat.name] else _weights(seat, data) for seat in desk.seats}
-    prices = _prices(desk, {name for own in weights.values() for name in own})
-    wishes = wishes_of(desk.seats, weights, book, prices, account.equity)
-    made = plan([wish.clipped for wish in wishes], prices)
-    wanted = tuple(
-        Wanted(seat.name, seat.pack, seat.version, seat.stage, seat.mode, seat.money(account.equity),
-               wish.weights, wish.before, wish.held, closing[seat.name], 0 if closing[seat.name] else seat.flatten)
-        for seat, wish in zip(desk.seats, wishes, strict=True)
-    )  # fmt: skip
-    lines = tuple(
-        Line(next_key(), one.symbol, one.signed, one.price, one.shares, book.positions.get(one.symbol, 0))
-        for one in made.orders
-    )
-    unpriced = sorted({name for wish in wishes for name in wish.unpriced})
-    inputs = {
-        "bars": data.digest(max(seat.strategy.lookback for seat in desk.seats)), "until": str(data.bars.index[-1]),
-        "versions": dict(data.versions), "equity": account.equity, "limits": desk.limits().digest,
-    }  # fmt: skip
-    return Decision(name_of(moment), desk.session, wanted, lines, made.crossings, tuple(unpriced), inputs)
 
 
 def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
@@ -123,16 +110,45 @@ def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
     for sales in (True, False):
         lines = [line for line in decision.lines if (line.signed < 0) is sales and _to_send(desk, line)]
         if lines:
-            _send(desk, decision, lines, data)
+            take_back(desk, {line.symbol for line in lines})
+            lines = [line for line in lines if not _outdated(desk, decision, line)]
+            _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
             settle(desk)
+    guard(desk, data)
 
 
-def settle(desk: Desk) -> None:
+def guard(desk: Desk, data: Data | None = None) -> None:
+    """Put a stop and a target beside everything that is held without those that its strategy wants."""
+    if desk.journal.halted or not desk.hours.opens <= desk.clock() < desk.hours.closes:
+        return
+    take_back(desk, protection.lacking(desk)[1])
+    missing, _ = protection.lacking(desk)
+    if missing:
+        asked = [(order,) for one in missing for order in one.orders(desk.journal.next_key)]
+        _send(desk, asked, data or desk.data(desk.clock()))
+
+
+def take_back(desk: Desk, symbols: Iterable[str]) -> frozenset[str]:
+    """Cancel what protects these symbols, and return those of which something may still fill."""
+    wanted = frozenset(symbols)
+    for one in protection.protecting(desk.journal.book, wanted):
+        try:
+            cancel(desk.journal, desk.broker, one.order.key, "its symbol is traded")
+        except OrderRejected:
+            continue  # it has just ended, which the broker tells next
+        except (Disconnected, Unanswered):
+            find_back(desk)
+    if protection.protecting(desk.journal.book, wanted):
+        settle(desk, lambda book: protection.protecting(book, wanted))
+    return frozenset(one.order.symbol for one in protection.protecting(desk.journal.book, wanted))
+
+
+def settle(desk: Desk, at_work: Callable[[Book], Sequence[Tracked]] = protection.entering) -> None:
     """Write what the broker tells, for as long as orders are at work and patience lasts."""
     until = desk.clock() + timedelta(seconds=desk.patience)
     while True:
         hear(desk, min(desk.patience, 1.0))
-        if not desk.journal.book.open_orders or desk.clock() >= until:
+        if not at_work(desk.journal.book) or desk.clock() >= until:
             return
 
 
@@ -159,21 +175,24 @@ def close(desk: Desk) -> SessionReport:
     hear(desk, 0.0)
     told = reconcile(journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
     last = book.past.closing
-    now = _prices(desk, {book.orders[key].order.symbol for key in book.past.today})
+    now = prices_of(desk, {book.orders[key].order.symbol for key in book.past.today})
     marks = {**(last.marks if last else {}), **now}
     worth, before = book.past.worth(book, marks), last.worth if last else {}
-    results = tuple(_result(desk, seat, worth.get(seat.name, 0.0) - before.get(seat.name, 0.0)) for seat in desk.seats)
+    results = tuple(
+        result_of(desk, seat, worth.get(seat.name, 0.0) - before.get(seat.name, 0.0)) for seat in desk.seats
+    )
     facts = {
         "date": str(desk.session), "equity": desk.broker.account().equity, "worth": worth,
-        "marks": {name: price for name, price in marks.items() if name in now or name in _held(book)},
+        "marks": {name: price for name, price in marks.items() if name in now or name in held_by_anybody(book)},
     }  # fmt: skip
     journal.append(Draft(Kind.RECONCILE, {"closing": facts}))
     return report(book, desk.session, desk.broker.account_id, told, results, journal.halted)
 
 
-def name_of(moment: datetime) -> str:
-    """Return the name of the decision of a moment."""
-    return f"{moment:%Y-%m-%dT%H:%MZ}"
+def _moments(desk: Desk) -> list[datetime]:
+    """Return when something is decided: the desk's moments, and when the clock closes what ends with the session."""
+    until = desk.ends or desk.hours.closes
+    return sorted({*desk.moments, *(at for at in exits.ending_moments(desk.seats, desk.hours) if at < until)})
 
 
 def _wait(desk: Desk, moment: datetime) -> None:
@@ -185,81 +204,70 @@ def _wait(desk: Desk, moment: datetime) -> None:
             carry_out(desk, decision, desk.data(desk.clock()))
 
 
-def require_fresh(desk: Desk, moment: datetime) -> Data:
-    """Return the data of a moment; what is not the newest, or is largely in quarantine, is not traded by."""
-    data, wanted, most = desk.data(moment), desk.newest(moment), desk.limits().max_bad_rows
-    newest = data.bars.index[-1]
-    if newest < pd.Timestamp(wanted):
-        raise StaleData(f"bars: the newest is of {newest}, the last one that closed is of {wanted}; nothing was "
-                        "decided; ingest newer data: make data")  # fmt: skip
-    if not data.bad_rows <= most:
-        raise DataRefused(f"bars of {newest}: {data.bad_rows:.0%} of the rows are in quarantine, max_bad_rows "
-                          f"{most:.0%}; nothing was decided; see: make validate")  # fmt: skip
-    return data
-
-
-def _weights(seat: Seat, data: Data) -> dict[str, float]:
-    """Return what a strategy wants now: the same line as in the backtest, and of it the last row."""
-    weights = seat.strategy.weights(data.bars.select(seat.strategy.symbols))
-    row = weights.iloc[-1]
-    if weights.index[-1] != data.bars.index[-1]:
-        raise DataRefused(f"{seat.name}: its weights end at {weights.index[-1]}, the bars at {data.bars.index[-1]}")
-    return {str(name): float(value) for name, value in row.items() if value != 0.0}
-
-
-def _prices(desk: Desk, symbols: set[str]) -> dict[str, float]:
-    """Return the price of each symbol, and of all that is held, as far as there is one."""
-    quotes = desk.broker.quotes(sorted(symbols | _held(desk.journal.book)))
-    found = {name: quote.mid for name, quote in quotes.items()}
-    return {name: mid for name, mid in found.items() if mid is not None and math.isfinite(mid) and mid > 0}
-
-
-def _held(book: Book) -> set[str]:
-    """Return what anybody holds: what strategies hold against each other is no position of the account."""
-    return {*book.positions, *(symbol for shares in book.books.values() for symbol in shares)}
-
-
 def _to_send(desk: Desk, line: Line) -> bool:
     past, book = desk.journal.book.past, desk.journal.book
     refused = past.denied.get(line.key)
     return line.key not in book.orders and (refused is None or (refused.waits and line.key in past.confirmed))
 
 
-def _send(desk: Desk, decision: Decision, lines: Sequence[Line], data: Data) -> None:
+def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None:
+    """Ask the gate about each order, or each bracket, and send what passes; of a bracket all or nothing does."""
     state: GateState | None = None
-    looked = desk.clock()
-    for line in lines:
-        asked = decision.asked(line)
-        order = asked.order
+    looked, symbols = desk.clock(), {family[0].order.symbol for family in families}
+    for family in families:
         if state is None or desk.clock() - looked > LOOK_AGAIN:
-            state, looked = _look(desk, data, lines), desk.clock()
-        while (seconds := rate_wait(state)) > 0:
+            state, looked = _look(desk, data, symbols), desk.clock()
+        while (seconds := rate_wait(state, len(family))) > 0:
             desk.pause(seconds)
-            state, looked = _look(desk, data, lines), desk.clock()
-        if not state.reduces(order):
-            state = replace(state, what_if=margin_of(desk, order))
-        verdict = decide(asked, state)
+            state, looked = _look(desk, data, symbols), desk.clock()
+        verdict, after = judge(desk, family, state)
         if not verdict.passes:
-            desk.journal.append(denied(asked, verdict))
-            waits = verdict.outcome is Outcome.WAITS
-            text = f"{line.side} {line.quantity} {line.symbol}: {verdict.reason}"
-            kind = "confirm" if waits else "denied"
-            desk.outbox.post(Severity.WARNING, kind, text, cooldown=f"{kind} {line.symbol}", key=line.key)
+            desk.journal.append(denied(family[0], verdict))
+            _tell(desk, family[0], "confirm" if verdict.outcome is Outcome.WAITS else "denied", verdict.reason or "")
             continue
         try:
-            send(desk.journal, desk.broker, [asked])
+            placed = (send_bracket if len(family) > 1 else send)(desk.journal, desk.broker, family)
         except TradingHalted:
             return
         except (Disconnected, Unanswered):
             find_back(desk)
             state = None
             continue
+        state = after
+        for one in placed:
+            if one.working is None and one.intent.asked.origin is Origin.PROTECTION:
+                _tell(desk, one.intent.asked, "rejected", one.text)
+
+
+def judge(desk: Desk, family: Sequence[Asked], state: GateState) -> tuple[Verdict, GateState]:
+    """Return the first verdict that is against one of these orders, else the last, and the state after them."""
+    for asked in family:
+        if not state.reduces(asked.order):
+            state = replace(state, what_if=margin_of(desk, asked.order))
+        verdict = decide(asked, state)
+        if not verdict.passes:
+            break
         state = state.after(asked)
+    return verdict, state
 
 
-def _look(desk: Desk, data: Data, lines: Sequence[Line]) -> GateState:
+def _tell(desk: Desk, asked: Asked, kind: str, why: str) -> None:
+    order, protects = asked.order, asked.origin is Origin.PROTECTION
+    kind, severity = ("unprotected", Severity.CRITICAL) if protects else (kind, Severity.WARNING)
+    text = f"{order.side} {order.quantity} {order.symbol}: {why}"
+    desk.outbox.post(severity, kind, text, cooldown=f"{kind} {order.symbol}", key=order.key)
+
+
+def _outdated(desk: Desk, decision: Decision, line: Line) -> bool:
+    if why := protection.outdated(decision, line, desk.journal.book):
+        desk.journal.append(denied(decision.asked(line), Verdict(Outcome.DENIED, (why,))))
+        _tell(desk, decision.asked(line), "denied", why)
+    return bool(why)
+
+
+def _look(desk: Desk, data: Data, symbols: set[str]) -> GateState:
     hear(desk, 0.0)
-    return view(desk, data, {line.symbol for line in lines}, reconciled=True)
+    return view(desk, data, symbols, reconciled=True)
 
 
 def _permit(desk: Desk, asked: Asked) -> str:
@@ -268,30 +276,3 @@ def _permit(desk: Desk, asked: Asked) -> str:
     if not state.reduces(asked.order):
         state = replace(state, what_if=margin_of(desk, asked.order))
     return decide(asked, state).reason or ""
-
-
-def _result(desk: Desk, seat: Seat, pnl: float) -> Result:
-    book, decision = desk.journal.book, desk.journal.book.past.decision
-    held = dict(book.books.get(seat.name, {}))
-    trades = sum(
-        bool(book.of_order(key)) and seat.name in book.orders[key].intent.asked.shares for key in book.past.today
-    )
-    capital = seat.money(book.past.equity_at_open or 0.0)
-    mine = decision.session == desk.session if decision else False
-    equal = _equal(desk, decision, seat, held) if decision and mine and desk.recompute else None
-    return Result(seat.name, seat.version, seat.pack, seat.stage, capital, pnl, trades, held, equal)
-
-
-def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> bool | None:
-    """Compute the session's weights again from the data of its moment, and the shares that they ask for."""
-    wanted = next((one for one in decision.wanted if one.strategy == seat.name), None)
-    if wanted is None:
-        return None
-    moment = datetime.fromisoformat(decision.id.replace("Z", "+00:00"))
-    again = {} if wanted.closing else _weights(seat, desk.data(moment))
-    expected = dict(wanted.held)
-    moved = [(line.symbol, line.shares) for line in decision.lines]
-    moved += [(crossing.symbol, crossing.shares) for crossing in decision.crossings]
-    for symbol, shares in moved:
-        expected[symbol] = expected.get(symbol, 0) + shares.get(seat.name, 0)
-    return again == dict(wanted.weights) and {name: count for name, count in expected.items() if count} == held

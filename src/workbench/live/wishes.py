@@ -33,7 +33,7 @@ def wishes_of(
 
 
 def _wish(seat: Seat, weights: Mapping[str, float], book: Book, prices: Mapping[str, float], equity: float) -> Wishes:
-    before, held = book.past.reached(seat.name, book), _held(seat.name, book)
+    before, held = book.past.reached(seat.name, book), held_by(seat.name, book)
     touched = weights.keys() | before.keys() | held.keys()
     asked = {name for name in touched if _trades(name, weights, before, held, seat.rebalance)}
     unpriced = tuple(sorted(asked - prices.keys()))
@@ -44,11 +44,12 @@ def _wish(seat: Seat, weights: Mapping[str, float], book: Book, prices: Mapping[
     return Wishes(weights, before, held, _shrinking(wish, prices) if seat.reduce_only else wish, unpriced)
 
 
-def _held(strategy: str, book: Book) -> dict[str, int]:
+def held_by(strategy: str, book: Book) -> dict[str, int]:
+    """Return a strategy's shares, with those that open orders may still bring; what protects them is left out."""
     held = dict(book.books.get(strategy, {}))
     for one in book.open_orders:
         shares, order = one.intent.asked.shares, one.order
-        if strategy in shares and not order.parent:
+        if strategy in shares and not (order.parent or one.protects):
             rest = shares[strategy] - attribute(shares, one.filled * order.side.sign)[strategy]
             held[order.symbol] = held.get(order.symbol, 0) + rest
     return {name: count for name, count in held.items() if count}

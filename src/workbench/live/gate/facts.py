@@ -38,6 +38,7 @@ class Origin(StrEnum):
     STRATEGY = "strategy"
     ALERT = "alert"
     OPERATOR = "operator"
+    PROTECTION = "protection"  # the stop or the target beside what a strategy holds
     EMERGENCY = "emergency"  # the emergency stop: it only closes, and nothing but that may be asked of it
 
 

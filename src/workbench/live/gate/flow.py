@@ -28,11 +28,12 @@ def _rate(asked: Asked, state: GateState) -> Iterator[Denial]:
 def _duplicate(asked: Asked, state: GateState) -> Iterator[Denial]:
     order, window = asked.order, state.limits.min_duplicate_seconds
     asked_for = (order.symbol, order.side, order.quantity, order.limit, order.stop)
+    twins = asked.origin is not Origin.PROTECTION  # taken back for a trade, it is put there again
     for one in known(state.sent, "orders sent"):
         age = (state.now - one.at).total_seconds()
         if one.key == order.key:
             yield deny("KEY_ALREADY_SENT", key=order.key, seconds_ago=age)
-        elif asked_for == (one.symbol, one.side, one.quantity, one.limit, one.stop) and age < window:
+        elif twins and asked_for == (one.symbol, one.side, one.quantity, one.limit, one.stop) and age < window:
             yield deny("DUPLICATE_ORDER", min_seconds=window, seconds_ago=age, key=one.key)
 
 
