@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,13 +40,15 @@ def path(
     kind: Annotated[str, typer.Option(help="strategy, weights, risk or prompt.")] = "strategy",
     set_: Set = None,
 ) -> None:
-    """Print the folder of the newest pack, with its proposals and approvals."""
-    from workbench.registry.runs import Tracking
-    from workbench.registry.storing import candidate_folder, newest_pack_run
+    """Print the folder of the pack that promote would take, with its proposals and approvals."""
+    from workbench.registry.lifecycle.desk import Desk
+    from workbench.registry.lifecycle.proven import proven
 
     paths, settings = read_settings(set_)
-    tracking = Tracking(settings, paths)
-    print(paths.short(candidate_folder(tracking, newest_pack_run(tracking, kind, name))))
+    found = proven(Desk.open(settings, paths), kind, name)
+    for line in found.wrong:  # beside the path, so that a command may take it
+        print(f"! {line}", file=sys.stderr)
+    print(paths.short(found.folder))
 
 
 @pack.command()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from workbench.registry.connection import Connection
 from workbench.registry.packs.candidate import FOLDER, PACK
 from workbench.registry.packs.canonical import moment_text, short
 from workbench.registry.packs.pack import MANIFEST, PARTS, Pack, read_pack
+from workbench.registry.store import alone
 
 STRATEGY = "strategy"
 # The experiment of what is promoted beside strategies, whose packs lie with their walk-forwards.
@@ -39,13 +41,16 @@ def keep_pack(connection: Connection, pack: Pack, run_id: str) -> None:
             f"run {run_id}: the store gave back pack {found} instead of {short(pack.digest)}; "
             "mend the artifact store, then make the evidence again"
         )
-    _tag(connection, run_id, {DIGEST: pack.digest, KIND: pack.kind, NAME: pack.name})
-    confirm_pack(connection, run_id, pack.made_at)
+    confirm_pack(connection, pack, run_id, pack.made_at)
 
 
-def confirm_pack(connection: Connection, run_id: str, now: datetime) -> None:
-    """Note that the pack of a run was made, or found to be still true, at this moment."""
-    _tag(connection, run_id, {TRUE_AT: moment_text(now)})
+def confirm_pack(connection: Connection, pack: Pack, run_id: str, now: datetime) -> None:
+    """Note that the pack of a run was made, or found to be still true, at this moment.
+
+    All of it is noted each time: whoever stored the pack may have been killed before. A run is found by its kind, so
+    that comes last.
+    """
+    _tag(connection, run_id, {DIGEST: pack.digest, NAME: pack.name, TRUE_AT: moment_text(now), KIND: pack.kind})
 
 
 def mark_recorded_again(connection: Connection, run_id: str, before: str) -> None:
@@ -96,8 +101,17 @@ def candidate_folder(connection: Connection, run_id: str) -> Path:
         return place / FOLDER
     kept = connection.paths.state / "candidates" / run_id
     kept.mkdir(parents=True, exist_ok=True)
-    with connection.doing(f"fetch the candidate of run {run_id}"):
-        return Path(connection.client().download_artifacts(run_id, FOLDER, str(kept)))
+    with alone(kept / FOLDER):
+        for left in kept.glob(".fetching-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=kept, prefix=".fetching-") as name:
+            with connection.doing(f"fetch the candidate of run {run_id}"):
+                fetched = Path(connection.client().download_artifacts(run_id, FOLDER, name))
+            # In the place of an older copy, not over it: what is gone from the server is not seen here any more.
+            if (kept / FOLDER).exists():
+                (kept / FOLDER).rename(Path(name) / "old")
+            fetched.rename(kept / FOLDER)
+    return kept / FOLDER
 
 
 def _tag(connection: Connection, run_id: str, tags: dict[str, str]) -> None:

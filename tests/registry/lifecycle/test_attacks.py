@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.registry.conftest import ROOT
 from workbench.errors import (
     CannotWrite,
     DataRefused,
@@ -459,6 +461,17 @@ def test_without_mlflow_status_says_what_the_record_says_and_makes_no_database(s
     assert not database.exists()
 
 
+def test_a_promotion_without_mlflows_database_is_refused_and_moves_nothing(staffed):
+    staffed.candidate()
+    staffed.promote(signers=("alice",))
+    steps = staffed.desk().record.transitions()
+    (staffed.root / "mlruns" / "mlflow.db").unlink()
+    with pytest.raises(NoData, match="is gone") as told:
+        look(staffed.desk())
+    one_line(told.value)
+    assert staffed.desk().record.transitions() == steps
+
+
 def test_evidence_that_is_gone_is_one_line(staffed):
     pack = staffed.candidate()
     desk = staffed.desk()
@@ -487,6 +500,22 @@ def test_names_that_are_not_there(project, kind, name, error, why):
         project.desk().state(kind, name)
     assert isinstance(told.value, WorkbenchError)
     one_line(told.value)
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are(staffed):
+    staffed.candidate()
+    staffed.candidate()
+    with pytest.raises(InputRefused, match=r"sma_cross: no version 3; there is 1, 2 \(workbench status\)") as told:
+        look(staffed.desk(), 3)
+    one_line(told.value)
+
+
+def test_every_attack_that_the_guide_names_has_its_test():
+    text = (ROOT / "docs" / "promotion.md").read_text()
+    named = re.findall(r"\[(test_\w+)\]\(\.\./(tests/\S+\.py)\)", text)
+    assert len(named) > 25
+    for name, file in named:
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), f"{file} has no {name}"
 
 
 def test_no_approvers_at_all_is_one_line(project):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from workbench.errors import InputRefused
+from workbench.registry.gates.verdict import Outcome
+from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.making.data import make_data_pack
 from workbench.registry.making.payload import payload_parts
 from workbench.registry.packs.candidate import read_candidate
@@ -42,6 +45,31 @@ def test_the_same_file_for_the_same_reason_is_packed_once(bench, limits):
     other = make_data_pack("risk", "house_once", limits, "for another reason", bench.settings, bench.paths, now=NOW)
     assert other.new
     assert other.run_id != first.run_id
+
+
+def test_limits_are_judged_against_the_champion_that_a_promotion_would_compare_them_with(staffed, tmp_path):
+    staffed.candidate("house", "risk")
+    staffed.promote("house", "risk", signers=("alice",))
+    looser, tighter = tmp_path / "looser.yaml", tmp_path / "tighter.yaml"
+    looser.write_text("max_gross: 1.5\nper_symbol: {max_weight: 0.1}\n")
+    tighter.write_text("max_gross: 1.0\nper_symbol: {max_weight: 0.1}\n")
+
+    def limits_of(file):
+        made = make_data_pack("risk", "house", file, WHY, staffed.settings, staffed.paths, now=NOW)
+        return next(verdict for verdict in made.judged.verdicts if verdict.gate == "risk_limits")
+
+    said = limits_of(looser)
+    assert (said.outcome, said.why) == (Outcome.REVIEW, "looser: max_gross 1.2 → 1.5")
+    desk = staffed.desk()
+    promoted = evaluate(desk, desk.state("risk", "house"), 2).verdicts
+    assert next(verdict for verdict in promoted if verdict.gate == "risk_limits") == replace(
+        said, remedy=said.remedy.replace("--version N", "--version 2")
+    )
+    assert limits_of(tighter).outcome is Outcome.PASS
+
+    staffed.promote("house", "risk", version=3, signers=("alice",))  # the champion moved on: 1.0 now
+    assert limits_of(tighter).outcome is Outcome.PASS
+    assert limits_of(looser).why == "looser: max_gross 1 → 1.5"
 
 
 def test_what_a_prompt_was_tried_on_is_in_its_pack(tmp_path):

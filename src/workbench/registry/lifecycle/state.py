@@ -13,6 +13,7 @@ from workbench.registry.lifecycle.stages import (
     DEMOTE,
     NEXT,
     PAPER,
+    PRODUCTION,
     PROMOTE,
     REDUCE_ONLY,
     REGISTER,
@@ -78,6 +79,17 @@ class State:
             known = ", ".join(map(str, sorted(self.versions))) or "none yet"
             raise InputRefused(f"{self.name}: no version {number}; there is {known} (workbench status)")
         return self.versions[number]
+
+    def champion(self, stage: str, version: int = 0) -> int:
+        """Return the version that a candidate for a stage is compared with: who stands there, else in production, or 0.
+
+        ``version`` is the candidate's own, where it has one.
+        """
+        for place in (stage, PRODUCTION):
+            standing = self.standing.get(place)
+            if standing is not None and standing.version != version:
+                return standing.version
+        return 0
 
     def with_pack(self, pack: str) -> Version | None:
         """Return the version of a pack."""
