@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +24,7 @@ import pytest
 
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Ledger, Question, record
-from workbench.params import Paths, Settings
+from workbench.params import Paths, Settings, TrackingParams
 from workbench.registry.connection import Connection
 from workbench.registry.gates.policy import Policy
 from workbench.registry.gates.track_record import SessionRecord, TrackRecord
@@ -33,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 QUESTION = Question("Does holding what trades above its slow average pay, after costs?", "sample")
 TRIALS = 24
+CURVES = pd.DataFrame({"return": [0.001] * 1250}).to_parquet()  # as many returns as its statistics count
 
 
 def strategy_parts(name: str, head: str) -> dict[str, Any]:
@@ -48,8 +56,8 @@ def strategy_parts(name: str, head: str) -> dict[str, Any]:
             "out_of_sample": {"sharpe": 1.8, "max_drawdown": -0.10, "profit_factor": 1.9, "trades": 140.0},
             "folds": [{"test_score": score} for score in (1.2, 0.4, -0.3, 2.2, 1.0)],
             "overfitting": {
-                "n": 1250, "trials": TRIALS, "effective_trials": 6, "dsr": 0.97, "pbo": 0.2, "pbo_all": 0.12,
-                "min_track_record": 310.4, "missing": {},
+                "n": 1250, "trials": TRIALS, "effective_trials": 6, "elsewhere": 0, "dsr": 0.97, "pbo": 0.2,
+                "pbo_all": 0.12, "min_track_record": 310.4, "missing": {},
             },
             "robustness": {"variants": [{"group": "costs", "name": "2× costs", "sharpe": 1.1, "cagr": 0.06}]},
             "drawdown_band": {
@@ -142,12 +150,16 @@ class Project:
         if parts is None and kind == STRATEGY:
             parts = strategy_parts(name, self.head())
         parts = copy.deepcopy(OTHER_PARTS[kind]) if parts is None else parts
+        if self.result is not None and "statistics.json" in parts:
+            parts["statistics.json"]["overfitting"]["n"] = len(self.result.simulation.returns)
         if spoil:
             spoil(parts)
         if self.result is not None and kind == STRATEGY:
             folder = self.root / "made" / str(self.made)
             self.result.save(folder)
             files |= {f"result/{file.name}": file.read_bytes() for file in folder.iterdir()}
+        elif kind == STRATEGY:
+            files["result/curves.parquet"] = CURVES
         files |= {path: json.dumps(value).encode() for path, value in parts.items()}
         client = connection.client()
         run = client.create_run(connection.experiment_id(None if kind == STRATEGY else EXPERIMENT))
@@ -215,6 +227,55 @@ def store_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     Connection(Settings(), Paths(root)).client()
     return root / "mlruns" / "mlflow.db"
+
+
+@dataclass
+class Server:
+    """A real MLflow server that keeps database and artifacts itself; clients know it by its address only."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(tracking=TrackingParams(uri=f"http://127.0.0.1:{self.port}"))
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
+             "--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port), "--workers", "1"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # its workers take longer than it does
+        )  # fmt: skip
+        for _ in range(600):
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            assert self.process.poll() is None
+            time.sleep(0.1)
+        raise AssertionError("the server did not answer within a minute")
+
+    def stop(self) -> None:
+        """Let it die as it would with its machine: at once, whatever it is doing."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(30)
+            self.process = None
+
+
+@pytest.fixture
+def server(store_made: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server that runs, empty; it may be stopped and started again."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(store_made, folder / "mlflow.db")
+    made = Server(folder, port)
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from workbench.params import Paths
@@ -42,6 +43,13 @@ REPORT = {
     "clean": True,
 }
 TABLE = {"passed": True, "rows": 5000, "files": 3, "rules": ["close_positive", "known_at"], "quarantined": {"jump": 2}}
+
+
+def curves(count: int) -> bytes:
+    """Return the curves of a walk-forward with so many returns, as a pack keeps them."""
+    return pd.DataFrame({"return": [0.001] * count, "equity": [1.0] * count}).to_parquet()
+
+
 STRATEGY: dict[str, Any] = {
     "params.json": {"strategy": "sma_cross", "params": {"fast": 20, "slow": 150}},
     "statistics.json": {
@@ -56,6 +64,7 @@ STRATEGY: dict[str, Any] = {
             "pbo": 0.6,
             "pbo_all": 0.12,
             "pbo_all_left_out": 0,
+            "elsewhere": 0,
             "min_track_record": 310.4,
             "missing": {},
         },
@@ -77,6 +86,7 @@ STRATEGY: dict[str, Any] = {
     },
     "lookahead.json": {"strategy": "sma_cross", "reports": [REPORT, {**REPORT, "name": "rsi", "kind": "feature"}]},
     "trials.json": {"head": "f" * 64, "trials": 1240, "effective_trials": 31},
+    "result/curves.parquet": curves(1250),
 }
 WEIGHTS: dict[str, Any] = {
     "payload/weights.json": {

@@ -6,12 +6,14 @@ from itertools import groupby
 
 import pytest
 
+from tests.registry.gates.conftest import curves
 from workbench.registry.gates.case import LedgerFacts
+from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import number, percent
 from workbench.registry.gates.track_record import Break
 from workbench.registry.gates.verdict import Outcome, Verdict, worst
 
-S = "statistics.json"
+S, CURVES = "statistics.json", "result/curves.parquet"
 
 
 def answer(make, name, *spoiled, kind="strategy", to_stage="paper", **changes):
@@ -92,9 +94,21 @@ def test_a_majority_of_folds_must_be_positive_and_one_that_did_not_trade_is_not(
 
 @pytest.mark.parametrize(("watched", "passed"), [(311, True), (310, False)])
 def test_it_must_be_watched_for_its_minimum_track_record(make, watched, passed):
-    verdict = answer(make, "track_length", (S, "overfitting.n", watched))
+    parts = make.set({**make.parts(), CURVES: curves(watched)}, S, "overfitting.n", watched)
+    verdict = make.gate("track_length").judge(make.case(parts=parts))
     assert (verdict.outcome is Outcome.PASS) is passed
     assert verdict.measured == f"{watched} returns of 311"
+
+
+def test_returns_that_are_counted_and_are_not_in_the_pack_prove_no_length(make):
+    with pytest.raises(Unknown, match=r"counts 1,250 returns, result/curves\.parquet of the pack holds 200"):
+        make.gate("track_length").judge(make.case(parts={**make.parts(), CURVES: curves(200)}))
+    for content in (b"", b"PAR1PAR1", curves(1250)[:-9]):
+        with pytest.raises(Unknown, match=r"result/curves\.parquet cannot be read"):
+            make.gate("track_length").judge(make.case(parts={**make.parts(), CURVES: content}))
+    without = {path: content for path, content in make.parts().items() if path != CURVES}
+    with pytest.raises(Unknown, match=r"the pack has no part result/curves\.parquet"):
+        make.gate("track_length").judge(make.case(parts=without))
 
 
 def test_what_overfitting_could_not_compute_is_passed_on_with_its_reason(make):

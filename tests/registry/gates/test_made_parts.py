@@ -70,22 +70,17 @@ def parts(lake, tmp_path, walk_forward_made):
         validation=validation_facts(lake, versions),
         lookahead=[report.to_dict(), replace(report, name="sma_ratio", kind="feature", params={}).to_dict()],
         overfitting=found,
-        trials=TrialFacts(
-            question=question.id,
-            text=question.text,
-            market=question.market,
-            trials=found.trials,
-            effective_trials=found.effective_trials,
-            batch=receipt.batch,
-            head=receipt.head,
-            recorded={"batch": receipt.batch, "head": receipt.head},
-        ),
+        trials=TrialFacts.of(question, found, ledger.verify(), {"batch": receipt.batch, "head": receipt.head}),
         files={},
     )
     return strategy_parts(finished)
 
 
-def test_every_gate_of_the_first_step_can_read_the_parts_that_are_made(make, policy, parts):
+def test_every_gate_of_the_first_step_can_read_the_parts_that_are_made(
+    make, policy, parts, walk_forward_made, tmp_path
+):
+    walk_forward_made.save(tmp_path)
+    parts = {**parts, **{f"result/{file.name}": file.read_bytes() for file in tmp_path.iterdir()}}
     case = make.case(ledger=LedgerFacts(True, "", 9, 9))
     made = {name: getattr(case.pack, name) for name in ("name", "market", "made_by", "made_at", "expires_at", "policy")}
     case = replace(case, pack=make_pack(kind="strategy", files=parts, code=case.pack.code, **made))

@@ -76,17 +76,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path: Path, store: Path, request: pytest.FixtureRequest, walk_forward_of: Callable[..., WalkForward]):
     """A committed project with one recorded walk-forward, and what the steps before found of it."""
     name = request.node.name.replace("[", "-").replace("]", "")[:80]
-    return make_bench(tmp_path / "project", store, name, walk_forward_of)
+    return make_bench(tmp_path / "project", f"sqlite:///{store}", name, walk_forward_of)
 
 
 @pytest.fixture(scope="module")
 def proven(tmp_path_factory: pytest.TempPathFactory, store: Path, walk_forward_of: Callable[..., WalkForward]):
     """The same with its pack, for tests that only read."""
-    bench = make_bench(tmp_path_factory.mktemp("proven"), store, "proven", walk_forward_of)
+    bench = make_bench(tmp_path_factory.mktemp("proven"), f"sqlite:///{store}", "proven", walk_forward_of)
     return bench, bench.evidence()
 
 
-def make_bench(root: Path, store: Path, name: str, walk_forward_of: Callable[..., WalkForward]) -> Bench:
+def make_bench(root: Path, uri: str, name: str, walk_forward_of: Callable[..., WalkForward]) -> Bench:
     for file in ("params/base.yaml", "params/gates.yaml", "params/strategies/sma_cross.yaml", "locks/research.lock"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, root / file)
@@ -94,7 +94,7 @@ def make_bench(root: Path, store: Path, name: str, walk_forward_of: Callable[...
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     commit(root)
     paths = Paths(root)
-    settings = Settings(tracking=TrackingParams(uri=f"sqlite:///{store}", experiment=name))
+    settings = Settings(tracking=TrackingParams(uri=uri, experiment=name))
     params = load_strategy_params("sma_cross", paths)
     made = with_card(walk_forward_of(question=params.question))
     run_id = Tracking(settings, paths).log_walk_forward(made, params=params, tables=PINS, run_id="20260302-backtest")
