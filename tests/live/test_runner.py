@@ -475,6 +475,22 @@ def test_a_session_that_is_started_again_goes_on_with_its_decision_and_doubles_n
     assert violations(events, read_paper(tmp_path / "data" / "state" / "paper.db")) == []
 
 
+def test_of_moments_that_passed_while_it_was_away_the_last_one_is_decided_and_none_before_it(tmp_path, bars):
+    days = last_days(bars, 4)
+    stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),))
+    rehearsal = stage.open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    opens = desk.hours.opens
+    desk.moments = tuple(opens + timedelta(minutes=late) for late in (0, 5, 10, 15))
+    for _ in range(2):  # started at 12 minutes, and once more after the last one
+        rehearsal.clock.set(max(rehearsal.clock(), opens + timedelta(minutes=12)))
+        run_session(desk)
+    decided = [event.data["id"][-6:-1] for event in rehearsal.journal.events() if event.kind is Kind.DECISION]
+    rehearsal.close()
+    assert decided == [f"{opens + timedelta(minutes=late):%H:%M}" for late in (10, 15)]
+
+
 def test_the_runner_does_with_a_preview_what_it_would_send_and_writes_nothing(tmp_path, bars):
     days = last_days(bars, 4)
     stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), limits=WIDE)

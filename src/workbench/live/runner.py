@@ -47,8 +47,9 @@ def run_session(desk: Desk) -> SessionReport:
     put_in_order(desk)
     guard(desk)
     for moment in _moments(desk):
-        _wait(desk, moment)
-        trade(desk, moment)
+        if not _over(desk, moment):
+            _wait(desk, moment)
+            trade(desk, moment)
     _wait(desk, desk.ends or desk.hours.closes)
     return close(desk)
 
@@ -193,6 +194,11 @@ def _moments(desk: Desk) -> list[datetime]:
     """Return when something is decided: the desk's moments, and when the clock closes what ends with the session."""
     until = desk.ends or desk.hours.closes
     return sorted({*desk.moments, *(at for at in exits.ending_moments(desk.seats, desk.hours) if at < until)})
+
+
+def _over(desk: Desk, moment: datetime) -> bool:
+    """Whether a later moment is due, as after a restart: it decides by newer data, and none decides after it."""
+    return not is_ending(desk, moment) and any(moment < later <= desk.clock() for later in desk.moments)
 
 
 def _wait(desk: Desk, moment: datetime) -> None:
