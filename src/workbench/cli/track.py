@@ -8,6 +8,7 @@ from workbench.clock import read_clock
 from workbench.disk import write_whole, writing
 from workbench.live.book import Book
 from workbench.live.report import Result, SessionReport, slippage
+from workbench.live.seats import LEAVING
 from workbench.live.session import Seat
 from workbench.params import Paths, Settings
 from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord, read_track_record
@@ -17,6 +18,8 @@ def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, bo
     """Write the record of every strategy of a session; the same session again replaces itself."""
     clock = read_clock(settings.market, paths)
     for seat in seats:
+        if seat.stage == LEAVING:
+            continue  # what closes the positions of a retired version proves nothing
         result = next(one for one in report.results if one.strategy == seat.name)
         file = paths.state / "records" / "strategy" / seat.name / str(seat.version) / f"{seat.stage}.json"
         before: tuple[SessionRecord, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +23,12 @@ from workbench.live.lease import Lease
 from workbench.live.operator import profile_of, watch_limits
 from workbench.live.paper import PaperBroker
 from workbench.live.rehearsal import Rehearsal
-from workbench.live.seats import load_seat, shares_of
+from workbench.live.seats import leaving_seat, load_seat, shares_of
 from workbench.live.service import Service
 from workbench.live.session import Seat
 from workbench.params import DataParams, Paths, Settings
 from workbench.registry.lifecycle.record import Lifecycle
-from workbench.registry.lifecycle.stages import FLATTEN
+from workbench.registry.lifecycle.stages import FLATTEN, RETIRE
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
 from workbench.state.store import Store
@@ -37,16 +37,33 @@ STAGES = {"embedded": ("paper",), "paper": ("paper",), "live": ("production", "s
 REHEARSED = ("production", "staged_live", "paper")  # in simulated time, where no account is anybody's money
 
 
-def seats_here(settings: Settings, paths: Paths, clock: Clock | None = None) -> tuple[Seat, ...]:
-    """Return what stands at the stages of this kind of account, verified; the higher stage of a name goes first."""
+Books = Mapping[str, Mapping[str, int]]  # strategy -> symbol -> shares
+
+
+def seats_here(
+    settings: Settings, paths: Paths, clock: Clock | None = None, books: Books | None = None
+) -> tuple[Seat, ...]:
+    """Return what stands at the stages of this kind of account, verified; the higher stage of a name goes first.
+
+    Who was retired with ``--positions flatten``, and still holds something by the account's ``books``, sits there too.
+    """
     clock = clock or read_clock(settings.market, paths)
     stages = REHEARSED if clock.simulated else STAGES[settings.live.mode]
-    standing = {}
-    for (kind, name), state in sorted(Lifecycle.open(settings, paths).states().items()):
+    standing, record = {}, Lifecycle.open(settings, paths)
+    for (kind, name), state in sorted(record.states().items()):
         found = next((stage for stage in stages if stage in state.standing), None)
         if kind == STRATEGY and found:
             standing[name] = found, state.standing[found]
-    if not standing:
+    steps = {one.name: one for one in record.transitions() if one.kind == STRATEGY and one.action == RETIRE}
+    left = [one for one in steps.values() if one.name not in standing and one.positions == FLATTEN]
+    if left and books is None:
+        books = _books(settings, paths)
+    leaving = [
+        leaving_seat(one.name, one.version, one.pack, one.number, held)
+        for one in left
+        if (held := (books or {}).get(one.name))
+    ]
+    if not (standing or leaving):
         raise NoData(
             f"nothing stands at {' or '.join(stages)}, so nothing is traded: make evidence STRATEGY=xs_momentum, then "
             "make promote STRATEGY=xs_momentum"
@@ -57,7 +74,17 @@ def seats_here(settings: Settings, paths: Paths, clock: Clock | None = None) -> 
         seats.append(replace(seat, flatten=step.number if step.positions == FLATTEN else 0))
         for warning in warnings:
             print(f"! {warning}")
-    return tuple(seats)
+    return (*seats, *leaving)
+
+
+def _books(settings: Settings, paths: Paths) -> Books:
+    """Return whose the shares of the account are, as far as the settings name it."""
+    account = account_of(settings)
+    if not account:
+        return {}
+    journal = Journal.open(settings, paths, account)
+    journal.close()
+    return journal.book.books
 
 
 @contextmanager
@@ -97,7 +124,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
 
     def verified() -> tuple[Seat, ...]:
         _follow(clock, broker)
-        return seats_here(settings, paths, clock)
+        return seats_here(settings, paths, clock, service.journal.book.books)
 
     with hold(settings, paths, broker, "runner", clock) as (journal, lease):
         outbox = Outbox.open(settings, paths)

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+
+import pandas as pd
 
 from workbench.errors import InputRefused, did_you_mean
 from workbench.live.session import Seat
 from workbench.params import LiveParams, Paths, Settings
 from workbench.registry.loader import AccountMode, Loaded, load
 from workbench.registry.packs.approvers import Approvers
+from workbench.types import Bars
 
 PARAMS = "params.json"
+LEAVING = "retired"
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A strategy that was retired: it wants nothing any more, so what it still holds is closed."""
+
+    name: str
+    symbols: tuple[str, ...]
+    lookback: int = 1
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        """Return that nothing is wanted."""
+        return pd.DataFrame(0.0, index=bars.index, columns=list(self.symbols))
 
 
 def load_seat(
@@ -22,6 +40,11 @@ def load_seat(
     account = AccountMode(settings.live.mode)
     loaded = load(name, stage, account=account, settings=settings, paths=paths, approvers=approvers, now=now)
     return seat_of(loaded, share, settings.live), loaded.warnings
+
+
+def leaving_seat(name: str, version: int, pack: str, flatten: int, held: Mapping[str, int]) -> Seat:
+    """Return the seat from which what a retired version left is closed; it has no share of the money."""
+    return Seat(Leaving(name, tuple(sorted(held))), pack, version, LEAVING, "reduce_only", 0.0, flatten=flatten)
 
 
 def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:

@@ -14,11 +14,12 @@ from tests.live.test_runner import FREE, WIDE
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import Runner, complete
 from workbench.cli.trading import seats_here
+from workbench.errors import NoData
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport
 from workbench.live.session import Data
 from workbench.params import PortfolioParams
-from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
+from workbench.registry.lifecycle.rollback import plan_rollback, retire, roll_back
 from workbench.types import Bars
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
@@ -111,6 +112,25 @@ def test_keep_goes_on_with_what_is_held(desk):
     desk.roll_back("keep")
     second = desk.trade(191)
     assert (second.results[0].version, second.orders, held(second)) == (1, (), held(first))
+
+
+def test_what_a_retired_version_holds_is_closed_where_that_was_asked_for(desk):
+    first = desk.trade(190)
+    record = desk.runner.project.desk(NOW + timedelta(hours=3))
+    retire(record, record.state("strategy", "sma_cross"), 2, "the question is answered", "flatten")
+    second = desk.trade(191)
+    assert {order.symbol: order.signed for order in second.orders} == {name: -n for name, n in held(first).items()}
+    assert (held(second), second.denied, second.results[0].stage) == ({}, (), "retired")
+    with pytest.raises(NoData, match="nothing stands at paper"):
+        desk.trade(192)
+
+
+def test_what_a_retired_version_holds_is_kept_where_nothing_else_was_asked_for(desk):
+    desk.trade(190)
+    record = desk.runner.project.desk(NOW + timedelta(hours=3))
+    retire(record, record.state("strategy", "sma_cross"), 2, "the question is answered", "keep")
+    with pytest.raises(NoData, match="nothing stands at paper"):
+        desk.trade(191)
 
 
 def test_what_could_not_be_closed_is_closed_at_the_session_after(desk):
