@@ -14,34 +14,38 @@ from workbench.cli.clock import show_time
 from workbench.cli.edge import Set, read_settings, show_table
 from workbench.cli.promotion import show_promotions
 from workbench.cli.risk import account_time
-from workbench.errors import WorkbenchError
+from workbench.errors import InputRefused, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.live.journal.journal import Journal
     from workbench.live.past import Stopped
     from workbench.params import Paths, Settings
 
-EVERY_SECONDS = 5.0
+EVERY_SECONDS, LEAST_SECONDS = 5.0, 0.2
 
 
 def status(
     kind: Annotated[str, typer.Option(help="Only this kind.")] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Again and again, until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks of --watch.")] = EVERY_SECONDS,
+    every: Annotated[float, typer.Option(help="Seconds between two looks of --watch.")] = EVERY_SECONDS,
     set_: Set = None,
 ) -> None:
     """Show what stands where, who approved it, and how the account that trades it is."""
+    if every < LEAST_SECONDS:
+        raise InputRefused(f"--every {every:g}: look every {LEAST_SECONDS:g} seconds at most")
     if watch:
-        _watch(lambda: _show(kind, set_), every)
+        _watch(lambda: _show(kind, set_, account_first=True), every)
     else:
-        _show(kind, set_)
+        _show(kind, set_, account_first=False)
 
 
-def _show(kind: str, set_: list[str] | None) -> None:
+def _show(kind: str, set_: list[str] | None, *, account_first: bool) -> None:
+    """Show both parts; on a screen that is too low for them the account is what stays."""
     paths, settings = read_settings(set_)
     show_time(settings, paths)
-    show_promotions(kind, set_)
-    _show_account(settings, paths)
+    parts: list[Callable[[], object]] = [lambda: show_promotions(kind, set_), lambda: _show_account(settings, paths)]
+    for part in reversed(parts) if account_first else parts:
+        part()
 
 
 def _watch(show: Callable[[], None], every: float) -> None:
