@@ -197,7 +197,7 @@ class Service:
                 self._each_minute()
             except AlreadyRunning:
                 raise
-            except WorkbenchError as error:
+            except Exception as error:  # noqa: BLE001 (the next look may go well)
                 self._tell("watch", _line(error), f"watch {type(error).__name__}")
 
     def _wait(self, moment: datetime) -> bool:
