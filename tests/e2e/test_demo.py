@@ -50,7 +50,7 @@ def test_one_version_went_through_every_stage_with_two_signatures_and_without_fo
     assert [step.at.date().isoformat() for step in steps] == ["2024-08-30", "2024-08-30", "2024-10-28", "2024-12-24"]
     approvals = list((paths.mlruns / "artifacts").rglob("promotion/approvals/*/*.json"))
     signers = sorted((json.loads(file.read_bytes())["to_stage"], file.stem) for file in approvals)
-    assert signers == [("paper", "ada"), ("production", "ada"), ("production", "ben"), ("staged_live", "ada"),
+    assert signers == [("paper", "ada"), ("paper", "ben"), ("production", "ada"), ("production", "ben"), ("staged_live", "ada"),
                        ("staged_live", "ben")]  # fmt: skip
     assert "SIMULATED TIME" in said
 

@@ -19,14 +19,18 @@ MINUTES = 6  # on two cores
 
 EDGE, LUCK = "xs_momentum", "sma_cross"
 PEOPLE = ("ada", "ben")
-START = "2024-08-30T20:00:00Z"  # a Friday's close: what the evidence may know; 84 sessions of the market follow
-SESSIONS, KILLED_IN = 40, 16
+START = "2024-08-16T20:00:00Z"  # a Friday's close: what the evidence may know, and no more
+SESSIONS, KILLED_IN = 40, 22  # it trades in this one
 STAGED = ("--set", "live.account=STAGED")  # an account of its own for staged live
-STEPS, STEP_SESSIONS = (1_000, 2_500, 5_000, 10_000), 10  # of staged live: two weeks on each step of capital
-# The session at the gateway: the day after Christmas, five minutes after the open.
-DAY, OPENED = "2024-12-26", "2024-12-26T14:35:00+00:00"
+STEPS = {1_000: 5, 2_500: 5, 5_000: 5, 10_000: 25}  # of staged live: sessions on each step of capital
+# The session at the gateway, five minutes after the open in New York.
+DAY, OPENED = "2024-12-11", "2024-12-11T14:35:00+00:00"
 ACCOUNT, CASH = "DU1234567", 50_000
 SENT = 3  # orders that the broker has when the runner is killed; it never hears of the last one
+# Ben's written reason, as true as it is short: the evidence names the Sharpe ratio of every cell.
+BECAUSE = (
+    "all twelve cells of the grid earned out of sample, the worst a Sharpe ratio of 0.99: the choice matters little"
+)
 # In the prices of these sectors nothing is planted: what earns here was lucky.
 HUNT = """\
 question: Does a crossing of averages time the stocks of Consumer and Utilities?
@@ -50,7 +54,7 @@ def acts(stage: Stage) -> Script:
     yield from _luck(stage)
     yield from _paper()
     yield from _staged()
-    account = STAGED
+    account: tuple[str, ...] = STAGED
     if has_client():
         account = yield from _gateway(stage)
     yield Act("Where everything stands.", _typed("status", *account), ("status", *account))
@@ -92,19 +96,20 @@ def _evidence() -> Script:
         f"make evidence STRATEGY={EDGE}",
         ("evidence", EDGE),
     )
-    yield from _step("The gates are asked. All pass; now somebody on the allow-list must sign.", PEOPLE[:1])
+    yield from _step(
+        "The gates are asked. One is not sure: was the choice among the cells luck? So two people must sign, and "
+        "the second must write why it is right all the same."
+    )
 
 
-def _step(why: str, signers: tuple[str, ...]) -> Script:
-    """Give the acts of one step: proposed, signed by each, moved."""
+def _step(why: str) -> Script:
+    """Give the acts of one step: proposed, signed by both, moved."""
     promote = (f"make promote STRATEGY={EDGE}", ("promote", EDGE, "--yes"))
     yield Act(why, *promote, REFUSED)
-    for name in signers:
-        yield Act(
-            f"{name.title()} reads the verdicts, and signs exactly these bytes.",
-            f"workbench approve {EDGE} --as {name}",
-            ("approve", EDGE, "--as", name),
-        )
+    first, second = (("approve", EDGE, "--as", name) for name in PEOPLE)
+    yield Act("Ada reads the verdicts, and signs exactly these bytes.", _typed(*first), first)
+    signed = (*second, "--reason", BECAUSE)
+    yield Act("Ben reads them too, looks at every cell of the grid, and writes why.", _typed(*signed), signed)
     yield Act("Now it moves.", *promote)
 
 
@@ -158,9 +163,9 @@ def _paper() -> Script:
 
 def _staged() -> Script:
     """Give the acts from paper to production: two signatures a step, and capital that is raised one step at a time."""
-    yield from _step("To staged live: the gates read the paper record. Money takes two people.", PEOPLE)
-    for number, capital in enumerate(STEPS, 1):
-        words = ("--sessions", str(STEP_SESSIONS), *STAGED, "--set", f"live.capital_step.{EDGE}={number}")
+    yield from _step("To staged live: the gates read the paper record. Money always takes two people.")
+    for number, (capital, sessions) in enumerate(STEPS.items(), 1):
+        words = ("--sessions", str(sessions), *STAGED, "--set", f"live.capital_step.{EDGE}={number}")
         why = "Staged live, rehearsed in an account of its own, with" if number == 1 else "The next step of capital:"
         yield Act(f"{why} ${capital:,}.", _typed("paper", *words), ("paper", *words))
     yield Act(
@@ -168,7 +173,7 @@ def _staged() -> Script:
         _typed("parity", EDGE, *STAGED),
         ("parity", EDGE, *STAGED),
     )
-    yield from _step("To production: the gates read the staged-live record. Was capital raised in steps?", PEOPLE)
+    yield from _step("To production: the gates read the staged-live record. Was capital raised in steps?")
 
 
 def _gateway(stage: Stage) -> Generator[Act, str, tuple[str, ...]]:
