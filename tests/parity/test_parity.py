@@ -24,6 +24,7 @@ from workbench.parity.period import Period, read_period
 from workbench.parity.record import closed_sessions, noted
 from workbench.registry.gates.track_record import SessionRecord, TrackRecord
 from workbench.sessions import Calendar
+from workbench.strategies.exits import Exits
 from workbench.types import Bars
 
 COSTS = CostParams(schedule="ib_fixed", spread_bps=2.0)
@@ -181,6 +182,26 @@ def test_the_causes_sum_to_the_whole_difference(stage: Stage) -> None:
     research = int(30_000.0 // opens["AAA"]) * (closes["AAA"] - opens["AAA"])
     assert sum(found.sessions[0].money.values()) == pytest.approx(made - research)
     assert sum(map(found.money, CAUSES)) == pytest.approx(sum(row.money for row in found.differences), abs=0.05)
+
+
+def test_what_a_stop_and_the_clock_closed_is_no_difference(stage: Stage) -> None:
+    low = stage.bars.low.copy()
+    low.iloc[FIRST, 0] = 50.0  # through the stop on its first day
+    bounded = replace(stage, bars=replace(stage.bars, low=low))
+    exits = Exits(stop_atr=2.0, minutes_before_close=15)
+    seat = replace(bounded.seat, strategy=replace(bounded.seat.strategy, exits=exits))
+    (bounded.folder / "params").mkdir()
+    settings = Settings(portfolio=PortfolioParams(cash=100_000.0), costs=COSTS)
+    rehearsal = Rehearsal.open(settings, Paths(bounded.folder), (seat,), Data(bounded.bars), SESSIONS, OPEN_LIMITS)
+    reports = [rehearsal.trade(session) for session in rehearsal.sessions]
+    found = bounded.compare(read_period(rehearsal.journal, "written"), seat=seat)
+    decided = [one.wanted.weights for one in found.period.decisions]
+    rehearsal.close()
+    # AAA was stopped, and its weight stays: it is wanted no more. BBB is bought each morning and sold before the close.
+    assert decided == [{"AAA": 0.5}, {}, {"BBB": -0.2}, {"BBB": -0.2}]
+    assert found.differences == ()
+    assert found.apart == ()
+    assert all(report.results[0].held == {} for report in reports)
 
 
 def test_a_period_without_a_decision_is_refused(stage: Stage) -> None:

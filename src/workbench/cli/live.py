@@ -137,6 +137,9 @@ def _show_preview(found: Preview) -> None:
     show_folding(f"Would be sent for {found.decision.id}", ["symbol", "shares", "price", "value", "for", "gate"], rows)
     for crossing in found.decision.crossings:
         print(f"{crossing.symbol}: strategies pass shares to each other, no order")
+    for strategy, symbol, leg in found.protected:
+        levels = [f"{word} {price:,.2f}" for word, price in (("stop", leg.stop), ("target", leg.target)) if price]
+        print(f"{symbol} of {strategy}, {'long' if leg.side > 0 else 'short'} since {leg.opened}: {', '.join(levels)}")
     passing = sum(verdict.passes for _, verdict in found.verdicts)
     print(
         f"{len(rows)} orders, {passing} pass, {len(rows) - passing} are denied; nothing was sent or written (--dry-run)"

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from workbench import commissions
+from workbench.live.exits import obeyed
 from workbench.live.session import Data, Seat
 from workbench.orders import Wish, plan
 from workbench.params import CostParams
@@ -149,7 +150,8 @@ class _Model:
 
 def _decision(decided: Decided, seat: Seat, data: Data, lookback: int, price: _Price, model: _Model) -> _Found:
     wanted, trades = decided.wanted, {trade.symbol: trade for trade in decided.trades}
-    again = {} if wanted.closing else _weights(seat, data)  # a rollback asked for everything to be closed
+    # Where a rollback asked for everything to be closed, nothing else was wanted.
+    again = {} if wanted.closing else obeyed(_weights(seat, data), wanted.legs)
     same_data = data.digest(lookback) == decided.digest
     now, then = (_planned(decided, seat, weights, price.open) for weights in (again, wanted.weights))
     rows: list[Difference] = []

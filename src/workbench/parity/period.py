@@ -50,7 +50,7 @@ class Period:
 
 
 def read_period(journal: Journal, strategy: str, start: date | None = None, end: date | None = None) -> Period:
-    """Return the decisions of a strategy from ``start`` to ``end``, both included."""
+    """Return the decisions of a strategy from ``start`` to ``end``, both included; what the clock closed is none."""
     decisions: dict[str, Decision] = {}
     denials: dict[str, str] = {}
     for event in journal.events():
@@ -61,9 +61,9 @@ def read_period(journal: Journal, strategy: str, start: date | None = None, end:
             denials[event.key] = str(event.data["reasons"][0])
     found = []
     for decision in decisions.values():
-        wanted = next((one for one in decision.wanted if one.strategy == strategy), None)
+        wanted = decision.of(strategy)
         within = (start is None or decision.session >= start) and (end is None or decision.session <= end)
-        if wanted is not None and within:
+        if wanted is not None and within and not decision.ending:
             trades = _trades(decision, strategy, journal.book, denials)
             moment = datetime.fromisoformat(decision.id.replace("Z", "+00:00"))
             found.append(Decided(decision.session, moment, wanted, decision.inputs["bars"], trades))

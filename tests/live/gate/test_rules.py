@@ -253,6 +253,11 @@ ROWS = [
     (17, lambda w: (w.asked(), w.state(sent=(sent(w, 3_600, "k1", 7),))),
      "KEY_ALREADY_SENT: key=k1, seconds_ago=3,600"),
     (17, lambda w: (w.asked(), w.state(sent=(sent(w, 10.0),))), None),
+    # A stop that was taken back for a trade is put there again at once; the same key is not.
+    (17, lambda w: (w.asked(50, SELL, origin=Origin.PROTECTION), w.state(positions={"AAA": 50}, sent=(
+        replace(sent(w, 1.0), side=SELL),))), None),
+    (17, lambda w: (w.asked(50, SELL, origin=Origin.PROTECTION), w.state(positions={"AAA": 50}, sent=(
+        sent(w, 1.0, "k1"),))), "KEY_ALREADY_SENT: key=k1, seconds_ago=1"),
     (17, lambda w: (w.asked(), w.state(sent=(sent(w, 5.0, quantity=49),))), None),
     (18, lambda w: (w.asked(), w.state(fills=tuple(w.fill(f"f{n}", 29.0) for n in range(3)))),
      "REPEATED_EXECUTION: max_repeats=3, repeats=3, minutes=30"),
