@@ -119,6 +119,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
 
     clock = read_clock(settings.market, paths)
     seats = seats_here(settings, paths, clock)  # before anything is connected: what is refused, is refused at once
+    feed.dataset_of(seats)  # those that cannot trade side by side are refused here, too
     broker, calendar = IBBroker(settings.live), Calendar()
     lake = open_lake(settings, paths)
 
@@ -132,7 +133,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
             settings.live, profile_of(settings), broker, journal, outbox, lease,
             watch_limits(journal, settings, paths, clock.now), verified,
             lambda moment: feed.known(lake, service.seated or seats, calendar, moment),
-            lambda moment: feed.newest_closed(calendar, moment),
+            lambda moment: feed.newest(calendar, moment, feed.dataset_of(service.seated or seats)),
             lambda reason: emergency_stop(
                 settings, paths, for_the_stop(settings, paths), reason=reason, who="the monitor"
             ), clock.now, calendar,
