@@ -138,6 +138,7 @@ def test_a_pack_that_was_half_uploaded_is_no_pack_and_the_next_attempt_heals_it(
     assert [step.pack for step in desk_of(bench).register(*NAME)] == [made.judged.pack.digest]
 
 
+@pytest.mark.slow
 def test_a_pack_that_was_stored_and_not_marked_is_found_by_the_next_attempt(bench, server, monkeypatch):
     with monkeypatch.context() as patch:
         cutting(patch, "set_tag", server, lambda run, key, *_: key == storing.NAME)
@@ -179,6 +180,7 @@ def test_a_server_that_stops_in_the_middle_of_a_step_moves_all_of_it_or_nothing(
     assert later.models.find(*NAME).aliases == {"paper": 1}
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_while_a_pack_is_fetched_leaves_the_copy_of_before(bench, server, monkeypatch):
     made = bench.evidence()
     before = read_candidate(made.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_limits_are_judged_against_the_champion_that_a_promotion_would_compare_t
     )
     assert limits_of(tighter).outcome is Outcome.PASS
 
-    staffed.promote("house", "risk", version=3, signers=("alice",))  # the champion moved on: 1.0 now
+    later = NOW + timedelta(minutes=1)
+    staffed.promote("house", "risk", version=3, signers=("alice",), now=later)  # the champion moved on: 1.0 now
     assert limits_of(tighter).outcome is Outcome.PASS
     assert limits_of(looser).why == "looser: max_gross 1 → 1.5"
 
