@@ -1,4 +1,4 @@
-"""Decisions within the session: by the 5-minute bars that had ended, through the paper broker, flat before the close."""
+"""Decisions within the session: by the 5-minute bars that had ended, on the paper broker, flat before the close."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from workbench.types import Bars
 
 NAMES = ("TEC01", "FIN01")
 EVERY = timedelta(minutes=30)
+FLAT = Exits(stop_atr=4.0, minutes_before_close=10)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Cross:
 
     symbols: tuple[str, ...] = NAMES
     lookback: int = 12
-    exits: Exits | None = Exits(stop_atr=4.0, minutes_before_close=10)
+    exits: Exits | None = FLAT
     name: ClassVar[str] = "cross"
     dataset: ClassVar[str] = "prices_5min"
 
@@ -159,6 +160,6 @@ def test_a_bar_that_is_missing_stops_the_decision_of_its_moment(project, lake):
         return replace(found, bars=found.bars.until(found.bars.index[-2]))
 
     desk = desk_of(project, lake, date(2024, 12, 31), data=late)
-    with pytest.raises(StaleData, match="the newest is of 2024-12-31 14:50:00.*2024-12-31 14:55:00"):
+    with pytest.raises(StaleData, match=r"the newest is of 2024-12-31 14:50:00.*2024-12-31 14:55:00"):
         run_session(desk)
     assert desk.journal.book.past.decision is None
