@@ -7,12 +7,15 @@ cancelled that the broker still works. Here only the broker's own words change a
     book.moved(order_id, status, ...)             # orderStatus
     book.executed(contract, execution, live=True) # execDetails
     book.take()                                   # what changed since the last call
+
+An execution counts once a second message names it as well: its commission, or the same told again. One message alone
+may be damaged, and an execution that never was is worse than one that is known half a second later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ib_async import Contract, Execution
 from ib_async import Order as WireOrder
@@ -24,6 +27,17 @@ from workbench.trading import Fill, Order, OrderStatus, Working
 
 # An order's name: the broker's permanent id, or client and order id as long as it has none.
 Name = int | tuple[int, int]
+TENTH_OF_A_CENT = 0.001  # a share: how well an average price must agree with the executions that made it
+
+
+@dataclass(frozen=True)
+class Told:
+    """An execution as one message told it, with what the message says of its whole order so far."""
+
+    fill: Fill  # without its commission
+    client_id: int
+    shares: float
+    average: float
 
 
 class Book:
@@ -42,6 +56,7 @@ class Book:
         self._names: dict[tuple[int, int], Name] = {}  # client and order id -> the newest incarnation
         self._sent: dict[int, Order] = {}
         self._fees: dict[str, float] = {}  # by execution id, revision included
+        self._once: dict[str, Told] = {}  # by the same: told by one message, and named by no other yet
         self._changes: list[Update] = []
 
     def take(self) -> tuple[Update, ...]:
@@ -143,15 +158,25 @@ class Book:
         known = self.fills.get(fill.id)
         if known is not None and (fill.revision < known.revision or (live and fill.revision == known.revision)):
             return known  # a duplicate, or a correction that was overtaken
-        if known != fill:
-            self.fills[fill.id] = fill
-            self._changes.append(fill)
-            if known is not None:
-                self._fills_of[known.permanent_id].pop(known.id, None)
-            self._fills_of.setdefault(fill.permanent_id, {})[fill.id] = fill
-            self._client_of[fill.permanent_id] = execution.clientId
-            self._count(fill.permanent_id)
-        return fill
+        if known is not None and known == replace(fill, commission=known.commission):
+            return known
+        told = Told(replace(fill, commission=None), execution.clientId, execution.cumQty, execution.avgPrice)
+        if self._once.get(execution.execId) == told:
+            self._count_fill(execution.execId, told)
+        else:
+            self._once[execution.execId] = told
+            self._settle(fill.permanent_id)
+        return self.fills.get(fill.id)
+
+    @property
+    def unsure(self) -> frozenset[str]:
+        """The ids of executions that one message alone has told."""
+        return frozenset(self._once)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Forget what one message alone told, and what the broker does not say when it is asked."""
+        for name in names:
+            self._once.pop(name, None)
 
     def paid(self, execution_id: str, commission: float) -> None:
         """Take a commission report, which may come before or long after its execution."""
@@ -159,6 +184,8 @@ class Book:
         if fee is None:
             return
         self._fees[execution_id] = fee
+        if execution_id in self._once:
+            self._settle(self._once[execution_id].fill.permanent_id)
         root, _, revision = execution_id.rpartition(".")
         fill = self.fills.get(root)
         if fill is not None and revision.isdigit() and fill.revision == int(revision) and fill.commission != fee:
@@ -174,6 +201,37 @@ class Book:
         """Return the order of this client with an id, its newest incarnation."""
         name = self._names.get((self.client_id, order_id))
         return None if name is None else self.orders.get(name)
+
+    def _settle(self, permanent_id: int) -> None:
+        """Count the executions of an order that their commissions name; one may be what another one waited for."""
+        waiting = [one for one in self._once.items() if one[1].fill.permanent_id == permanent_id]
+        for name, told in waiting:
+            if name in self._fees and self._follows(told):
+                self._count_fill(name, told)
+                self._settle(permanent_id)
+                return
+
+    def _follows(self, told: Told) -> bool:
+        """Whether an execution corrects one that is known, or makes its order's total what it says it is."""
+        known = self.fills.get(told.fill.id)
+        if known is not None:
+            return told.fill.revision > known.revision
+        fills = [*self._fills_of.get(told.fill.permanent_id, {}).values(), told.fill]
+        shares = sum(fill.quantity for fill in fills)
+        value = sum(fill.quantity * fill.price for fill in fills)
+        return shares == told.shares and abs(value - told.average * shares) <= TENTH_OF_A_CENT * shares
+
+    def _count_fill(self, name: str, told: Told) -> None:
+        """Let an execution count, instead of what it corrects."""
+        self._once.pop(name, None)
+        fill, known = replace(told.fill, commission=self._fees.get(name)), self.fills.get(told.fill.id)
+        self.fills[fill.id] = fill
+        self._changes.append(fill)
+        if known is not None:
+            self._fills_of[known.permanent_id].pop(known.id, None)
+        self._fills_of.setdefault(fill.permanent_id, {})[fill.id] = fill
+        self._client_of[fill.permanent_id] = told.client_id
+        self._count(fill.permanent_id)
 
     def _keep(self, name: Name, now: Working) -> Working:
         known = self.orders.get(name)

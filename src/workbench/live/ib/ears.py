@@ -13,6 +13,7 @@ from typing import Any, cast
 from ib_async import Contract, Execution, ExecutionFilter
 from ib_async import Order as WireOrder
 
+from workbench.errors import DataRefused
 from workbench.live.broker import Update
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.book import Book
@@ -23,6 +24,7 @@ from workbench.live.ib.translation import status_of
 from workbench.params import LiveParams
 from workbench.trading import Fill, Working
 
+ASKED_AT_MOST = 3  # for executions, until a second message names each
 DOUBT_SECONDS = 0.5  # an execution may come after its status; after this the broker is asked
 LINES_AT_ONCE = 15  # new market data lines in half a second, of 45 messages a second
 RESUBSCRIBE_SECONDS = 0.5  # farms come and go together: one new subscription for all of their notices
@@ -96,14 +98,18 @@ class Ears:
     async def executions(self) -> tuple[Fill, ...]:
         """Return today's executions of the account."""
         assert self.book is not None
-        ib = self.connection.ib
-        which = ExecutionFilter(acctCode=self.book.account)
-        found = await self.connection.ask("reqExecutions", lambda: ib.reqExecutionsAsync(which))
-        fills = {}
-        for one in found:
-            fill = self.book.executed(one.contract, one.execution, live=False)
-            if fill is not None:
-                fills[fill.id] = self.book.fills[fill.id]
+        ib, book = self.connection.ib, self.book
+        which = ExecutionFilter(acctCode=book.account)
+        before = book.unsure
+        for _ in range(ASKED_AT_MOST):
+            found = await self.connection.ask("reqExecutions", lambda: ib.reqExecutionsAsync(which))
+            told = [book.executed(one.contract, one.execution, live=False) for one in found]
+            if not book.unsure.intersection(one.execution.execId for one in found):
+                break
+        else:
+            raise DataRefused("the broker tells of executions differently each time; ask again")
+        book.drop(before)
+        fills = {fill.id: book.fills[fill.id] for fill in told if fill is not None}
         self._pass_on()
         return tuple(fills.values())
 
@@ -234,14 +240,15 @@ class Ears:
         doubts, self.book.doubts = self.book.doubts, []
         for doubt in doubts:
             logger.warning("%s; the broker is asked", doubt)
-        if self._public and self._healing is None and (doubts or self.book.missing - self._asked_for):
+        open_ends = self.book.unsure or self.book.missing - self._asked_for
+        if self._public and self._healing is None and (doubts or open_ends):
             self._doubted = bool(doubts)
             self._healing = asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._heal)
 
     def _heal(self) -> None:
         assert self.book is not None
         self._healing = None
-        if self._doubted or self.book.missing:  # mostly the executions have come meanwhile
+        if self._doubted or self.book.missing or self.book.unsure:  # mostly what was missing has come meanwhile
             self._asked_for |= self.book.missing
             self._doubted = False
             self.connection.begin(self.resync())

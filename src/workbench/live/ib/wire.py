@@ -6,6 +6,7 @@ ib_async still speaks the protocol and matches answers to requests. What it woul
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ib_async import IB, CommissionReport, Contract, Execution, OrderState
@@ -75,6 +76,20 @@ class StrictDecoder(Decoder):
         except Exception as error:  # noqa: BLE001 (whatever a damaged message leads to)
             wire: Any = self.wrapper
             wire.damaged(fields, error)
+
+    def wrap(self, methodName: str, types: Sequence[type], skip: int = 2) -> Callable[[list[str]], None]:
+        """Return what ib_async's own does, which hides what goes wrong."""
+
+        def handler(fields: list[str]) -> None:
+            method = getattr(self.wrapper, methodName, None)
+            told = zip(types, fields[skip:], strict=False)
+            if method is not None:
+                method(*[field if kind is str else _NUMBERS[kind](field or 0) for kind, field in told])
+
+        return handler
+
+
+_NUMBERS: Mapping[type, Callable[[str | int], object]] = {int: int, float: float, bool: lambda field: bool(int(field))}
 
 
 class Wire(Wrapper):

@@ -1,0 +1,99 @@
+"""Executions in the adapter's book: one message alone is not enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from ib_async import Contract, Execution, OrderState
+from ib_async import Order as WireOrder
+
+from tests.live.ib.conftest import market, told, until
+from workbench.live.ib.book import Book
+from workbench.trading import Fill
+
+STOCK = Contract(secType="STK", symbol="AAA", exchange="SMART", currency="USD")
+FIRST = Execution(
+    execId="0000e0d5.1234.01.01", time=datetime(2026, 1, 5, 15, tzinfo=UTC), acctNumber="DU1", side="BOT", shares=40.0,
+    price=10.0, permId=9, clientId=17, orderId=4, orderRef="k1", cumQty=40.0, avgPrice=10.0,
+)  # fmt: skip
+SECOND = replace(FIRST, execId="0000e0d5.1235.01.01", shares=60.0, price=11.0, cumQty=100.0, avgPrice=10.6)
+
+
+@pytest.fixture
+def book() -> Book:
+    """An order to buy 100 AAA, taken by the broker."""
+    made = Book("DU1", 17, (17, 18))
+    wire = WireOrder(orderId=4, clientId=17, permId=9, action="BUY", totalQuantity=100, orderType="MKT", orderRef="k1")
+    made.opened(STOCK, wire, OrderState(status="Submitted").status)
+    made.take()
+    return made
+
+
+def held(book: Book) -> list[tuple[int, float]]:
+    return [(one.quantity, one.price) for one in book.fills.values()]
+
+
+def test_an_execution_counts_when_its_commission_names_it(book):
+    assert book.executed(STOCK, FIRST, live=True) is None
+    assert (book.take(), book.unsure) == ((), {FIRST.execId})
+    book.paid(FIRST.execId, 1.0)
+    (fill,) = book.take()
+    assert isinstance(fill, Fill)
+    assert (fill.quantity, fill.commission, book.unsure) == (40, 1.0, frozenset())
+
+
+def test_a_commission_that_names_another_one_does_not_count(book):
+    book.executed(STOCK, replace(FIRST, execId="0000e0d5.1934.01.01"), live=True)  # a byte of it is wrong
+    book.paid(FIRST.execId, 1.0)
+    assert book.fills == {}
+
+
+@pytest.mark.parametrize("wrong", [{"shares": 30.0}, {"price": 19.0}, {"cumQty": 41.0}, {"avgPrice": 10.1}])
+def test_an_execution_that_contradicts_its_own_total_waits_for_a_second_message(book, wrong):
+    book.executed(STOCK, replace(FIRST, **wrong), live=True)
+    book.paid(FIRST.execId, 1.0)
+    assert book.fills == {}
+    book.executed(STOCK, FIRST, live=False)  # asked for: whole, and named by its commission
+    assert held(book) == [(40, 10.0)]
+
+
+def test_what_is_told_twice_alike_counts_without_a_commission(book):
+    assert book.executed(STOCK, FIRST, live=False) is None
+    assert book.executed(STOCK, FIRST, live=False) is not None
+    assert held(book) == [(40, 10.0)]
+
+
+def test_executions_whose_commissions_come_in_another_order_all_count(book):
+    book.executed(STOCK, FIRST, live=True)
+    book.executed(STOCK, SECOND, live=True)
+    book.paid(SECOND.execId, 0.5)  # its total needs the first
+    assert book.fills == {}
+    book.paid(FIRST.execId, 1.0)
+    assert held(book) == [(40, 10.0), (60, 11.0)]
+    assert book.missing == set()
+
+
+def test_a_damaged_answer_does_not_replace_what_is_known(book):
+    book.executed(STOCK, FIRST, live=True)
+    book.paid(FIRST.execId, 1.0)
+    book.executed(STOCK, replace(FIRST, price=90.0), live=False)
+    assert held(book) == [(40, 10.0)]
+    book.drop(book.unsure)
+    assert book.unsure == frozenset()
+
+
+def test_an_execution_without_its_commission_is_asked_for(sim, broker):
+    sim.fault("drop", message="commissionReport", times=1)
+    broker.place(market("k1"), broker.next_order_id(1))
+    fills = [one for one in told(broker, 1.0) if isinstance(one, Fill)]
+    assert [(one.quantity, one.commission) for one in fills] == [(100, 1.0)]
+
+
+def test_a_status_that_cannot_be_read_is_asked_for(sim, broker):
+    sim.fault("hold", state=True)
+    sim.fault("truncate", message="orderStatus", count=9, times=1)
+    sim.fault("drop", message="openOrder", times=1)
+    broker.place(market("k1"), broker.next_order_id(1))  # the broker's word comes when it is asked
+    until(lambda: [one.order.key for one in broker.open_orders()] == ["k1"])
