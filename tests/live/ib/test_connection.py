@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 
 from tests.live.ib.conftest import QUICK, limit, market, until
-from workbench.errors import DataRefused, Disconnected, InputRefused, OrderRejected, ParamsRefused, Unanswered
+from workbench.errors import Disconnected, InputRefused, ParamsRefused
 from workbench.live.ib import IBBroker
 from workbench.live.ib.translation import require_paper
 from workbench.params import LiveParams, read_section
@@ -194,75 +192,3 @@ def test_delayed_prices_are_timed_as_what_they_are(make):
     quote = broker.quotes(["AAA"])["AAA"]
     assert quote.last is not None
     assert (broker.now() - quote.at).total_seconds() >= 900
-
-
-def storm(sim: Simulator, broker: IBBroker, cycles: int, seed: int) -> None:
-    """Lose the connection in every way, with an order on its way; nothing is lost and nothing doubled."""
-    draw = random.Random(seed)
-    sim.fault("hold", state=True)
-    keys: dict[str, int] = {}
-    for cycle in range(cycles):
-        key, number = f"s-{cycle}", broker.next_order_id(1 + max(keys.values(), default=0))
-        keys[key] = number
-        way = draw.choice(["abort", "reset before", "reset after", "close after", "restart", "linger", "stall"])
-        if way == "linger":
-            sim.fault("linger", seconds=0.3)
-        if way == "stall":
-            sim.fault("corrupt_length", message="currentTime", times=1)
-        if way.startswith(("reset", "close")):
-            do, when = way.split()
-            sim.fault(do, message="placeOrder", when=when, times=1)
-        with suppress(Unanswered, Disconnected):
-            broker.place(limit(key, 90.0, 10), number)
-        if way in ("abort", "linger"):
-            sim.fault("abort")
-        if way == "restart":
-            sim.fault("restart", seconds=0.1, rollback=draw.randrange(3))
-        until(lambda: not broker.connected)
-        alive = [one for one in sim.orders() if one["ref"] == key]
-        if alive and draw.random() < 0.5:  # a fill while away
-            sim.fault("fill", client=17, order_id=number, price=90.0)
-        broker.connect()
-        sim.fault("linger", seconds=0.0)
-        there = {one.order.key for one in (*broker.open_orders(), *broker.completed_orders())}
-        if key not in there:  # proven absent: the same id and the same key again
-            broker.place(limit(key, 90.0, 10), number)
-    known = sim.orders()
-    assert sorted(one["ref"] for one in known) == sorted(keys)
-    assert {one["ref"]: one["order_id"] for one in known} == keys
-    assert {one.id for one in broker.fills(LONG_AGO)} == {one["exec_id"][:-3] for one in sim.executions()}
-    assert {one.order.key for one in broker.open_orders()} == {one["ref"] for one in known if not one["filled"]}
-    assert [one["client_id"] for one in sim.sessions()] == [17]
-
-
-def test_a_storm_of_lost_connections_loses_and_doubles_nothing(sim, make):
-    storm(sim, make(connect_seconds=20.0), cycles=50, seed=1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_a_long_storm_of_lost_connections_loses_and_doubles_nothing(sim, make):
-    storm(sim, make(connect_seconds=20.0), cycles=500, seed=2)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_damaged_messages_invent_no_fill(seed):
-    with Simulator(factor=0, symbols={"AAA": 100.0}, seed=seed) as sim:
-        broker = IBBroker(LiveParams(mode="paper", port=sim.port, **QUICK))
-        broker.connect()
-        broker.instrument("AAA")
-        for kind in ("execDetails", "orderStatus", "openOrder", "commissionReport"):
-            sim.fault("mutate", message=kind, chance=0.3, count=2)
-        for cycle in range(30):
-            try:
-                broker.place(market(f"k{cycle}", 10), 100 + cycle)
-            except (Unanswered, Disconnected):
-                broker.connect()
-            except (OrderRejected, DataRefused):  # what a damaged answer says is refused, never believed
-                continue
-        sim.clear()
-        time.sleep(0.2)
-        broker.connect()
-        real = {one["exec_id"][:-3]: (one["shares"], one["price"]) for one in sim.executions()}
-        assert {one.id: (one.quantity, one.price) for one in broker.fills(LONG_AGO)} == real
-        broker.close()
