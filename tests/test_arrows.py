@@ -72,6 +72,7 @@ ARROWS: dict[str, set[str]] = {
     "alerts": {"errors", "params", "state"},
     "live": {
         "errors",
+        "clock",
         "types",
         "trading",
         "params",

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sql
 
+from workbench.clock import read_clock
 from workbench.errors import AlreadyRunning, DataRefused, InputRefused, TradingHalted
 from workbench.live.book import Book
 from workbench.live.gate.facts import Asked, Origin
@@ -77,11 +78,14 @@ class Journal:
         account: str,
         *,
         lease: Lease | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> Journal:
-        """Return the journal of an account, read to its end; without a lease only people's events can be written."""
+        """Return the journal of an account, read to its end; without a lease only people's events can be written.
+
+        Without a clock of its own it goes by the project's.
+        """
         store = Store.named(settings, paths)
-        journal = cls(store, paths, account, lease, clock)
+        journal = cls(store, paths, account, lease, clock or read_clock(settings.market, paths).now)
         try:
             require_schema(store, journal._engine)
             journal.sync()
