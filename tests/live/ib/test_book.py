@@ -79,9 +79,9 @@ def test_a_damaged_answer_does_not_replace_what_is_known(book):
     book.executed(STOCK, FIRST, live=True)
     book.paid(FIRST.execId, 1.0)
     book.executed(STOCK, replace(FIRST, price=90.0), live=False)
-    assert held(book) == [(40, 10.0)]
-    book.drop(book.unsure)
-    assert book.unsure == frozenset()
+    assert (held(book), book.unsure) == ([(40, 10.0)], {FIRST.execId})
+    book.executed(STOCK, FIRST, live=False)  # whole again
+    assert (held(book), book.unsure) == ([(40, 10.0)], frozenset())
 
 
 def test_an_execution_without_its_commission_is_asked_for(sim, broker):

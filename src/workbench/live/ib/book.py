@@ -156,10 +156,10 @@ class Book:
             self.doubts.append(f"execution {execution.execId} of {fill.quantity} {fill.symbol} fits no known order")
             return None
         known = self.fills.get(fill.id)
-        if known is not None and (fill.revision < known.revision or (live and fill.revision == known.revision)):
+        late = known is not None and (fill.revision < known.revision or (live and fill.revision == known.revision))
+        if known is not None and (late or known == replace(fill, commission=known.commission)):
+            self._once.pop(execution.execId, None)  # what a damaged message said of it
             return known  # a duplicate, or a correction that was overtaken
-        if known is not None and known == replace(fill, commission=known.commission):
-            return known
         told = Told(replace(fill, commission=None), execution.clientId, execution.cumQty, execution.avgPrice)
         if self._once.get(execution.execId) == told:
             self._count_fill(execution.execId, told)
