@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.live.gate.facts import Asked, GateState, Unknown, known, total
 from workbench.live.gate.rule import Denial, Rule, deny
@@ -24,7 +25,7 @@ def _exposure(asked: Asked, state: GateState) -> Iterator[Denial]:
     most, alike = equity * state.limits.max_sector, _sum(values, ours)
     yield from _bound("SECTOR_EXCEEDS_MAX", alike, most, sector=sectors[symbol])
     others = sorted(values.keys() - {symbol})
-    together = {name: _correlation(symbol, name, state) for name in others}
+    together = _correlations(symbol, others, state)
     yield from _concentrated(asked, state, together)
     unknown = {name for name, correlation in together.items() if correlation is None}
     if unknown - ours:  # as if they moved with the order: one group with its sector
@@ -64,22 +65,35 @@ def _concentrated(asked: Asked, state: GateState, together: Mapping[str, float |
                 yield deny("CORRELATION_EXCEEDS_MAX", held=other, max_correlation=most, correlation=alike)
 
 
-def _correlation(one: str, other: str, state: GateState) -> float | None:
-    """Return how two symbols move together; None where too few sessions tell of both, or one of them never moves."""
-    returns = known(state.returns, "returns")
-    first, second = (np.asarray(returns.get(name, ()), dtype=float) for name in (one, other))
-    if len(first) and len(second) and len(first) != len(second):
-        raise Unknown(f"returns of {one} and {other} are of {len(first)} and {len(second)} sessions")
-    if not (len(first) and len(second)):
-        return None
-    both = np.isfinite(first) & np.isfinite(second)
-    if int(both.sum()) < state.limits.min_correlation_sessions:
-        return None
-    first, second = first[both], second[both]
-    if first.min() == first.max() or second.min() == second.max():
-        return None
-    first, second = first - first.mean(), second - second.mean()
-    return float(first @ second) / math.sqrt(float(first @ first) * float(second @ second))
+def _correlations(symbol: str, others: Sequence[str], state: GateState) -> dict[str, float | None]:
+    """Return how others move with a symbol; None where too few sessions tell of both, or one of them never moves."""
+    found: dict[str, float | None] = dict.fromkeys(others)
+    returns = known(state.returns, "returns") if others else {}
+    ours = np.asarray(returns.get(symbol, ()), dtype=float)
+    told = [name for name in others if len(ours) and len(returns.get(name, ()))]
+    for name in told:
+        if len(returns[name]) != len(ours):
+            raise Unknown(f"returns of {symbol} and {name} are of {len(ours)} and {len(returns[name])} sessions")
+    if not told:
+        return found
+    theirs = np.array([returns[name] for name in told], dtype=float)
+    both = np.isfinite(theirs) & np.isfinite(ours)
+    counts = both.sum(axis=1)
+    rows = np.where(both, ours, np.nan), np.where(both, theirs, np.nan)
+    enough = counts >= state.limits.min_correlation_sessions
+    for row in rows:
+        enough &= np.fmin.reduce(row, axis=1) < np.fmax.reduce(row, axis=1)  # not so where nothing is known
+    first, second = (np.where(both, row - _mean(row, both, counts), 0.0) for row in rows)
+    products = ((first * second).sum(axis=1), (first * first).sum(axis=1), (second * second).sum(axis=1))
+    for name, known_one, xy, xx, yy in zip(told, enough, *products, strict=True):
+        found[name] = float(xy) / math.sqrt(float(xx) * float(yy)) if known_one else None
+    return found
+
+
+def _mean(rows: NDArray[np.float64], both: NDArray[np.bool_], counts: NDArray[np.int_]) -> NDArray[np.float64]:
+    sums = np.where(both, rows, 0.0).sum(axis=1)
+    means: NDArray[np.float64] = (sums / np.maximum(counts, 1))[:, None]
+    return means
 
 
 RULES = (Rule(13, "EXPOSURE", _exposure, growing=True),)
