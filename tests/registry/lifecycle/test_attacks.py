@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.registry.conftest import ROOT
+from tests.registry.conftest import ROOT, Project
 from workbench.errors import (
     CannotWrite,
     DataRefused,
@@ -118,7 +118,8 @@ def test_code_edited_after_the_evidence_is_refused(staffed):
     staffed.candidate(code=other)
     text = rule(look(staffed.desk()), None).refusal
     assert "the code is not that of the evidence: strategies/sma_cross.py was edited (" in text
-    assert f"({other.digest[:12]} then, {code.digest[:12]} now)" in text
+    seen = "see: git diff aaaaaaaaaaaa -- src/workbench/strategies/sma_cross.py"
+    assert f"({other.digest[:12]} then, {code.digest[:12]} now; {seen}); make evidence STRATEGY=sma_cross" in text
     with pytest.raises(PromotionRefused, match="the code is not that of the evidence"):
         commit(staffed.desk(), rule(look(staffed.desk()), "it is only a comment"))
 
@@ -461,15 +462,16 @@ def test_without_mlflow_status_says_what_the_record_says_and_makes_no_database(s
     assert not database.exists()
 
 
-def test_a_promotion_without_mlflows_database_is_refused_and_moves_nothing(staffed):
+def test_a_promotion_without_mlflows_database_is_refused_and_moves_nothing(staffed, tmp_path):
     staffed.candidate()
     staffed.promote(signers=("alice",))
     steps = staffed.desk().record.transitions()
-    (staffed.root / "mlruns" / "mlflow.db").unlink()
-    with pytest.raises(NoData, match="is gone") as told:
-        look(staffed.desk())
+    shutil.copytree(staffed.root, tmp_path / "restored", ignore=shutil.ignore_patterns("mlflow.db*"))
+    restored = Project(tmp_path / "restored")  # where no connection of this process was open
+    with pytest.raises(PackRefused, match="version 1 is gone from MLflow, the record has it; restore mlruns") as told:
+        look(restored.desk())
     one_line(told.value)
-    assert staffed.desk().record.transitions() == steps
+    assert restored.desk().record.transitions() == steps
 
 
 def test_evidence_that_is_gone_is_one_line(staffed):
