@@ -1,7 +1,7 @@
 """Where packs lie: the folder promotion/ among the artifacts of a run, one pack a run for ever.
 
 >>> keep_pack(tracking, pack, run_id)
->>> folder = candidate_folder(tracking, newest_pack_run(tracking, "strategy", "xs_momentum"))
+>>> folder = candidate_folder(tracking, run_id)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import NoData, PackRefused
+from workbench.errors import PackRefused
 from workbench.registry.connection import Connection
 from workbench.registry.packs.candidate import FOLDER, PACK
 from workbench.registry.packs.canonical import moment_text, short
@@ -76,15 +76,6 @@ def has_folder(connection: Connection, run_id: str) -> bool:
     """Return whether anything of a candidate lies with a run: a pack, or half of one."""
     with connection.doing(f"look into run {run_id}"):
         return bool(connection.client().list_artifacts(run_id, FOLDER))
-
-
-def newest_pack_run(connection: Connection, kind: str, name: str) -> str:
-    """Return the run that holds the newest pack of a candidate."""
-    found = pack_runs(connection, kind, name)
-    if not found:
-        make = f"make evidence STRATEGY={name}" if kind == STRATEGY else f"workbench pack make --kind {kind} {name} …"
-        raise NoData(f"{name}: no pack of kind {kind} yet; make it: {make}")
-    return str(found[0].info.run_id)
 
 
 def pack_runs(connection: Connection, kind: str, name: str = "") -> list[Any]:
