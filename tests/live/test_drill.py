@@ -76,8 +76,6 @@ def test_a_drill_passes_its_steps_and_leaves_nothing(desk: Desk, sim: Simulator)
     journal.close()
     assert kinds.index(Kind.INTENT) < kinds.index(Kind.CANCEL)
     assert [session for session in sim.sessions() if session["client_id"] == 17] == []
-    again = desk.type(*words(sim))
-    assert again.returncode == 0, again.stdout + again.stderr
 
 
 def test_a_cancel_that_is_lost_fails_its_step_and_is_asked_for_again_until_nothing_is_left(desk, sim):
@@ -116,6 +114,7 @@ def cancel_by_hand(params: LiveParams) -> None:
     other.close()
 
 
+@pytest.mark.slow
 def test_an_order_too_far_from_the_market_for_the_gateway_is_tried_nearer(desk, sim):
     sim.fault("error", message="placeOrder", code=163, text="violates the percentage constraint", times=1, skip=1)
     done = desk.type(*words(sim))
@@ -123,7 +122,7 @@ def test_an_order_too_far_from_the_market_for_the_gateway_is_tried_nearer(desk, 
     assert "5.0% below" in done.stdout
 
 
-@pytest.mark.parametrize("when", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_drill_that_is_stopped_in_the_middle_cancels_what_it_placed(desk, sim, when):
     sim.fault("drop", message="cancelOrder", times=1)  # so that there is a middle
     environment = {**os.environ, "WORKBENCH_ROOT": str(desk.root)}
@@ -171,6 +170,7 @@ def test_an_account_with_holdings_keeps_them(desk):
         assert sim.positions() == {"SPY": 2}
 
 
+@pytest.mark.slow
 def test_outside_of_the_session_the_gate_denies_it_and_nothing_is_sent(desk):
     with Simulator(factor=1, symbols={"SPY": 510.0}, start="2026-01-05T03:00:00+00:00") as sim:
         done = desk.type(*words(sim))

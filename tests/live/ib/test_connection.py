@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from ib_async import OrderState
 
 from tests.live.ib.conftest import QUICK, limit, market, until
 from workbench.errors import Disconnected, InputRefused, ParamsRefused
 from workbench.live.ib import IBBroker
+from workbench.live.ib.translation import margin_of as what_if_margin
 from workbench.live.ib.translation import require_paper
+from workbench.live.view import margin_of
 from workbench.params import LiveParams, read_section
-from workbench.trading import Order, OrderType, Side
+from workbench.trading import Margin, Order, OrderType, Side
 from workbench.tws import Simulator
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -192,3 +196,32 @@ def test_delayed_prices_are_timed_as_what_they_are(make):
     quote = broker.quotes(["AAA"])["AAA"]
     assert quote.last is not None
     assert (broker.now() - quote.at).total_seconds() >= 900
+
+
+def test_a_symbol_that_was_struck_off_has_no_price_and_keeps_no_other_one_from_having_one(broker):
+    quotes = broker.quotes(["AAA", "GONE"])
+    assert quotes["AAA"].mid == pytest.approx(100.0, abs=0.5)
+    assert (quotes["GONE"].bid, quotes["GONE"].ask, quotes["GONE"].last) == (None, None, None)
+    assert set(broker.quotes(["GONE"])) == {"GONE"}
+
+
+def test_a_connection_that_is_cut_by_hand_is_gone_and_comes_back_as_the_same_client(sim, broker):
+    placed = broker.place(limit("k1", 90.0), broker.next_order_id(1))
+    broker.cut()
+    until(lambda: not broker.connected)
+    with pytest.raises(Disconnected, match="cut by hand"):
+        broker.now()
+    broker.connect()
+    assert [(one.order.key, one.permanent_id) for one in broker.open_orders()] == [("k1", placed.permanent_id)]
+    assert [session["client_id"] for session in sim.sessions()] == [broker.client_id]
+
+
+class TellsTooLittle:
+    """A broker whose what-if lacks a margin, as the adapter says it."""
+
+    def what_if(self, order: Order) -> Margin:
+        return what_if_margin(order, OrderState(initMarginChange="100.0", maintMarginChange=""))
+
+
+def test_a_what_if_that_tells_too_little_is_no_margin_and_ends_no_session():
+    assert margin_of(SimpleNamespace(broker=TellsTooLittle()), market("k1")) is None

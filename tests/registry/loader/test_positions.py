@@ -107,6 +107,7 @@ def test_reduce_only_opens_nothing_after_the_rollback_and_sells_nothing_either(d
     assert (second.orders, held(second)) == ((), held(first))
 
 
+@pytest.mark.slow
 def test_keep_goes_on_with_what_is_held(desk):
     first = desk.trade(190)
     desk.roll_back("keep")
@@ -125,6 +126,7 @@ def test_what_a_retired_version_holds_is_closed_where_that_was_asked_for(desk):
         desk.trade(192)
 
 
+@pytest.mark.slow
 def test_what_a_retired_version_holds_is_kept_where_nothing_else_was_asked_for(desk):
     desk.trade(190)
     record = desk.runner.project.desk(NOW + timedelta(hours=3))
@@ -133,6 +135,7 @@ def test_what_a_retired_version_holds_is_kept_where_nothing_else_was_asked_for(d
         desk.trade(191)
 
 
+@pytest.mark.slow
 def test_what_could_not_be_closed_is_closed_at_the_session_after(desk):
     first = desk.trade(190)
     desk.roll_back("flatten")
