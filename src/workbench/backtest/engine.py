@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from workbench import commissions
 from workbench.backtest import costs as cost_model
-from workbench.backtest.exits import Said, any_exits, obeyed, without_lag
+from workbench.backtest.exits import Halves, Said, any_exits, without_lag
 from workbench.backtest.result import Simulation
 from workbench.backtest.tape import Tape, align, read_tape
 from workbench.params import CostParams, PortfolioParams
@@ -47,8 +47,10 @@ def simulate(
     tape = read_tape(traded, portfolio, bars)
     wanted = weights
     if any_exits(exits):
-        values, tape = obeyed(weights, exits, traded, tape, portfolio, costs, bars)
-        wanted, portfolio = pd.DataFrame(values, columns=weights.columns), without_lag(portfolio)
+        halves = Halves(traded, tape, portfolio, costs, bars)
+        values, prices = halves.obey(weights, exits)
+        wanted, tape = pd.DataFrame(values, columns=weights.columns), replace(halves.tape, price=prices)
+        portfolio = without_lag(portfolio)
     settled = _settle([wanted], tape, portfolio, costs, SETTLED)
     book, closes = settled.book, slice(tape.rows_per_session - 1, None, tape.rows_per_session)
     value = settled.value[closes, 0]

@@ -6,8 +6,8 @@ The rule itself is ``strategies.exits.hold``; here it is compiled and given a ta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,51 +26,89 @@ TICK_STEPS = round(1.0 / TICK)
 Said = Exits | None | Sequence[Exits | None]  # the same for all bars, or of each one
 
 
-def obeyed(
-    weights: pd.DataFrame,
-    exits: Said,
-    bars: Bars,
-    tape: Tape,
-    portfolio: PortfolioParams,
-    costs: CostParams,
-    history: Bars | None = None,
-) -> tuple[Array, Tape]:
-    """Return what is held after each open and after each close, and the tape on which it is traded, without a lag.
+@dataclass(frozen=True)
+class Halves:
+    """Bars in two halves each, made once for all cells that trade them.
 
-    ``bars`` are those of the weights; ``history`` has those before them, too, where there are any: ATRs are known from
+    ``tape`` is that of ``bars``; ``history`` has the bars before them, too, where there are any: ATRs are known from
     there.
     """
-    if portfolio.fill != "open":
-        raise InputRefused(
-            f"exits: portfolio.fill is '{portfolio.fill}'; stops, targets and holding times are simulated from the "
-            "open at which a position begins: --set portfolio.fill=open"
-        )
-    lag, count = portfolio.lag_bars, len(weights)
-    each = list(exits) if isinstance(exits, Sequence) else [exits] * count
-    said = [None] * min(lag, count) + each[: max(count - lag, 0)]
-    wishes = np.zeros(weights.shape)
-    wishes[lag:] = weights.to_numpy(dtype=float)[: max(count - lag, 0)]
-    price = tape.price.copy()
-    for column in np.flatnonzero(tape.last_row >= 0):
-        price[tape.last_row[column], column] = np.nan  # paid out at its close, and nothing else
-    held, traded = np.empty((2 * count, weights.shape[1])), np.empty((2 * count, weights.shape[1]))
-    ranges = _ranges(said, bars if history is None else history, bars, lag)
-    rules = np.array([NO_RULE if one is None else one.rule for one in said])
-    frames = (bars.high, bars.low, bars.close)
-    high, low, close = (np.ascontiguousarray(frame.to_numpy(dtype=float)) for frame in frames)
-    state, half = nothing_held(weights.shape[1]), commissions.half_spread(costs)
-    _walk()(wishes, price, high, low, close, ranges, TICK_STEPS / tape.shares_ratio, rules, half, state, held, traded)
-    for column in np.flatnonzero(tape.last_row >= 0):
-        traded[2 * tape.last_row[column] + 1, column] = tape.price[tape.last_row[column], column]
-    return held, replace(in_halves(tape), price=traded)
+
+    bars: Bars
+    whole: Tape
+    portfolio: PortfolioParams
+    costs: CostParams
+    history: Bars | None = None
+
+    def __post_init__(self) -> None:
+        if self.portfolio.fill != "open":
+            raise InputRefused(
+                f"exits: portfolio.fill is '{self.portfolio.fill}'; stops, targets and holding times are simulated "
+                "from the open at which a position begins: --set portfolio.fill=open"
+            )
+
+    @cached_property
+    def tape(self) -> Tape:
+        """The tape with two rows a session; its prices are those of each cell, which ``obey`` gives."""
+        whole = self.whole
+        names = ("price", "close", "shares_ratio", "volume", "daily_volatility", "months")
+        twice = {name: np.repeat(getattr(whole, name), 2, axis=0) for name in names}
+        last_row = np.where(whole.last_row >= 0, 2 * whole.last_row + 1, -1)
+        return replace(whole, **twice, last_row=last_row, rows_per_session=2)
+
+    def obey(self, weights: pd.DataFrame, exits: Said) -> tuple[Array, Array]:
+        """Return what is held after each open and after each close, without a lag, and the prices it is traded at."""
+        lag, count = self.portfolio.lag_bars, len(weights)
+        kinds, kind = _by_bar(exits, count, lag)
+        wishes = np.zeros(weights.shape)
+        wishes[lag:] = weights.to_numpy(dtype=float)[: max(count - lag, 0)]
+        rules = np.array([NO_RULE if one is None else one.rule for one in kinds])[kind]
+        ranges = self._ranges(np.array([one.atr_sessions if one and one.bracket else 0 for one in kinds])[kind])
+        held, traded = np.empty((2 * count, weights.shape[1])), np.empty((2 * count, weights.shape[1]))
+        state, half = nothing_held(weights.shape[1]), commissions.half_spread(self.costs)
+        open_, high, low, close, steps = self._frames
+        _walk()(wishes, open_, high, low, close, ranges, steps, rules, half, state, held, traded)
+        for column in np.flatnonzero(self.whole.last_row >= 0):
+            row = self.whole.last_row[column]
+            traded[2 * row + 1, column] = self.whole.price[row, column]
+        return held, traded
+
+    @cached_property
+    def _frames(self) -> tuple[Array, Array, Array, Array, Array]:
+        price = self.whole.price.copy()
+        for column in np.flatnonzero(self.whole.last_row >= 0):
+            price[self.whole.last_row[column], column] = np.nan  # paid out at its close, and nothing else
+        frames = (self.bars.high, self.bars.low, self.bars.close)
+        high, low, close = (np.ascontiguousarray(frame.to_numpy(dtype=float)) for frame in frames)
+        return price, high, low, close, TICK_STEPS / self.whole.shares_ratio
+
+    @cached_property
+    def _known(self) -> dict[int, Array]:
+        return {}
+
+    def _ranges(self, lengths: NDArray[np.int64]) -> Array:
+        """Return the ATR of each bar, over so many bars, as it was known when its weights were decided."""
+        asked = [int(sessions) for sessions in np.unique(lengths[lengths > 0])]
+        for sessions in asked:
+            if sessions not in self._known:
+                history = (self.bars if self.history is None else self.history).select(self.bars.symbols)
+                ranges = average_true_range(history, sessions).shift(self.portfolio.lag_bars).loc[self.bars.index]
+                self._known[sessions] = np.ascontiguousarray(ranges.to_numpy(dtype=float))
+        if len(asked) == 1:
+            return self._known[asked[0]]
+        found = np.full(self.whole.price.shape, np.nan)
+        for sessions in asked:
+            found[lengths == sessions] = self._known[sessions][lengths == sessions]
+        return found
 
 
-def in_halves(tape: Tape) -> Tape:
-    """Return a tape with two rows a session; prices are those of each cell."""
-    twice = {name: np.repeat(getattr(tape, name), 2, axis=0) for name in
-             ("close", "shares_ratio", "volume", "daily_volatility", "months")}  # fmt: skip
-    last_row = np.where(tape.last_row >= 0, 2 * tape.last_row + 1, -1)
-    return replace(tape, **twice, last_row=last_row, rows_per_session=2)
+def _by_bar(exits: Said, count: int, lag: int) -> tuple[list[Exits | None], NDArray[np.int64]]:
+    """Return the different exits, and which of them each bar obeys: those of the bar on which it was decided."""
+    each = exits if isinstance(exits, Sequence) else [exits] * count
+    kinds: dict[int, Exits | None] = {id(one): one for one in (None, *each)}
+    places = {name: place for place, name in enumerate(kinds)}
+    numbers = [0] * min(lag, count) + [places[id(one)] for one in each[: max(count - lag, 0)]]
+    return list(kinds.values()), np.array(numbers, dtype=np.int64)
 
 
 def any_exits(exits: Said) -> bool:
@@ -81,17 +119,6 @@ def any_exits(exits: Said) -> bool:
 def without_lag(portfolio: PortfolioParams) -> PortfolioParams:
     """Return the portfolio for weights that stand on the bars on which they are traded."""
     return portfolio.model_copy(update={"lag_bars": 0})  # the check against it is about weights of closes
-
-
-def _ranges(said: Sequence[Exits | None], history: Bars, bars: Bars, lag: int) -> Array:
-    """Return the ATR of each bar as it was known when its weights were decided, by what each bar's exits ask for."""
-    found = np.full((len(bars), len(bars.symbols)), np.nan)
-    lengths = np.array([0 if one is None or not one.bracket else one.atr_sessions for one in said])
-    for sessions in np.unique(lengths[lengths > 0]):
-        known = average_true_range(history.select(bars.symbols), int(sessions)).shift(lag).loc[bars.index]
-        rows = lengths == sessions
-        found[rows] = known.to_numpy(dtype=float)[rows]
-    return found
 
 
 @lru_cache(maxsize=1)

@@ -139,15 +139,15 @@ def hold(
     Plain loops: the backtest compiles them.
     """
     bars, symbols = wishes.shape
-    for c in range(symbols):
-        side, age, stop, target, out = state[0, c], state[1, c], state[2, c], state[3, c], state[4, c]
-        held = 0.0
-        for t in range(bars):
+    for t in range(bars):
+        for c in range(symbols):
+            side, age, stop, target, out = state[0, c], state[1, c] + 1.0, state[2, c], state[3, c], state[4, c]
+            held = weights[2 * t - 1, c] if t > 0 else 0.0
             at, wish = price[t, c], wishes[t, c]
             prices[2 * t, c], prices[2 * t + 1, c] = at, np.nan
-            age += 1.0
             if at != at:  # nothing trades: all stays as it is
                 weights[2 * t, c] = weights[2 * t + 1, c] = held
+                state[1, c] = age
                 continue
             sign = 1.0 if wish > 0.0 else (-1.0 if wish < 0.0 else 0.0)
 
@@ -192,4 +192,4 @@ def hold(
                     prices[2 * t + 1, c] = left
                     side, held = 0.0, 0.0
             weights[2 * t + 1, c] = held
-        state[0, c], state[1, c], state[2, c], state[3, c], state[4, c] = side, age, stop, target, out
+            state[0, c], state[1, c], state[2, c], state[3, c], state[4, c] = side, age, stop, target, out

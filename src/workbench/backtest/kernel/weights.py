@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from itertools import repeat
 from os import cpu_count
 from typing import TYPE_CHECKING, TypeVar
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workbench.backtest.exits import Said, any_exits, obeyed
+from workbench.backtest.exits import Halves, Said, any_exits
 from workbench.backtest.kernel.sweep import Sweep, window_rows
 from workbench.backtest.kernel.tariff import tariff_of
 from workbench.backtest.stats import YEAR
@@ -136,11 +137,17 @@ def _walk_cells(
         walk(values, market, account, tariff, series)
         return keep(series)
 
+    @cache
+    def prepared() -> tuple[Halves, Market]:
+        halves = Halves(bars, tape, portfolio, costs, history)
+        return halves, _market(halves.tape)
+
     def walk_halves(weights: pd.DataFrame, said: Said) -> Series:
-        held, halves = obeyed(weights, said, bars, tape, portfolio, costs, history)
+        halves, in_halves = prepared()
+        held, prices = halves.obey(weights, said)
         series = Series(*np.zeros((len(Series._fields), len(held))))
-        own = account._replace(lag_bars=0, rows_per_session=halves.rows_per_session)
-        walk(held, _market(halves), own, tariff, series)
+        own = account._replace(lag_bars=0, rows_per_session=halves.tape.rows_per_session)
+        walk(held, in_halves._replace(price=prices), own, tariff, series)
         return _whole(series)
 
     workers = workers or cpu_count() or 1
