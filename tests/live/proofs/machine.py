@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.live.history import BrokerSide, lose_order, read_gateway, read_paper, violations
-from tests.live.ib.conftest import QUICK
 from workbench.alerts.outbox import Outbox
-from workbench.errors import OrderRejected, TradingHalted, Unanswered
+from workbench.errors import Disconnected, OrderRejected, TradingHalted, Unanswered
 from workbench.live import dispatch
 from workbench.live.broker import Broker
 from workbench.live.gate.facts import Asked
@@ -83,8 +82,9 @@ class GatewayVenue:
 
     account = "DU1234567"
 
-    def __init__(self, folder: Path, seed: int, *, process: bool = True) -> None:
+    def __init__(self, folder: Path, seed: int, *, process: bool = True, **live: float) -> None:
         del folder
+        self._live = live
         self.sim = Simulator(
             process=process, seed=seed, factor=SPEED, start=BEGIN.isoformat(), symbols=dict.fromkeys(SYMBOLS, 100.0)
         )
@@ -96,7 +96,7 @@ class GatewayVenue:
         return self._at(time.monotonic())
 
     def broker(self) -> Broker:
-        return IBBroker(LiveParams(**{"mode": "paper", "port": self.sim.port, **QUICK, "connect_seconds": 30.0}))
+        return IBBroker(LiveParams(**{"mode": "paper", "port": self.sim.port, **self._live}))
 
     def trade(self, broker: Broker, chance: random.Random) -> None:
         """It moves by itself."""
@@ -201,6 +201,14 @@ class Runner:
         told = reconcile(self.journal, self.broker, self.outbox)
         return [one.outcome.value for one in found], [one.text for one in told.unexplained]
 
+    def find_back(self) -> tuple[list[str], list[str]]:
+        """Connect and put in order, again where the connection is lost over it."""
+        for _ in range(10):
+            with suppress(Disconnected, Unanswered):
+                self.broker.connect()
+                return self.put_in_order()
+        raise Disconnected("not found back in ten tries")
+
     def asked(self) -> Asked:
         """Return an order for two strategies, that keeps the position small."""
         symbol = self.random.choice(SYMBOLS)
@@ -264,7 +272,8 @@ class Machine:
                 self.early += 1
                 return []
             found = self._check(told)
-            os.write(go, b"1")
+            with suppress(BrokenPipeError):  # it has ended by itself, which was found
+                os.write(go, b"1")
             time.sleep(chance.uniform(0.0, 0.15))
             if chance.random() < self.halts:
                 self._set(TradingState.HALTED, "")
@@ -303,7 +312,7 @@ class Machine:
         if process == 0:
             try:
                 runner = self.runner(self.folder, self.venue, self.seed)
-                outcomes, differences = runner.put_in_order()
+                outcomes, differences = runner.find_back()
                 os.write(tell, json.dumps({"outcomes": outcomes, "differences": differences}).encode() + b"\n")
                 os.read(wait, 1)
                 while True:
@@ -311,9 +320,8 @@ class Machine:
                         runner.trade()
                     except TradingHalted:
                         time.sleep(0.005)
-                    except Unanswered:  # on a busy machine; as the product does it
-                        runner.broker.connect()
-                        runner.put_in_order()
+                    except (Disconnected, Unanswered):
+                        runner.find_back()
             except BaseException as error:
                 os.write(2, f"runner: {type(error).__name__}: {error}\n".encode())
             finally:

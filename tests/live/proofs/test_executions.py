@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.history import violations
+from tests.live.ib.conftest import QUICK
 from tests.live.proofs.machine import GatewayVenue, Runner
 from workbench.errors import BrokerError, DataRefused
 from workbench.tws import SimulatorRefused
@@ -23,7 +24,10 @@ class Desk:
     """A runner whose gateway tells of executions in every way but the right one."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.venue, self.random = GatewayVenue(folder, seed, process=False), random.Random(seed)
+        self.venue, self.random = (
+            GatewayVenue(folder, seed, process=False, **{**QUICK, "connect_seconds": 30.0}),
+            random.Random(seed),
+        )
         self.sim, self.seen = self.venue.sim, Counter[str]()
         self.runner = Runner(folder, self.venue, seed)
         self.runner.put_in_order()
