@@ -82,9 +82,7 @@ def test_paper_trades_session_by_session_and_every_fill_can_be_explained(promote
     assert fill, first.stdout
     led = clone.run("why", fill[1])
     assert led.returncode == 0, led.stderr
-    for word in ("fill ", "order ", "decision ", "strategy  xs_momentum version 1 at paper", "run       MLflow",
-                 "walk_forward-xs_momentum.ipynb, cell"):  # fmt: skip
-        assert word in led.stdout
+    require_every_link(led.stdout, fill[1], clone.root)
     again = clone.run("paper")
     assert "has traded every session up to 2024-12-31; for a new one from cash" in again.stdout
     agrees = clone.run("reconcile")
@@ -94,6 +92,37 @@ def test_paper_trades_session_by_session_and_every_fill_can_be_explained(promote
     assert "last session 2024-12-31" in status.stdout
 
 
+def require_every_link(out: str, fill: str, root: Path) -> None:
+    """Hold the way back against what lies on disk: fill, order, decision, its data, pack, run, notebook and cell."""
+    links = (
+        rf"fill      {re.escape(fill)}: (BUY|SELL) [\d,]+ \S+ at [\d,.]+, commission [\d.]+, 2024-12-\d\d .*Z",
+        r"order     (\S+): (BUY|SELL) [\d,]+ \S+, market, filled",
+        r"decision  2024-12-\d\dT\d\d:\d\dZ: planned at [\d,.]+, \S+ held, equity [\d,.]+",
+        r"strategy  xs_momentum version 1 at paper: weight \S+ → \S+, \S+ shares to \S+ held",
+        r"data      bars to 2024-12-\d\d.*, digest ([0-9a-f]{12}); tables: .*prices_daily \d+.*",
+        r"limits    [0-9a-f]{12}",
+        r"pack      xs_momentum version 1: ([0-9a-f]{12})",
+        r"run       MLflow ([0-9a-f]{32}), pipeline run \S+, code \S+ at commit [0-9a-f]{12}",
+        r"tested on .*prices_daily \d+.*",
+        r"notebook  walk_forward-xs_momentum\.ipynb, cell (\d+): (\".*walk_forward\(.*\")",
+        r"          as they were executed: (\S+)",
+        r"journal   \d+ 2024-12-\d\d .*Z intent [0-9a-f]{12}",
+    )
+    found, at = {}, 0
+    for link in links:
+        match = re.compile(f"^{link}$", re.MULTILINE).search(out, at)
+        assert match, f"{link} is not in what follows:\n{out[at:]}"
+        found[link.split()[0]], at = match, match.end()
+    number, code = int(found["notebook"][1]), json.loads(found["notebook"][2])
+    (folder,) = re.findall(r"as they were executed: (\S+)", out)
+    cells = json.loads((root / folder / "walk_forward-xs_momentum.ipynb").read_text())["cells"]
+    assert code in "".join(cells[number - 1]["source"])
+    assert cells[number - 1]["execution_count"]  # it was executed
+    manifest = json.loads((root / folder).parents[1].joinpath("manifest.json").read_text())
+    assert "notebooks/walk_forward-xs_momentum.ipynb" in manifest["parts"]
+    assert found["run"][1] in folder
+
+
 def test_a_stop_halts_closes_and_only_a_person_goes_on(promoted):
     clone, account = promoted, ("--set", "live.account=STOPPED")
     traded = clone.run("paper", "--sessions", "6", *account)
@@ -101,11 +130,17 @@ def test_a_stop_halts_closes_and_only_a_person_goes_on(promoted):
     stopped = clone.run("kill", "--reason", "a drill of the stop", *account)
     assert stopped.returncode == 0, stopped.stderr
     assert "flat: no position and no open order" in stopped.stdout
-    assert "HALTED (a drill of the stop)" in clone.run("status", *account).stdout
+    shown = clone.run("status", *account).stdout
+    assert "HALTED (a drill of the stop)" in shown
+    assert "as the broker confirmed it: flat: no position and no open order at the broker" in shown
+    assert "the books below are of before it, until: workbench reconcile" in shown
     resumed = clone.run("resume", "--reason", "the drill is over", *account)
     assert resumed.returncode == 0, resumed.stderr
     agrees = clone.run("reconcile", *account)
     assert agrees.stdout.strip() == "account STOPPED: the journal and the broker agree"
+    after = clone.run("status", *account).stdout
+    assert "· 0 positions · 0 open orders" in after
+    assert "emergency stop of" not in after
 
 
 def test_evidence_that_was_changed_is_not_traded_and_without_mlflow_the_verified_copy_is(promoted, tmp_path):

@@ -8,7 +8,8 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.params import Paths, Settings
 from workbench.registry.lifecycle.desk import Desk
-from workbench.registry.packs.pack import Pack
+from workbench.registry.packs.candidate import FOLDER, PACK
+from workbench.registry.packs.pack import PARTS, Pack
 from workbench.registry.storing import STRATEGY
 
 NOTEBOOKS = "notebooks/"
@@ -28,14 +29,18 @@ def evidence_lines(settings: Settings, paths: Paths, strategy: str, version: int
     lines.append(f"run       MLflow {found.run_id}, pipeline run {found.pipeline_run}{code}")
     tables = ", ".join(f"{table} {facts['version']}" for table, facts in sorted(found.json("data.json").items()))
     lines.append(f"tested on {tables}")
-    return lines + [f"notebook  {path.removeprefix(NOTEBOOKS)}{_cell(found, path)}" for path in sorted(found.files) if
-                    path.startswith(NOTEBOOKS) and path.endswith(".ipynb")]  # fmt: skip
+    notebooks = [path for path in sorted(found.files) if path.startswith(NOTEBOOKS) and path.endswith(".ipynb")]
+    lines += [f"notebook  {path.removeprefix(NOTEBOOKS)}{_cell(found, path)}" for path in notebooks]
+    folder = desk.models.connection.artifact_folder(found.run_id)
+    if notebooks and folder is not None:
+        lines.append(f"          as they were executed: {paths.short(folder / FOLDER / PACK / PARTS / NOTEBOOKS)}")
+    return lines
 
 
 def _cell(pack: Pack, path: str) -> str:
-    """Name the cell that walked the strategy forward."""
+    """Name the cell that walked the strategy forward; cells are counted from 1, those with text too."""
     cells: list[Any] = pack.json(path).get("cells", [])
-    for number, cell in enumerate(cells):
+    for number, cell in enumerate(cells, 1):
         if cell.get("cell_type") == "code" and "walk_forward(" in "".join(cell.get("source", ())):
             return f", cell {number}: {_call(''.join(cell['source']))}"
     return ""
