@@ -106,6 +106,26 @@ def test_an_order_that_somebody_cancelled_while_the_connection_was_cut_fails_the
     broker.close()
 
 
+def test_an_order_that_filled_all_the_same_is_said_with_what_is_held_now(tmp_path, sim):
+    def fill_it(step: Step) -> None:
+        if step.name == "at work":
+            (order,) = sim.orders()
+            sim.fault("fill", client=17, order_id=order["order_id"], shares=1, price=order["limit"])
+
+    broker, steps = IBBroker(LiveParams(mode="paper", port=sim.port, **QUICK)), Steps(fill_it)
+    steps.take("connect", lambda: require_paper_account(broker))
+    lease = Lease.acquire(Settings(), Paths(tmp_path), ACCOUNT, "drill")
+    journal = Journal.open(Settings(), Paths(tmp_path), ACCOUNT, lease=lease)
+    journal.begin()
+    with pytest.raises(BrokerError, match=r"\+1 SPY was filled: sell it at the broker, then: workbench reconcile"):
+        Drill(broker, journal, Outbox.open(Settings(), Paths(tmp_path)), Limits(), steps).run()
+    assert (steps.done[-1].ok, steps.done[-1].name) == (False, "nothing left")
+    assert journal.book.positions == {"SPY": 1}
+    journal.close()
+    lease.release()
+    broker.close()
+
+
 def cancel_by_hand(params: LiveParams) -> None:
     other = IBBroker(params, params.kill_client_id)
     other.connect()

@@ -15,6 +15,7 @@ import pytest
 from tests.live.ib.conftest import QUICK, until
 from tests.live.test_runner import WIDE, Written
 from workbench.alerts.outbox import Outbox
+from workbench.cli.track import write_records
 from workbench.errors import AlreadyRunning, PackRefused
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Kind
@@ -154,6 +155,24 @@ def test_a_cut_connection_is_taken_up_again_and_what_filled_meanwhile_is_in_the_
         thread.join(20)
     assert not thread.is_alive()
     assert len(sim.orders()) == 1
+    office.close(service)
+
+
+def test_a_record_that_cannot_be_written_is_told_and_the_session_is_closed_all_the_same(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    file = tmp_path / "data" / "state" / "records" / "strategy" / "one" / "1" / "paper.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{ cut off")
+    service.keep = lambda report: write_records(
+        office.paths, service.seated, report, service.journal.book, office.settings
+    )
+    (report,) = list(service.run(once=True))
+    assert report.differences == ()
+    (alert,) = service.outbox.all()
+    assert (alert.severity, alert.kind) == ("critical", "record")
+    assert alert.text.startswith("session 2026-01-05 is not in the records: data/state/records/strategy/one/1/paper.js")
+    assert file.read_text() == "{ cut off"
     office.close(service)
 
 

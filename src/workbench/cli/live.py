@@ -99,8 +99,8 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
             return
         handle_signals(service)
         print(f"account {service.broker.account_id}: trading until SIGTERM or Ctrl-C; orders stay at the broker then")
+        service.keep = lambda report: write_records(paths, service.seated, report, service.journal.book, settings)
         for report in service.run(once=once):
-            write_records(paths, service.seated, report, service.journal.book, settings)
             _say_session(report, 1, 1)
     print("ended; the journal has everything. Next: make status")
 

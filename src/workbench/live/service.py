@@ -66,7 +66,10 @@ class Ended(Exception):
 
 @dataclass
 class Service:
-    """One account, traded until told to end; ``seats`` is asked before every session: evidence is verified then."""
+    """One account, traded until told to end; ``seats`` is asked before every session: evidence is verified then.
+
+    ``keep`` is given the report of every session that was closed.
+    """
 
     live: LiveParams
     profile: str
@@ -85,6 +88,7 @@ class Service:
     look_seconds: float = LOOK_SECONDS
     again_seconds: float = AGAIN_SECONDS
     seated: tuple[Seat, ...] = ()  # of the last session
+    keep: Callable[[SessionReport], object] = lambda _: None
     _desk: Desk | None = None
     _monitor: Monitor | None = None
     _ticked: float = 0.0
@@ -100,6 +104,7 @@ class Service:
                 self._idle(min(moments, default=self.calendar.opens(session)) - EARLY)
                 report = self._trade(session, moments, once)
                 if report is not None:
+                    self._keep(report)
                     yield report
                 if once:
                     return
@@ -173,6 +178,12 @@ class Service:
             self._idle(self.clock() + timedelta(seconds=pause))
             pause = min(2 * pause, LONGEST_SECONDS)
             moments = tuple(one for one in moments if self.clock() - one <= LATE) or moments[-1:]
+
+    def _keep(self, report: SessionReport) -> None:
+        try:
+            self.keep(report)
+        except WorkbenchError as error:  # what is kept can be made again from the journal; positions cannot wait
+            self._tell("record", f"session {report.session} is not in the records: {_line(error)}", "record")
 
     def _tell(self, kind: str, text: str, cooldown: str) -> None:
         """Tell a person and write it down; where neither can be written, the log has it."""
