@@ -293,6 +293,18 @@ def test_the_end_of_the_session_closes_its_own_and_leaves_the_others(tmp_path, m
     assert bought == [300, -200, 200, -200, 200, -200]  # each morning anew
 
 
+def test_what_could_not_be_closed_before_the_end_is_a_critical_alert(tmp_path, make):
+    bars = make(volume=3_000.0)  # a tenth of it a session is all that the market gives
+    days = last_days(bars, 2)
+    stage = Stage(tmp_path, bars, (seat("day", {days[0]: {"AAA": 0.4}}, Exits(minutes_before_close=15)),), count=1)
+    rehearsal = stage.open()
+    report = rehearsal.trade(rehearsal.sessions[0])
+    told = [(alert.severity, alert.text) for alert in rehearsal.outbox.all() if alert.kind == "not_closed"]
+    rehearsal.close()
+    assert report.results[0].held == {"AAA": 300}
+    assert told == [("critical", "day still holds AAA, which should be closed before the session ends")]
+
+
 def test_a_runner_that_comes_late_still_closes_what_ends_with_the_session(tmp_path, make):
     bars = make()
     days = last_days(bars, 2)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from workbench.errors import InputRefused, OrderRejected
+from workbench.errors import DataRefused, InputRefused, OrderRejected
 from workbench.live.book import Book
 from workbench.live.decision import Leg
 from workbench.live.gate import Hours
@@ -73,12 +73,8 @@ def bound(
     found: dict[str, float] = {}
     legs: dict[str, Leg] = {}
     for symbol in sorted({*weights, *before, *held}):
-        leg, shares, day, wish = (
-            before.get(symbol, Leg()),
-            held.get(symbol, 0),
-            left.get(symbol),
-            weights.get(symbol, 0.0),
-        )
+        leg, shares, wish = before.get(symbol, Leg()), held.get(symbol, 0), weights.get(symbol, 0.0)
+        day = left.get(symbol)
         closed = bool(leg.side and not shares and day and str(day) >= leg.opened)
         leg = Leg(out=leg.side) if closed else leg
         if ends(seat, desk.hours, moment) or (closed and day == desk.session):
@@ -168,7 +164,7 @@ def _last_exits(strategy: str, book: Book) -> dict[str, date]:
 def _tick(desk: Desk, symbol: str) -> float:
     try:
         return desk.instrument(symbol).tick
-    except OrderRejected:  # no such contract: the gate says so
+    except (OrderRejected, DataRefused):  # no such contract, or a damaged one: the gate says so
         return TICK
 
 

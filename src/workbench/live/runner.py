@@ -103,6 +103,11 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
         begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
         desk.journal.append(Draft(Kind.DECISION, begun.data))
     carry_out(desk, begun, data)
+    for seat in desk.seats:
+        held = desk.journal.book.books.get(seat.name) if ending and exits.ends(seat, desk.hours, moment) else None
+        if held:
+            text = f"{seat.name} still holds {', '.join(sorted(held))}, which should be closed before the session ends"
+            desk.outbox.post(Severity.CRITICAL, "not_closed", text, cooldown=f"not closed {seat.name} {desk.session}")
     return begun
 
 
