@@ -79,8 +79,9 @@ def parts(lake, tmp_path, walk_forward_made):
 def test_every_gate_of_the_first_step_can_read_the_parts_that_are_made(
     make, policy, parts, walk_forward_made, tmp_path
 ):
-    walk_forward_made.save(tmp_path)
-    parts = {**parts, **{f"result/{file.name}": file.read_bytes() for file in tmp_path.iterdir()}}
+    kept = tmp_path / "result"
+    walk_forward_made.save(kept)
+    parts = {**parts, **{f"result/{file.name}": file.read_bytes() for file in kept.iterdir()}}
     case = make.case(ledger=LedgerFacts(True, "", 9, 9))
     made = {name: getattr(case.pack, name) for name in ("name", "market", "made_by", "made_at", "expires_at", "policy")}
     case = replace(case, pack=make_pack(kind="strategy", files=parts, code=case.pack.code, **made))
