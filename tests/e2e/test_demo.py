@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.backtest.result import WalkForward
+from workbench.demo.acts import BECAUSE
 from workbench.demo.stage import COPIED
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
@@ -47,12 +49,24 @@ def test_one_version_went_through_every_stage_with_two_signatures_and_without_fo
     assert [step.to_stage for step in steps] == ["backtest", "paper", "staged_live", "production"]
     assert not any(step.forced for step in steps)
     assert all(step.who.endswith("(simulated time)") for step in steps)
-    assert [step.at.date().isoformat() for step in steps] == ["2024-08-16", "2024-08-16", "2024-10-11", "2024-12-10"]
+    assert [step.at.date().isoformat() for step in steps] == ["2024-06-28", "2024-06-28", "2024-08-23", "2024-10-22"]
     approvals = list((paths.mlruns / "artifacts").rglob("promotion/approvals/*/*.json"))
     signers = sorted((json.loads(file.read_bytes())["to_stage"], file.stem) for file in approvals)
     assert signers == [("paper", "ada"), ("paper", "ben"), ("production", "ada"), ("production", "ben"), ("staged_live", "ada"),
                        ("staged_live", "ben")]  # fmt: skip
     assert "SIMULATED TIME" in said
+
+
+def test_the_reason_that_ben_writes_is_true(played):
+    paths, _ = played
+    (folder,) = [
+        file.parent / "result"
+        for file in (paths.mlruns / "artifacts").rglob("promotion/pack/parts/params.json")
+        if json.loads(file.read_bytes())["strategy"] == "xs_momentum"
+    ]
+    cells = WalkForward.load(folder).cells
+    assert len(cells) == 12
+    assert f"the worst a Sharpe ratio of {cells['test_score'].min():.2f}" in BECAUSE
 
 
 @pytest.mark.parametrize("stage", ["paper", "staged_live"])
@@ -61,7 +75,7 @@ def test_forty_sessions_of_each_stage_lie_after_the_evidence_and_hold_what_resea
     record = json.loads((paths.state / f"records/strategy/xs_momentum/1/{stage}.json").read_bytes())
     assert record["simulated"] is True
     assert len(record["sessions"]) == 40
-    assert record["sessions"][0]["date"] > "2024-08-16"
+    assert record["sessions"][0]["date"] > "2024-06-28"
     assert all(session["positions_equal"] for session in record["sessions"])
     assert said.count("40 of 40 sessions hold what research holds") == 2
 
@@ -79,7 +93,7 @@ def test_after_the_kill_at_the_gateway_no_order_is_lost_and_none_was_sent_twice(
     assert fills
     assert "the journal and the broker agree" in said
     assert "flat: no position and no open order" in said
-    assert events[0].at.date() == datetime(2024, 12, 11, tzinfo=UTC).date()
+    assert events[0].at.date() == datetime(2024, 10, 23, tzinfo=UTC).date()
 
 
 def test_nothing_of_the_demo_is_in_the_project_it_was_started_from(played):
