@@ -60,7 +60,7 @@ ui: .stamps/research ## Compare runs in the MLflow UI (PORT=5000)
 	@$(WB) ui --port $(PORT)
 
 .PHONY: report
-report: .stamps/research ## Write the newest finished backtest as one HTML page (STRATEGY=...: of that one)
+report: .stamps/research ## Write the newest finished backtest as one HTML page (STRATEGY=...: the newest with it)
 	@$(WB) report $(CHOICES)
 
 .PHONY: new-strategy

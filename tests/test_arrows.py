@@ -12,6 +12,7 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
     "source": set(),
+    "cluster": {"errors"},
     "trading": set(),
     "orders": {"errors", "trading"},
     "paths": {"errors"},
@@ -29,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "strategies": {"errors", "types", "params", "sizing_params", "features"},
     "backtest": {
         "errors",
+        "disk",
         "types",
         "params",
         "commissions",
@@ -36,6 +38,7 @@ ARROWS: dict[str, set[str]] = {
         "data",
         "figures",
         "features",
+        "source",
         "strategies",
         "live",  # only from the files in DOORS
     },
@@ -88,6 +91,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "search": {
         "errors",
+        "cluster",
         "disk",
         "interrupt",
         "types",
@@ -104,6 +108,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "pipeline": {
         "errors",
+        "cluster",
         "disk",
         "background",
         "interrupt",

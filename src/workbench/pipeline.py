@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.background import in_background
+from workbench.cluster import cluster_address, connected, require_cluster
 from workbench.disk import read_json, write_json, writing
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.interrupt import terminated_as_interrupted
@@ -85,8 +86,10 @@ def run_pipeline(
     with only_one(paths, name) as run_id, terminated_as_interrupted():
         run = _Run(run_id, pipeline, tasks, paths, index, fresh)
         known = run.reusable()
-        if check is not None and len(known) < len(tasks):
-            check()
+        if len(known) < len(tasks):
+            if check is not None:
+                check()
+            require_cluster()
         run.begin(settings, known)
         record: Future[Record] | None = None
         try:
@@ -194,7 +197,7 @@ class _Run:
 
         The recorder opens beside it. The warm parents are other processes: what it imports starts no thread in them.
         """
-        address = os.environ.get("DASK_SCHEDULER_ADDRESS", "")
+        address = cluster_address()
         wanted = {task.spec.warm for task in self.tasks if task.id not in known} - {""}
         groups = {name for group in wanted for name in lineage(self.pipeline.warm, group)}
         parents = WarmParents({name: modules for name, modules in self.pipeline.warm.items() if name in groups})
@@ -252,9 +255,7 @@ class _Run:
         if not address:
             compute(*nodes.values(), scheduler="threads", num_workers=parallel, optimize_graph=False)
             return
-        from distributed import Client
-
-        with Client(address, set_as_default=False) as client:
+        with connected(address, "workbench-pipeline") as client:
             compute(*nodes.values(), scheduler=client, optimize_graph=False)
 
     def abandon(self, error: BaseException, show: Progress) -> None:

@@ -104,10 +104,10 @@ def agrees_with_the_simulator(bars_of, monkeypatch, seed: int, account: Portfoli
     sweep = sweep_weights([weights], bars, account, costs)
     expected = walkforward.statistics(simulation, pd.Series(0.0, index=bars.index))
     for name in ("total_return", "sharpe", "sortino", "calmar", "max_drawdown", "turnover", "cost_per_year", "trades"):
-        assert sweep[name][0, 0] == pytest.approx(expected[name], rel=1e-8, abs=1e-9, nan_ok=True), name
+        assert sweep[name][0, 0] == pytest.approx(expected[name], rel=1e-9, abs=1e-9, nan_ok=True), name
     kinds = simulation.costs.sum() / simulation.equity.mean() / (len(bars) / 252)
     for kind in ("commission", "spread", "impact", "borrow"):
-        assert sweep[kind][0, 0] == pytest.approx(kinds[kind], rel=1e-8, abs=1e-12), kind
+        assert sweep[kind][0, 0] == pytest.approx(kinds[kind], rel=1e-9, abs=1e-12), kind
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=FIXTURES)

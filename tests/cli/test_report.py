@@ -54,6 +54,13 @@ def test_a_strategy_asks_for_the_newest_backtest_of_it_alone(desk):
     assert "20260102-090000-backtest-bbbb" in both.stdout
 
 
+def test_a_strategy_that_was_never_walked_alone_is_shown_among_the_others(desk):
+    put_run(desk.root, "20260101-090000-backtest-aaaa", "done", ("sma_cross", "xs_momentum"))
+    put_run(desk.root, "20260102-090000-backtest-bbbb", "done", ("mean_reversion",))
+    said = desk.type("report", "--strategy", "sma_cross").stdout
+    assert said.splitlines()[0] == "backtest 20260101-090000-backtest-aaaa: sma_cross, xs_momentum"
+
+
 def test_without_a_finished_backtest_one_line_says_what_to_type(desk):
     assert desk.refusal("report", code=1) == "no finished backtest yet: make backtest"
     put_run(desk.root, "20260101-090000-backtest-aaaa", "failed", ("sma_cross",))

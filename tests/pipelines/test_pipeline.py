@@ -12,9 +12,11 @@ import threading
 import time
 
 import pytest
+from distributed import LocalCluster
 
+from workbench import cluster as clusters
 from workbench.disk import part
-from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged, NoData
+from workbench.errors import AlreadyRunning, CannotWrite, InputRefused, LakeDamaged, NoData, WorkbenchError
 from workbench.params import Settings
 from workbench.pipeline import run_history, run_pipeline
 from workbench.step import read_json
@@ -607,6 +609,31 @@ def test_the_same_pipeline_runs_on_a_cluster(backtest, tmp_path, monkeypatch):
             assert backtest.executed(backtest.run()) == []  # what the cluster did counts here
         finally:
             cluster.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("tcp://127.0.0.1:9", "no answer within 0 s; start it there with `dask scheduler`, or unset the variable"),
+        ("rubbish", "missing port number"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_told_before_the_first_step(backtest, monkeypatch, address, says):
+    monkeypatch.setattr(clusters, "CONNECT_SECONDS", 0.4)
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", address)
+    with pytest.raises(WorkbenchError) as refused:
+        backtest.run()
+    assert str(refused.value).startswith("DASK_SCHEDULER_ADDRESS ")
+    assert says in str(refused.value)
+    assert not list(backtest.paths.runs.glob("*-p-*"))
+
+
+def test_a_cluster_without_workers_is_told_before_the_first_step(backtest, monkeypatch):
+    monkeypatch.setattr(clusters, "CONNECT_SECONDS", 1.0)
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as idle:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", idle.scheduler_address)
+        with pytest.raises(WorkbenchError, match="it has no workers; start some with `dask worker tcp://"):
+            backtest.run()
 
 
 def test_an_unknown_pipeline_names_the_nearest(backtest):

@@ -73,9 +73,10 @@ def report(strategy: Strategies = None) -> None:
     paths, wanted = Paths(), list(dict.fromkeys(strategy or ()))
     for name in wanted:
         load_strategy_params(name, paths)
-    finished = (run for run in run_history(paths) if run.pipeline == "backtest" and run.status == "done")
-    asked = (run for run in finished if not wanted or set(_ranked(run)) == set(wanted))
-    result = next(asked, None)
+    finished = [run for run in run_history(paths) if run.pipeline == "backtest" and run.status == "done"]
+    alone = (run for run in finished if set(_ranked(run)) == set(wanted))
+    among_others = (run for run in finished if set(_ranked(run)) >= set(wanted))
+    result = next(alone, None) or next(among_others, None)
     if result is None:
         which, choice = (f" of {', '.join(wanted)}", f" STRATEGY='{' '.join(wanted)}'") if wanted else ("", "")
         raise NoData(f"no finished backtest{which} yet: make backtest{choice}")

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from workbench.cluster import ADDRESS, connected
 from workbench.errors import WorkbenchError
 from workbench.search.problem import Measured, Problem, measure
 
-ADDRESS = "DASK_SCHEDULER_ADDRESS"
-CONNECT_SECONDS, WORKERLESS_SECONDS, LOOK_SECONDS = 10.0, 60.0, 5.0
+WORKERLESS_SECONDS, LOOK_SECONDS = 60.0, 5.0
 # Batches under way for each worker: none waits for the next, and few are measured in vain when it stops.
 AHEAD = 3
 # Dask tells its workers to give memory back at once, which doubles the time of work that allocates much.
@@ -156,7 +156,7 @@ def _received(problem: Problem) -> Problem:
 def recruited(problem: Problem, workers: int, address: str = "") -> Iterator[Workers]:
     """Open workers for a problem: those of the scheduler at ``address``, else processes of this machine."""
     if address:
-        with _connected(address) as client:
+        with connected(address, "workbench-sweep") as client:
             yield Workers(client, problem, f"{ADDRESS} {address}")
         return
     import dask
@@ -178,25 +178,3 @@ def recruited(problem: Problem, workers: int, address: str = "") -> Iterator[Wor
         Client(cluster, set_as_default=False) as client,
     ):
         yield Workers(client, problem, f"{workers} processes")
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    from distributed import Client
-    from distributed import TimeoutError as DaskTimeout
-
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="workbench-sweep")
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(
-            f"{ADDRESS} {address}: no answer within {CONNECT_SECONDS:.0f} s; start it there with `dask scheduler`, "
-            "or unset the variable to search on this machine"
-        ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except (DaskTimeout, TimeoutError) as error:
-            raise WorkbenchError(
-                f"{ADDRESS} {address}: it has no workers; start some with `dask worker {address}`"
-            ) from error
-        yield client

@@ -97,6 +97,7 @@ table.facts td { text-align: left }
 th.test, td.test { color: var(--soft); font-style: italic }
 tr:first-child td { font-weight: 600 }
 table.facts td { font-weight: 400 }
+table.facts td:first-child { white-space: nowrap; padding-right: 18px; vertical-align: top }
 """
 
 _PAGE = """\

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from workbench.backtest.trials import Ledger, Question, Receipt
+from workbench.cluster import cluster_address
 from workbench.errors import InputRefused, StrategyRefused
 from workbench.params import Paths, Settings
 from workbench.search.archive import Archive, cell_text
 from workbench.search.bar import Bar, NoBar, duration
 from workbench.search.count import Counter
-from workbench.search.crew import ADDRESS, Batch, Crew, Here, recruited
+from workbench.search.crew import Batch, Crew, Here, recruited
 from workbench.search.grid import count
 from workbench.search.problem import Measured, Problem, measure
 from workbench.search.run import Asked, SearchRun
@@ -166,7 +167,7 @@ class Work:
         self.head = self.head if receipt is None else receipt.head
 
     def _recruit(self, cells: int) -> Crew:
-        address = os.environ.get(ADDRESS, "")
+        address = cluster_address()
         workers = self.settings.search.workers or os.cpu_count() or 1
         if not address and (workers == 1 or cells * self.each < ALONE_SECONDS):
             return Here(self.problem)
@@ -175,7 +176,7 @@ class Work:
         return crew
 
     def _expected_workers(self, cells: int) -> int:
-        if cells and os.environ.get(ADDRESS, ""):
+        if cells and cluster_address():
             self.crew = self.crew or self._recruit(cells)
             return self.crew.workers
         workers = self.settings.search.workers or os.cpu_count() or 1

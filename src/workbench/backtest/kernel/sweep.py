@@ -62,7 +62,7 @@ class Sweep:
         parameters = pd.DataFrame([dict(cell) for cell in cells])
         columns |= {str(name): parameters[name].to_numpy()[number[1]] for name in parameters}
         if self.symbols:
-            columns["symbol"] = pd.Categorical.from_codes(number[2], list(self.symbols))
+            columns["symbol"] = pd.Categorical.from_codes(number[2], pd.Index(self.symbols))
         return pd.DataFrame(columns | {name: values.ravel() for name, values in self.statistics.items()})
 
 

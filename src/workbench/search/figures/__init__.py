@@ -15,4 +15,4 @@ __all__ = ["company", "draw", "heat_map", "parallel"]
 def draw(found: Found) -> dict[str, Figure]:
     """Return the pictures that this search has something to show in, by name."""
     pictures = {"heat_map": heat_map(found), "company": company(found)}
-    return pictures | ({"parallel": parallel(found)} if len(found.varied) > 2 else {})
+    return pictures | ({"parallel": parallel(found)} if len(found.varied) > 1 else {})
