@@ -64,6 +64,10 @@ class Venue(Protocol):
         """Let things happen while no runner lives: fills, restarts, numbers that are forgotten."""
         ...
 
+    def stand_still(self, still: bool) -> None:
+        """Let nothing fill by itself while both sides are compared."""
+        ...
+
     def forget(self) -> None:
         """Lose an order without a word."""
         ...
@@ -111,6 +115,9 @@ class GatewayVenue:
             self.sim.fault("rollback", count=chance.randint(1, 5))
         if chance.random() < 0.1:
             self.sim.fault("restart", seconds=0.05, rollback=chance.randint(0, 3))
+
+    def stand_still(self, still: bool) -> None:
+        self.sim.fault("hold", state=still)
 
     def forget(self) -> None:
         for one in self.open():
@@ -160,6 +167,9 @@ class PaperVenue:
         self.trade(broker, chance)
         broker.now()
         broker.close()
+
+    def stand_still(self, still: bool) -> None:
+        """It moves only where a runner moves it."""
 
     def forget(self) -> None:
         lose_order(self.file)
@@ -252,6 +262,7 @@ class Machine:
     early: int = 0  # kills before the runner had put in order what the last one left
     outcomes: Counter[str] = field(default_factory=Counter)
     halted: int = 0
+    stopped: bool = False
     sent: int = 0
 
     def __post_init__(self) -> None:
@@ -265,19 +276,23 @@ class Machine:
         self.seed += 1
         self.kills += 1
         chance = random.Random(self.seed)
+        early = chance.random() < 0.15  # killed while it puts things in order
+        self.venue.stand_still(not early)
         process, told, go = self._start()
         try:
-            if chance.random() < 0.15:  # killed while it puts things in order
+            if early:
                 time.sleep(chance.uniform(0.0, 0.1))
                 self.early += 1
                 return []
             found = self._check(told)
+            self.venue.stand_still(False)
             with suppress(BrokenPipeError):  # it has ended by itself, which was found
                 os.write(go, b"1")
             time.sleep(chance.uniform(0.0, 0.15))
             if chance.random() < self.halts:
                 self._set(TradingState.HALTED, "")
                 self.halted += 1
+                self.stopped = True
                 time.sleep(0.03)
             return found
         finally:
@@ -336,8 +351,9 @@ class Machine:
             self.venue.go_on(chance)
         if chance.random() < 0.3:
             self.venue.forget()
-        if chance.random() < 0.7:
+        if self.stopped and chance.random() < 0.7:
             self._set(TradingState.ACTIVE, "a test")
+            self.stopped = False
 
     def _set(self, state: TradingState, who: str) -> None:
         journal = self._journal()

@@ -14,7 +14,7 @@ from tests.live.proofs import machine as machine_module
 from tests.live.proofs.machine import RETURNS, VENUES, WRONG, Machine, Runner
 from workbench.live.journal import journal as journal_module
 
-AT_ONE_ACCOUNT = 100  # kills; then a new account, for a history is read and checked whole after each
+AT_ONE_ACCOUNT = 25  # kills; then a new account, for a history is read and checked whole after each
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Watch
-from workbench.live.reconcile import reconcile
+from workbench.live.reconcile import explain, reconcile
 from workbench.live.runner import hear
 from workbench.live.service import Service
 from workbench.live.session import Data, Seat
@@ -110,6 +110,9 @@ class Soak(Service):
         if self.journal.book.state is TradingState.REDUCING:  # a person looks, and brings it back
             self.seen["brought back"] += 1
             self.journal.set_state(TradingState.ACTIVE, "it was looked at", "ada")
+        for symbol in () if self.journal.book.differences else sorted(self.journal.book.locked):
+            self.seen["unlocked"] += 1
+            explain(self.journal, self.broker, symbol, "ada", "it was looked at")
         return False
 
     def pass_time(self, seconds: float) -> None:
@@ -198,6 +201,7 @@ def test_a_month_of_five_minute_sessions_with_faults_keeps_every_promise(
         for message in ("execDetails", "commissionReport", "orderStatus"):
             sim.fault("delay", message=message, seconds=0.02, chance=0.05)
             sim.fault("duplicate", message=message, chance=0.05)
+        for message in ("commissionReport", "orderStatus"):
             sim.fault("drop", message=message, chance=0.01)
         if sessions == 1:  # every half hour
             service.live = service.live.model_copy(update={"every_minutes": 30.0})
