@@ -328,9 +328,15 @@ def test_a_runner_that_comes_late_still_closes_what_ends_with_the_session(tmp_pa
     assert rehearsal.journal.book.books == {"day": {"AAA": 400}}
     rehearsal.clock.set(desk.hours.closes - timedelta(minutes=20))  # forty minutes after its moment
     report = run_session(rehearsal.desk(rehearsal.sessions[0]))
-    rehearsal.close()
     assert report.results[0].held == {}
     assert [fill.signed for fill in rehearsal.journal.book.fills.values()] == [400, -400]
+    count = len(rehearsal.journal.book.orders)
+    soon = rehearsal.desk(rehearsal.sessions[0])  # started once more, soon after a moment before that decision
+    soon.moments = (desk.hours.closes - timedelta(minutes=61),)
+    soon.clock = lambda: desk.hours.closes - timedelta(minutes=50)
+    run_session(soon)
+    rehearsal.close()
+    assert len(rehearsal.journal.book.orders) == count  # what was closed is not bought back
 
 
 def test_the_longest_hold_is_counted_by_the_journal_over_restarts(tmp_path, make):

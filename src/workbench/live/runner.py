@@ -87,6 +87,8 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
         desk.outbox.post(Severity.WARNING, "halted", f"nothing is sent: {halted}", cooldown=f"halted {desk.session}")
         return None
     decision = desk.journal.book.past.decision
+    if decision is not None and decision.id > name_of(moment):  # a later one was made: a restart goes on from there
+        return None
     begun = decision if decision is not None and decision.id == name_of(moment) else None
     if begun and not any(_to_send(desk, line) for line in begun.lines):
         return begun
