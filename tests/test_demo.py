@@ -131,6 +131,6 @@ def test_the_runner_dies_twice_and_the_gateway_is_never_an_account_with_money(st
     assert {word for act in script for word in act.words if word.startswith("live.account")} == {
         "live.account=STAGED", f"live.account={ACCOUNT}",
     }  # fmt: skip
-    assert f"skip: {SENT - 1}" in (stage.project / "data" / "faults.yaml").read_text()
+    assert f"skip: {2 * SENT - 1}" in (stage.project / "data" / "faults.yaml").read_text()
     assert script[-1].words[0] == "status"
     assert "kill" in [act.words[0] for act in script]
