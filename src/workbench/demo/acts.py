@@ -45,8 +45,8 @@ grid:
 TAPE = f"""\
 from workbench.data.lake import open_lake
 open_lake().read('prices_5min', start='{DAY}').write_parquet('data/tape.parquet')"""
-# The broker takes the order, and the word of it is lost. Before each order it is asked what it would change, by the same
-# message: the third order is the sixth of them.
+# The broker takes the order, and the word of it is lost. Before each order it is asked what that would change, by the
+# same message: the third order is the sixth of them.
 LOST_WORD = f"- {{do: drop, message: placeOrder, when: after, skip: {2 * SENT - 1}, times: 1}}\n"
 
 
