@@ -131,7 +131,7 @@ ARROWS: dict[str, set[str]] = {
     "step": {"errors", "disk", "params"},
     "tws": set(),
     "cli": {"*"},
-    "doctor": {"errors", "params"},
+    "doctor": {"errors", "params", "data"},
     "scaffold": {"errors", "params"},
     "demo": {"errors", "params"},
 }

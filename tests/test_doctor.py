@@ -1,11 +1,23 @@
 import sqlite3
+from datetime import UTC, date, datetime
 
+import polars as pl
+
+from tests.data.by_hand import put
+from workbench.data.lake import Lake
 from workbench.doctor import examine
 from workbench.params import Paths
 
 
 def findings(paths) -> dict:
     return {finding.what: finding for finding in examine(paths)}
+
+
+def one_price(source: str) -> pl.DataFrame:
+    known = datetime(2024, 7, 1, 22, 0, tzinfo=UTC)
+    price = {"open": 10.0, "high": 10.5, "low": 9.5, "close": 10.1, "volume": 1000.0}
+    row = {"symbol": "TEC01", "session": date(2024, 7, 1), **price, "known_at": known, "source": source}
+    return pl.DataFrame([row]).with_columns(pl.col("known_at").cast(pl.Datetime("us", "UTC")))
 
 
 def test_this_clone_is_well():
@@ -30,9 +42,22 @@ def test_a_broken_clone_is_told_what_to_mend(tmp_path):
 def test_the_lake_is_shown_as_tables_by_market(tmp_path):
     (tmp_path / "params").mkdir()
     assert findings(Paths(tmp_path))["lake"].found == "empty: the first make backtest fills it"
-    for table in ("sample/symbols", "sample/actions", "sample/quarantine/actions", "real/prices_daily"):
-        (tmp_path / "data" / "lake" / table / "_delta_log").mkdir(parents=True)
-    assert findings(Paths(tmp_path))["lake"].found == "real: prices_daily; sample: actions, symbols"
+    for market in ("real", "sample"):
+        put(Lake(tmp_path / "data" / "lake", market), "prices_daily", one_price(market))
+    kept_out = tmp_path / "data" / "lake" / "sample" / "quarantine" / "prices_daily" / "_delta_log"
+    kept_out.mkdir(parents=True)
+    told = findings(Paths(tmp_path))["lake"]
+    assert (told.found, told.mend) == ("real: prices_daily; sample: prices_daily", "")
+
+
+def test_a_table_with_a_file_missing_is_not_well(tmp_path):
+    (tmp_path / "params").mkdir()
+    put(Lake(tmp_path / "data" / "lake", "sample"), "prices_daily", one_price("sample"))
+    for file in (tmp_path / "data" / "lake").rglob("*.parquet"):
+        file.unlink()
+    told = findings(Paths(tmp_path))["lake"]
+    assert "is missing" in told.found
+    assert told.mend == "mend that table, and see: workbench lake"
 
 
 def test_packages_that_differ_from_the_lock_are_named(tmp_path):

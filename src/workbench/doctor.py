@@ -119,8 +119,23 @@ def _lake(paths: Paths) -> Finding:
         tables.setdefault(log.parent.parent.name, []).append(log.parent.name)
     for lake in sorted(paths.data.glob("samples/*/lake/")):
         tables[f"another sample ({lake.parent.name})"] = sorted(log.parent.name for log in lake.glob("*/*/_delta_log/"))
+    if not tables:
+        return Finding("lake", "empty: the first make backtest fills it")
+    from workbench.data.inventory import inventory
+    from workbench.data.lake import Lake
+
     markets = "; ".join(f"{market}: {', '.join(names)}" for market, names in tables.items())
-    return Finding("lake", markets or "empty: the first make backtest fills it")
+    try:
+        for root, market in sorted({(log.parents[2], log.parents[1].name) for log in _logs(paths)}):
+            inventory(Lake(root, market))
+    except WorkbenchError as error:
+        return Finding("lake", f"{markets}; {error}", "mend that table, and see: workbench lake")
+    return Finding("lake", markets)
+
+
+def _logs(paths: Paths) -> list[Path]:
+    """Return the log folder of every table of every lake; what is kept out of a table lies a level deeper."""
+    return [*paths.lake.glob("*/*/_delta_log/"), *paths.data.glob("samples/*/lake/*/*/_delta_log/")]
 
 
 def _runs(paths: Paths) -> Finding:

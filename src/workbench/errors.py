@@ -130,6 +130,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known word, or the known words (a dozen of them at most)."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:  # the first part of a longer name: ``trian`` for ``train_sessions``
+        first = {name.partition("_")[0]: name for name in reversed(known)}
+        near = [first[part] for part in difflib.get_close_matches(word, first, n=1, cutoff=0.75)]
     if near:
         return f" Did you mean '{near[0]}'?"
     more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""

@@ -405,6 +405,10 @@ def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationE
         return f"{origin}: '{path}' is missing{more}"
     if first["type"] in ("tuple_type", "list_type") and isinstance(first["input"], (str, int, float)):
         return f"{origin}: {path} is {first['input']!r}; write a list, also for one: {path}=[{first['input']}]{more}"
+    if first["type"] in ("tuple_type", "list_type") and isinstance(first["input"], Mapping):
+        inside = ", ".join(str(key) for key in first["input"])
+        own = "; a strategy's settings are in its own file, params/strategies/NAME.yaml" if path == "strategies" else ""
+        return f"{origin}: {path} is a list, it has no '{inside}'{own}{more}"
     message = first["msg"].removeprefix("Value error, ")
     value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
     return f"{origin}: {path or 'settings'}{value}: {message}{more}"

@@ -20,6 +20,15 @@ import pytest
             "there are mean_reversion, sma_cross, xs_momentum",
         ),
         (
+            ["backtest", "--set", "strategies.sma_cross.universe=[ZZZ99]"],
+            "--set strategies.sma_cross.universe=[ZZZ99]: strategies is a list, it has no 'sma_cross'; "
+            "a strategy's settings are in its own file, params/strategies/NAME.yaml",
+        ),
+        (
+            ["backtest", "--set", "walk_forward.trian=400"],
+            "--set walk_forward.trian=400: unknown key 'walk_forward.trian'. Did you mean 'train_sessions'?",
+        ),
+        (
             ["backtest", "--set", "strategies=[]"],
             "strategies: the list is empty, so there is nothing to walk forward; name one: "
             "make backtest STRATEGY=sma_cross, or fill strategies in params/base.yaml",
@@ -118,6 +127,11 @@ def test_a_store_that_cannot_be_written_is_told_before_the_first_step(desk):
 def test_a_server_that_does_not_answer_is_told_before_the_first_step(desk):
     said = desk.refusal("backtest", "--set", "tracking.uri=http://127.0.0.1:9", code=1)
     assert said.startswith("tracking.uri http://127.0.0.1:9: no answer")
+
+
+def test_a_market_beyond_the_calendar_names_its_settings(desk):
+    refused = desk.refusal("backtest", "--set", "sample.end=2960-01-01")
+    assert refused.startswith("sample.end 2960-01-01 with sample.years 15: 2945-01-02 is outside the calendar of XNYS: ")
 
 
 def test_what_will_be_known_in_the_future_is_not_known_now(desk):

@@ -286,7 +286,7 @@ def test_a_symbol_without_rows_in_the_range_is_no_error_while_others_have_some(f
         ({"start": "2024-3-6"}, InputRefused, "start '2024-3-6' is not a date; write YYYY-MM-DD"),
         ({"as_of": datetime(2024, 3, 4)}, InputRefused, "as_of 2024-03-04 00:00:00 has no time zone"),
         ({"as_of": "2024-03-04"}, InputRefused, "as_of 2024-03-04 has no time zone; write a moment"),
-        ({"start": FRI}, NoData, "no rows between 2024-03-08 and now; version 1 holds 2024-03-04 to 2024-03-06"),
+        ({"start": FRI}, NoData, "no rows between 2024-03-08 and the newest; version 1 holds 2024-03-04 to 2024-03-06"),
         ({"symbols": ["BBB01"], "start": TUE, "end": TUE}, NoData, "no rows for BBB01 between 2024-03-05 and 2024"),
         ({"version": 2}, InputRefused, "no version 2; there are 0 to 1"),
         ({"version": -1}, InputRefused, "no version -1; there are 0 to 1"),

@@ -28,6 +28,7 @@ from workbench.data.question import When, as_of_moment, names, pinned, span
 from workbench.data.source import Batch
 from workbench.data.table import DataFile, Moment, Snapshot, Table
 from workbench.data.validated import Validated
+from workbench.data.watch import held
 from workbench.disk import short
 from workbench.errors import InputRefused, NoData, did_you_mean
 from workbench.params import Paths, Settings, lake_root, load_settings
@@ -209,8 +210,9 @@ class Lake:
 
     def newest(self, name: str) -> date:
         """Return the day of the newest event in a dataset."""
-        last = self._existing(name).snapshot().last
-        assert last is not None
+        moment = held(name, None)
+        last = self._existing(name).snapshot().last if moment is None else self.read(name)[dataset(name).time].max()
+        assert isinstance(last, date)
         return _day(last)
 
     def verify(self, name: str) -> int:
@@ -271,7 +273,8 @@ class Lake:
         version: int | None,
         columns: list[str],
     ) -> pl.DataFrame:
-        name, moment, wanted = contract.name, as_of_moment(contract, as_of), names(contract, symbols)
+        name, wanted = contract.name, names(contract, symbols)
+        moment = held(name, as_of_moment(contract, as_of))
         first, last = span(contract, start, end)
         table = self._existing(name)
         snapshot = table.snapshot(version)
@@ -281,7 +284,7 @@ class Lake:
             self._refuse_unknown(table, snapshot, contract, absent)
         if rows.is_empty():
             who = "" if wanted is None else f" for {', '.join(wanted[:5])}{' …' if len(wanted) > 5 else ''}"
-            ends = f" between {start or 'the beginning'} and {end or 'now'}" if start or end else ""
+            ends = f" between {start or 'the beginning'} and {end or 'the newest'}" if start or end else ""
             then = f" known at {moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else ""
             have = f"{snapshot.files[0].first} to {snapshot.last}"
             raise NoData(f"{name}: no rows{who}{ends}{then}; version {snapshot.version} holds {have}")
@@ -303,8 +306,8 @@ class Lake:
     def _effective_actions(
         self, symbols: Sequence[str], last: date, as_of: datetime | str | None, version: int | None
     ) -> pl.DataFrame:
-        contract, moment = dataset("actions"), as_of_moment(dataset("actions"), as_of)
-        table = self._table("actions")
+        contract, table = dataset("actions"), self._table("actions")
+        moment = held(contract.name, as_of_moment(contract, as_of))
         if not table.exists():
             raise NoData(
                 f"actions: market '{self.market}' has no such table, so prices cannot be adjusted; "
@@ -318,7 +321,7 @@ class Lake:
         contract, table = dataset("symbols"), self._table("symbols")
         if not table.exists():
             return {}
-        moment, snapshot = as_of_moment(contract, as_of), table.snapshot(version)
+        moment, snapshot = held(contract.name, as_of_moment(contract, as_of)), table.snapshot(version)
         rows = read_facts(table, snapshot, contract, Ask(symbols, as_of=moment), ["symbol", "sector"])
         return dict(rows.drop_nulls().iter_rows())
 

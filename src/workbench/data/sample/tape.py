@@ -94,7 +94,11 @@ def tape(params: SampleParams, calendar: Calendar) -> Tape:
 def market_sessions(params: SampleParams, calendar: Calendar) -> pd.DatetimeIndex:
     """Return the sessions of the market: so many years up to its end."""
     end = pd.Timestamp(params.end)
-    found = calendar.sessions(_day(end - pd.DateOffset(years=params.years) + pd.Timedelta(days=1)), _day(end))
+    start = end - pd.DateOffset(years=params.years) + pd.Timedelta(days=1)
+    try:
+        found = calendar.sessions(_day(start), _day(end))
+    except InputRefused as error:
+        raise InputRefused(f"sample.end {params.end} with sample.years {params.years}: {error}") from error
     if params.intraday_sessions > len(found):
         raise InputRefused(
             f"sample.intraday_sessions {params.intraday_sessions} is more than the market's {len(found)} sessions; "
