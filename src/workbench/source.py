@@ -11,6 +11,9 @@ from pathlib import Path
 import workbench
 
 PACKAGE = Path(workbench.__file__).parent
+# What is called to come from a strategy's name to weights; the strategy's own file is added.
+DECIDING = ("strategies.classes", "strategies.protocol", "strategies.sizing", "types")
+ERRORS = PACKAGE / "errors.py"
 
 
 @lru_cache(maxsize=8)
@@ -20,6 +23,35 @@ def source_digest(*modules: str) -> str:
     for file in sorted(source_files(modules)):
         chain.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
     return chain.hexdigest()
+
+
+def deciding_files(strategy: str) -> dict[str, str]:
+    """Return the SHA-256 of each file that decides a strategy's weights, as it lies on disk; nothing of it is run.
+
+    The files are those of the strategy and of all that they import, not the whole package: a mended report changes no
+    weights, a changed indicator does. ``errors.py`` is left out: an error says why there are no weights, it is never in
+    one. It counts where a file catches errors of ours, since then weights may follow from them.
+    """
+    return file_digests(f"strategies.{strategy}", *DECIDING, counts=decides)
+
+
+def decides(file: Path, imported: Path) -> bool:
+    """Return whether what a deciding file imports may decide as well: errors only where it catches some."""
+    return imported != ERRORS or _catches(file.read_bytes())
+
+
+def catches_ours(tree: ast.Module) -> bool:
+    """Return whether a module catches what it imports from ``workbench.errors``."""
+    ours = {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(tree)
+        for alias in getattr(node, "names", [])
+        if (isinstance(node, ast.ImportFrom) and node.module in ("workbench", "workbench.errors"))
+        or (isinstance(node, ast.Import) and alias.name.startswith("workbench"))
+    }
+    caught = [node.type for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is not None]
+    named = {name.id for kind in caught for name in ast.walk(kind) if isinstance(name, ast.Name)}
+    return bool(ours & named)
 
 
 def file_digests(*modules: str, counts: Callable[[Path, Path], bool] | None = None) -> dict[str, str]:
@@ -57,10 +89,35 @@ def _files(module: str) -> Iterator[Path]:
 
 
 def _imported(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text())):
-        names: list[str] = []
+    """Give what a module of ours imports from ours, as it is named below the package."""
+    place = ("workbench", *file.relative_to(PACKAGE).parent.parts)
+    for level, name in _names(file.read_bytes()):
+        whole = ".".join([*place[: len(place) - level + 1], name]) if level else name
+        if whole.startswith("workbench."):
+            yield whole.removeprefix("workbench.")
+
+
+@lru_cache(maxsize=512)
+def _names(content: bytes) -> tuple[tuple[int, str], ...]:
+    """Return the names that a module imports, each with the number of dots before it."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(_tree(content)):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        yield from (name.removeprefix("workbench.") for name in names if name.startswith("workbench."))
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{node.module}." if node.module else ""
+            found += [(node.level, f"{base}{alias.name}") for alias in node.names]
+    return tuple(found)
+
+
+@lru_cache(maxsize=512)
+def _catches(content: bytes) -> bool:
+    return catches_ours(_tree(content))
+
+
+def _tree(content: bytes) -> ast.Module:
+    """Return a module's tree; what is no Python imports nothing, and whoever runs it will hear so."""
+    try:
+        return ast.parse(content)
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])

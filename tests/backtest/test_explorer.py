@@ -90,3 +90,13 @@ def test_every_setting_that_was_looked_at_counts_once(explorer, tmp_path):
     # other data is another trial
     replace(counting, bars=counting.bars.until(counting.bars.index[-2])).simulation(fast=5, slow=40)
     assert ledger.count(question) == 3
+
+
+@pytest.mark.parametrize("name", ["open", "high", "volume", "traded_close"])
+def test_bars_that_differ_in_any_field_are_other_data(explorer, tmp_path, name):
+    ledger = Ledger(tmp_path / "trials.db")
+    replace(explorer, ledger=ledger).look(fast=5, slow=40)
+    frame = getattr(explorer.bars, name) * 1.001
+    other = replace(explorer.bars, **{name: frame})
+    replace(explorer, ledger=ledger, bars=other).look(fast=5, slow=40)
+    assert ledger.count() == 2

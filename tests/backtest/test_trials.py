@@ -1,6 +1,8 @@
 """The ledger: what counts, that nothing is lost or taken out of it, and how many different bets it holds."""
 
 import contextlib
+import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import workbench
 from workbench.backtest.trials import (
     Ledger,
     Question,
@@ -141,10 +144,128 @@ def test_other_code_makes_another_trial(ledger, monkeypatch):
     assert record_three(ledger).added == 3
 
 
-def test_the_source_of_a_strategy_is_its_file():
+def test_the_source_of_a_strategy_is_its_file_and_all_that_it_imports():
     assert len(source_digest("sma_cross")) == 64
     assert source_digest("sma_cross") != source_digest("xs_momentum")
     assert source_digest("made_up_in_a_notebook") == ""
+
+
+RULE = """
+import pandas as pd
+
+SESSIONS = 20
+
+def rising(close: pd.DataFrame) -> pd.DataFrame:
+    return close > close.rolling(SESSIONS).mean()
+"""
+IDEA = """
+from dataclasses import dataclass
+import pandas as pd
+from workbench.sizing_params import SizingParams
+from workbench.features.myrule import rising
+
+@dataclass(frozen=True)
+class Rising:
+    symbols: tuple[str, ...]
+    sizing: SizingParams
+    fast: int = 1
+    name: str = "rising_rule"
+    lookback: int = 40
+
+    def weights(self, bars):
+        return rising(bars.close[list(self.symbols)]).astype(float) / len(self.symbols)
+"""
+LOOK = """
+import sys
+from pathlib import Path
+import numpy as np, pandas as pd
+from workbench.backtest.trials import Ledger, Question, keys_of, record
+from workbench.sizing_params import SizingParams
+from workbench.strategies.classes import build
+from workbench.types import Bars
+
+random, days = np.random.default_rng(3), pd.bdate_range("2020-01-01", periods=500)
+close = pd.DataFrame(np.exp(random.normal(0.0003, 0.02, (500, 4)).cumsum(axis=0)) * 50, days, list("ABCD"))
+frames = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close, "traded_close": close}
+bars = Bars(**frames, volume=close * 0 + 1e6, market="sample", sectors={})
+weights = build("rising_rule", bars.symbols, SizingParams(), {}).weights(bars)
+returns = (weights.shift(1) * close.pct_change(fill_method=None)).sum(axis=1).to_frame()
+ledger, question = Ledger(Path(sys.argv[1])), Question("Does what rises go on?", "sample")
+record(ledger, question, "rising_rule", [{"fast": 1}], returns, source="sweep", made_by={"data": 1})
+key = keys_of(question, "rising_rule", [{"fast": 1}], {"data": 1})[0]
+print(ledger.count(), ledger.trials().iloc[-1]["sharpe"], key)
+"""
+
+
+def test_an_edited_rule_that_a_strategy_imports_makes_other_trials_with_the_returns_of_now(tmp_path):
+    package = tmp_path / "src" / "workbench"
+    shutil.copytree(Path(workbench.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    rule = package / "features" / "myrule.py"
+    (package / "strategies" / "rising_rule.py").write_text(IDEA)
+
+    def look(content: str) -> list[str]:
+        rule.write_text(content)
+        command = [sys.executable, "-c", LOOK, str(tmp_path / "trials.db")]
+        path = {**os.environ, "PYTHONPATH": str(package.parent)}
+        done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    first = look(RULE)
+    assert first[0] == "1"
+    edited = look(RULE.replace("20", "35"))
+    assert edited[0] == "2"
+    assert edited[1] != first[1]  # the Sharpe ratio of the edited rule is in the ledger
+    assert edited[2] != first[2]  # the key alone tells them apart, whatever the returns
+    other = look(RULE.replace("20", "35") + "# a word more\n")
+    assert (other[0], other[1]) == ("3", edited[1])
+
+
+# --- what a key does not tell -----------------------------------------------------------------------------------------
+
+
+def test_ten_series_by_hand_under_one_name_are_ten_trials(ledger):
+    series = returns_of(columns=10)
+    for column in series:
+        record(ledger, QUESTION, "sma_cross", [{"fast": 5}], series[[column]], source="notebook")
+    assert ledger.count(QUESTION) == 10
+    for column in series:  # the same again are the same
+        assert record(ledger, QUESTION, "sma_cross", [{"fast": 5}], series[[column]], source="notebook").added == 0
+    expected = (series.mean() / series.std()).to_numpy()
+    assert sorted(ledger.trials()["sharpe"]) == pytest.approx(sorted(expected))
+    assert ledger.verify().trials == 10
+
+
+def test_ten_series_of_one_batch_under_one_name_are_ten_trials_and_copies_are_one(ledger):
+    series = returns_of(columns=10)
+    twice = pd.concat([series, series], axis=1)
+    given = {"cells": [{}] * 20, "returns": twice, "source": "notebook"}
+    assert (record_three(ledger, **given).added, record_three(ledger, **given).added) == (10, 0)
+
+
+def test_a_strategy_typed_into_a_notebook_is_told_apart_by_its_returns(ledger):
+    for number in range(3):
+        receipt = record(
+            ledger, QUESTION, "mine", [{}], returns_of(number, 1), source="notebook", made_by={"data": "today's"}
+        )
+    assert receipt.trials == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "added"),
+    [
+        (lambda returns: returns + 1e-8, 0),  # what rounding, or one share of an order, makes
+        (lambda returns: returns * 2.0, 3),  # as good a Sharpe ratio, twice the risk
+        (lambda returns: returns.iloc[:-1], 3),
+        (lambda returns: returns * 0.0, 3),  # never traded
+    ],
+    ids=["rounding", "leverage", "a day less", "nothing held"],
+)
+def test_other_returns_under_a_known_key_are_another_trial_and_rounding_is_not(ledger, change, added):
+    made_by = {"data": 1}
+    record_three(ledger, made_by=made_by)
+    assert record_three(ledger, made_by=made_by, returns=change(returns_of())).added == added
+    assert ledger.verify().trials == 3 + added
 
 
 def test_a_failed_run_counts_one_and_the_same_failure_once(ledger):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ipywidgets
@@ -26,7 +27,7 @@ from workbench.errors import StrategyRefused
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
 from workbench.strategies.exits import Exits, exits_of
-from workbench.types import Bars
+from workbench.types import FIELDS, Bars
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,21 @@ class Explorer:
         return made.weights(self.bars), self.bars.select(symbols), exits_of(made)
 
     def _count(self, ledger: Ledger, cell: Mapping[str, Any], returns: pd.Series) -> None:
-        seen = hashlib.sha256(self.bars.close.to_numpy(dtype=float).tobytes()).hexdigest()
         made_by = {
             "settings": self.settings.digest(("data", "sizing", "portfolio", "costs")),
             **self.params.model_dump(mode="json", include={"universe", "sizing"}),
-            "data": f"{self.bars.index[0].date()} to {self.bars.index[-1].date()}, closes {seen}",
+            "data": self._data,
         }
         question = Question(self.params.question, self.bars.market)
         record(ledger, question, self.name, [cell], returns.to_frame(), source="notebook", made_by=made_by)
+
+    @cached_property
+    def _data(self) -> str:
+        """What the bars are, told once for all that is looked at: every number of them."""
+        seen = hashlib.sha256(repr((self.bars.symbols, sorted(self.bars.sectors.items()))).encode())
+        for name in (*FIELDS, "traded_close"):
+            seen.update(getattr(self.bars, name).to_numpy(dtype=float).tobytes())
+        return f"{self.bars.index[0].date()} to {self.bars.index[-1].date()}, bars {seen.hexdigest()}"
 
     def _draw(self, look: Look, chosen: Mapping[str, Any]) -> Figure:
         benchmark: pd.Series = self.bars.close[self.settings.data.benchmark].pct_change(fill_method=None)

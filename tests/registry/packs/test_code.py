@@ -11,15 +11,8 @@ import pytest
 import workbench
 from workbench import errors
 from workbench.registry.packs.canonical import sha256
-from workbench.registry.packs.code import (
-    catches_ours,
-    decides,
-    deciding_files,
-    installed_code,
-    running_otherwise,
-    runs_otherwise,
-)
-from workbench.source import file_digests
+from workbench.registry.packs.code import installed_code, running_otherwise, runs_otherwise
+from workbench.source import catches_ours, decides, deciding_files, file_digests
 from workbench.strategies import sizing, sma_cross
 
 PACKAGE = Path(workbench.__file__).parent
@@ -116,6 +109,35 @@ def test_what_reads_settings_or_catches_errors_counts_them():
 def test_a_file_that_catches_errors_of_ours_is_told_from_one_that_raises_them(imports, caught, catches):
     source = f"{imports}\ntry:\n    x\nexcept {caught} as error:\n    raise NoData from error\n"
     assert catches_ours(ast.parse(source)) is catches
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from workbench.features.rule import f", "from workbench.features import rule",
+        "import workbench.features.rule",
+        "from ..features.rule import f", "from ..features import rule", "from .. import features",
+    ],
+)  # fmt: skip
+def test_an_import_is_followed_however_it_is_written(tmp_path, monkeypatch, line):
+    files = {
+        "__init__.py": "", "strategies/__init__.py": "", "strategies/mine.py": line,
+        "features/__init__.py": "from . import rule", "features/rule.py": "from .deeper import f",
+        "features/deeper.py": "", "features/apart.py": "",
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr("workbench.source.PACKAGE", tmp_path)
+    found = file_digests("strategies.mine", counts=decides)
+    assert found.keys() == files.keys() - {"__init__.py", "features/apart.py"}
+
+
+def test_a_file_that_is_no_python_is_digested_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "half.py").write_text("def weights(")
+    monkeypatch.setattr("workbench.source.PACKAGE", tmp_path)
+    assert set(file_digests("strategies.half", counts=decides)) == {"strategies/half.py"}
 
 
 WEIGHTS = """

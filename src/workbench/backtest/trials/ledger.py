@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from workbench.backtest.trials.clusters import Effective, effective
+from workbench.backtest.trials.known import fresh_rows, known_keys
 from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
-from workbench.backtest.trials.schema import BATCH, TRIAL, Row, row_values, statements
+from workbench.backtest.trials.schema import BATCH, TRIAL, Row, insert, row_values, select, statements
 from workbench.backtest.trials.weeks import Floats, Weekly, aligned
 from workbench.disk import writable
 from workbench.errors import CannotWrite, DataRefused
@@ -72,11 +73,12 @@ class Ledger:
         self.file = file
 
     def append(self, question: Question, rows: Sequence[Row], *, source: str, run_id: str = "") -> Receipt:
-        """Append a batch and return its receipt; a trial that is known already is not added again."""
-        fresh = {row.key: row for row in rows}
+        """Append a batch and return its receipt; a trial that is known already is not added again.
+
+        What comes under a known key with other returns is another trial: its key did not tell all that shaped it.
+        """
         with self._writing() as connection:
-            for key in _known(connection, list(fresh)):
-                del fresh[key]
+            fresh = fresh_rows(connection, rows)
             number, previous = connection.execute(
                 "SELECT coalesce(max(number), 0) + 1, coalesce((SELECT head FROM batches ORDER BY number DESC), '') "
                 "FROM batches"
@@ -94,8 +96,8 @@ class Ledger:
                 len(added),
             )
             head = _head(previous, batch, map(row_values, added))
-            connection.execute(_insert("batches", f"{BATCH}, head"), (*batch, head))
-            connection.executemany(_insert("trials", f"{TRIAL}, batch"), ((*row_values(row), number) for row in added))
+            connection.execute(insert("batches", f"{BATCH}, head"), (*batch, head))
+            connection.executemany(insert("trials", f"{TRIAL}, batch"), ((*row_values(row), number) for row in added))
             total = _count(connection, question.id)
         return Receipt(number, head, question.id, len(rows), len(added), total)
 
@@ -123,7 +125,7 @@ class Ledger:
     def known(self, keys: Sequence[str]) -> frozenset[str]:
         """Return which of these trials are recorded."""
         with self._reading() as connection:
-            return frozenset() if connection is None else frozenset(_known(connection, keys))
+            return frozenset() if connection is None else frozenset(known_keys(connection, keys))
 
     def effective(self, question: Question) -> Effective:
         """Return the effective number of a question's trials, by clusters of their weekly returns."""
@@ -203,12 +205,12 @@ class Ledger:
     def _follow(self, connection: sqlite3.Connection, seen: list[str]) -> int:
         """Compute every head again, add it to ``seen``, and return how many trials the chain has."""
         trials = 0
-        for *batch, head in connection.execute(_select("batches", f"{BATCH}, head", "ORDER BY number")):
+        for *batch, head in connection.execute(select("batches", f"{BATCH}, head", "ORDER BY number")):
             number, recorded, run_id, added = batch[0], batch[1], batch[6], batch[8]
             name = f"{self.file.name}: batch {number} of {recorded} (run {run_id or 'by hand'})"
             if number != len(seen):
                 raise DataRefused(f"{name} follows batch {len(seen) - 1}: what lay between was deleted; {_RESTORE}")
-            counted = _Counted(connection.execute(_select("trials", TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
+            counted = _Counted(connection.execute(select("trials", TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
             if _head(seen[-1], batch, counted) != head:
                 lost = f"{counted.count} trials are left of {added}" if counted.count != added else "it was changed"
                 raise DataRefused(f"{name} does not match its digest: {lost}; {_RESTORE}")
@@ -302,14 +304,6 @@ def _head(previous: str, batch: Sequence[Any], rows: Iterable[tuple[Any, ...]]) 
     return chained.hexdigest()
 
 
-def _known(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[str]:
-    for first in range(0, len(keys), 500):
-        some = keys[first : first + 500]
-        where = f"WHERE key IN ({','.join('?' * len(some))})"
-        for (key,) in connection.execute(_select("trials", "key", where), some).fetchall():
-            yield key
-
-
 def _of_question(columns: str, where: str) -> str:
     return f"SELECT {columns} FROM trials JOIN batches ON batch = number WHERE question = ? AND {where}"  # noqa: S608
 
@@ -324,12 +318,3 @@ def _weekly(row: tuple[int, bytes]) -> Weekly:
 def _count(connection: sqlite3.Connection, question: str | None) -> int:
     query = "SELECT coalesce(sum(added), 0) FROM batches WHERE ?1 IS NULL OR question = ?1"
     return int(connection.execute(query, (question,)).fetchone()[0])
-
-
-def _select(table: str, columns: str, rest: str) -> str:
-    return f"SELECT {columns} FROM {table} {rest}"  # noqa: S608 (tables and columns are ours)
-
-
-def _insert(table: str, columns: str) -> str:
-    marks = ",".join("?" * len(columns.split(",")))
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 (tables and columns are ours)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from workbench.errors import StrategyRefused
 from workbench.params import digest
+from workbench.source import deciding_files
 from workbench.strategies import catalog
 
 
@@ -37,9 +34,5 @@ def trial_key(question: Question, strategy: str, params: Mapping[str, Any], made
 
 
 def source_digest(strategy: str) -> str:
-    """Return the digest of a strategy's source file; empty for one that was defined in a notebook."""
-    try:
-        module = importlib.import_module(catalog.strategy_class(strategy).__module__)
-    except StrategyRefused:
-        return ""
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()
+    """Return the digest of a strategy's file and of all that its weights depend on; empty for one of a notebook."""
+    return digest(deciding_files(strategy)) if strategy in catalog.names() else ""

@@ -22,10 +22,11 @@ from workbench.registry.loader.account import AccountMode, refused_account
 from workbench.registry.packs.approvers import CLOCKS_APART, Approvers, Signed
 from workbench.registry.packs.candidate import Candidate
 from workbench.registry.packs.canonical import moment_text, read_moment, short
-from workbench.registry.packs.code import deciding_files, entry_point, running_otherwise
+from workbench.registry.packs.code import entry_point, running_otherwise
 from workbench.registry.packs.pack import Pack
 from workbench.registry.packs.proposal import Proposal
 from workbench.registry.storing import STRATEGY
+from workbench.source import deciding_files
 
 LEAST_APPROVALS: Mapping[str, int] = {PAPER: 1, STAGED: 2, PRODUCTION: 2}
 

@@ -1,8 +1,7 @@
 """Which code decided: the commit, and the digest of every file that a strategy's weights depend on.
 
-The files are those of the strategy and of all that they import, not the whole package: a mended report does not void an
-approval, a changed indicator does. ``errors.py`` is left out: an error says why there are no weights, it is never in
-one. It counts where a file catches errors of ours, since then weights may follow from them.
+The files are those of the strategy and of all that they import (``workbench.source``), not the whole package: a mended
+report does not void an approval, a changed indicator does.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import ast
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -19,11 +17,8 @@ import workbench
 from workbench.params import Paths
 from workbench.registry.checkout import checkout
 from workbench.registry.packs.canonical import canonical, sha256, short
-from workbench.source import PACKAGE, file_digests
+from workbench.source import PACKAGE, deciding_files
 
-# What the runner calls to come from a pack to weights; the strategy's own file is added.
-DECIDING = ("strategies.classes", "strategies.protocol", "strategies.sizing", "types")
-ERRORS = PACKAGE / "errors.py"
 COMMIT = 40  # letters of a commit's name, at least; outside git there is another word
 
 
@@ -60,30 +55,6 @@ class Code:
         look = f"; see: git diff {short(other.commit)} -- src/workbench/{(edited + gone + new)[0]}"
         seen = look if len(other.commit) >= COMMIT else ""
         return ", ".join(parts[:3]) + more + f" ({short(other.digest)} then, {short(self.digest)} now{seen})"
-
-
-def deciding_files(strategy: str) -> dict[str, str]:
-    """Return the SHA-256 of each deciding file as it lies on disk; nothing of it is imported, so nothing runs."""
-    return file_digests(f"strategies.{strategy}", *DECIDING, counts=decides)
-
-
-def decides(file: Path, imported: Path) -> bool:
-    """Return whether what a deciding file imports may decide as well: errors only where it catches some."""
-    return imported != ERRORS or catches_ours(ast.parse(file.read_text()))
-
-
-def catches_ours(tree: ast.Module) -> bool:
-    """Return whether a module catches what it imports from ``workbench.errors``."""
-    ours = {
-        (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
-        for alias in getattr(node, "names", [])
-        if (isinstance(node, ast.ImportFrom) and node.module in ("workbench", "workbench.errors"))
-        or (isinstance(node, ast.Import) and alias.name.startswith("workbench"))
-    }
-    caught = [node.type for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is not None]
-    named = {name.id for kind in caught for name in ast.walk(kind) if isinstance(name, ast.Name)}
-    return bool(ours & named)
 
 
 def entry_point(strategy: str) -> str:
