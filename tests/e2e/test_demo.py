@@ -49,7 +49,7 @@ def test_one_version_went_through_every_stage_with_two_signatures_and_without_fo
     assert [step.to_stage for step in steps] == ["backtest", "paper", "staged_live", "production"]
     assert not any(step.forced for step in steps)
     assert all(step.who.endswith("(simulated time)") for step in steps)
-    assert [step.at.date().isoformat() for step in steps] == ["2024-06-28", "2024-06-28", "2024-08-23", "2024-10-22"]
+    assert [step.at.date().isoformat() for step in steps] == ["2024-06-28", "2024-06-28", "2024-08-26", "2024-10-22"]
     approvals = list((paths.mlruns / "artifacts").rglob("promotion/approvals/*/*.json"))
     signers = sorted((json.loads(file.read_bytes())["to_stage"], file.stem) for file in approvals)
     stages = ("paper", "production", "staged_live")
