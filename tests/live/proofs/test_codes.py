@@ -86,8 +86,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+def desk(quick_path: Path) -> Iterator[Desk]:
+    made = Desk(quick_path)
     yield made
     made.close()
 
