@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from workbench.errors import InputRefused
 from workbench.live.feed import newest_closed
-from workbench.live.seats import shares_of
+from workbench.live.seats import Leaving, shares_of
+from workbench.live.session import Seat
 from workbench.params import LiveParams
 from workbench.sessions import Calendar
 
@@ -30,6 +32,15 @@ def test_a_strategy_without_a_share_is_refused_by_name():
 def test_shares_above_the_whole_are_refused():
     with pytest.raises(InputRefused, match=r"sum to 1.2, more than 1"):
         shares_of(("one", "two"), LiveParams(shares={"one": 0.7, "two": 0.5}))
+
+
+def test_bounded_capital_holds_all_that_the_weights_may_come_to():
+    bounded = Seat(Leaving("one", ("AAA",)), "pack", capital=1_000.0, max_gross=1.5)
+    assert bounded.allotted(50_000.0) == 1_000.0
+    assert bounded.money(50_000.0) * 1.5 == pytest.approx(1_000.0)
+    assert replace(bounded, max_gross=0.8).money(50_000.0) == 1_000.0
+    assert replace(bounded, share=0.01).money(50_000.0) == 500.0  # its share of the equity is less
+    assert replace(bounded, capital=None).money(50_000.0) == 50_000.0
 
 
 @pytest.mark.parametrize(

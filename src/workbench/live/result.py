@@ -18,7 +18,7 @@ def result_of(desk: Desk, seat: Seat, pnl: float) -> Result:
     trades = sum(
         bool(book.of_order(key)) and seat.name in book.orders[key].intent.asked.shares for key in book.past.today
     )
-    capital = seat.money(book.past.equity_at_open or 0.0)
+    capital = seat.allotted(book.past.equity_at_open or 0.0)
     mine = decision.session == desk.session if decision else False
     equal = _equal(desk, decision, seat, held) if decision and mine and desk.recompute else None
     return Result(seat.name, seat.version, seat.pack, seat.stage, capital, pnl, trades, held, equal)

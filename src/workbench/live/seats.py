@@ -59,7 +59,8 @@ def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:
     facts = loaded.pack.json(PARAMS)
     return Seat(
         loaded.strategy, loaded.pack.digest, loaded.version, loaded.stage, loaded.mode, share,
-        float(steps[step - 1]) if steps else None, facts["portfolio"]["rebalance"], facts["costs"]["spread_bps"] / 2.0,
+        float(steps[step - 1]) if steps else None, facts["sizing"]["max_gross"], facts["portfolio"]["rebalance"],
+        facts["costs"]["spread_bps"] / 2.0,
     )  # fmt: skip
 
 

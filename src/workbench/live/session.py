@@ -30,8 +30,9 @@ from workbench.types import FIELDS, Bars
 class Seat:
     """One strategy at the desk: the evidence that it trades by, its share of the equity, and what bounds it.
 
-    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone. ``flatten`` is the
-    number of the rollback that asked for what it holds to be closed; 0: none did.
+    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone. ``max_gross`` is what
+    its weights may come to without their signs. ``flatten`` is the number of the rollback that asked for what it holds
+    to be closed; 0: none did.
     """
 
     strategy: Strategy
@@ -41,6 +42,7 @@ class Seat:
     mode: str = "active"
     share: float = 1.0
     capital: float | None = None
+    max_gross: float = 1.0
     rebalance: str = "on_change"
     model_bps: float | None = None  # what its evidence takes crossing half the spread for
     flatten: int = 0
@@ -55,10 +57,15 @@ class Seat:
         """Whether nothing new may be opened."""
         return self.mode != "active"
 
-    def money(self, equity: float) -> float:
-        """Return what it sizes its orders by."""
+    def allotted(self, equity: float) -> float:
+        """Return what it may have at work."""
         own = self.share * equity
         return own if self.capital is None else min(own, self.capital)
+
+    def money(self, equity: float) -> float:
+        """Return what it sizes its orders by: bounded capital holds all that its weights may come to."""
+        own = self.share * equity
+        return own if self.capital is None else min(own, self.capital / max(1.0, self.max_gross))
 
 
 @dataclass(frozen=True)
