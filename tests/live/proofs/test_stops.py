@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.live.history import read_gateway, violations
-from tests.live.ib.conftest import QUICK
 from workbench.alerts.outbox import Outbox
 from workbench.errors import AlreadyRunning, BrokerError, OrderRejected, TradingHalted
 from workbench.live import kill
@@ -42,7 +41,7 @@ class Room:
         self.sim.start()
         self.paths, self.settings, self.account = Paths(folder), Settings(), "DU1234567"
         self.zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
-        live = LiveParams(**{"mode": "paper", "port": self.sim.port, **QUICK})
+        live = LiveParams(mode="paper", port=self.sim.port)
         self.broker, self.stopping = IBBroker(live), IBBroker(live, STOP)
         self.broker.connect()
         self.outbox = Outbox.open(self.settings, self.paths)
@@ -56,6 +55,7 @@ class Room:
         if halt.reason:
             resume(self.journal, halt, who="ada", reason="the drill is over")
         self.journal.begin()
+        self.broker.connect()
         recover(self.journal, self.broker, self.outbox)
         assert reconcile(self.journal, self.broker, self.outbox).unexplained == ()
 
