@@ -102,14 +102,14 @@ def trials(set_: Set = None) -> None:
     from textwrap import shorten
 
     from workbench.backtest.trials import Ledger, Question
-    from workbench.registry.counting import kept_heads
-    from workbench.registry.runs import Tracking
+    from workbench.registry.connection import Connection
+    from workbench.registry.counting import kept_heads, swept_heads
 
     paths, settings = read_settings(set_)
     ledger, unread = Ledger(paths.trials), ""
-    heads: dict[str, str] = {}
+    heads = swept_heads(paths)
     try:
-        heads = kept_heads(Tracking(settings, paths))
+        heads = kept_heads(Connection(settings, paths))
     except CannotWrite as error:  # MLflow opens its store for writing only
         unread = f"; the runs could not be asked for theirs: {error}"
     chain = ledger.verify(heads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,16 @@ from typing import Any
 from workbench.backtest.overfit import Overfitting, evidence
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Ledger, Question, Receipt, record_failure, record_walk_forward
+from workbench.disk import read_json
 from workbench.errors import WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, load_strategy_params
 from workbench.registry import record
 from workbench.registry.connection import Connection, load_mlflow
 from workbench.registry.store import masked
 from workbench.types import SAMPLE
+
+# The tag by which a run keeps the ledger's head.
+HEAD = "trials.head"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Counted:
         """What ``Ledger.verify`` needs of a run, and which numbers it has not."""
         missing = "; ".join(f"{name}: {why}" for name, why in self.evidence.missing.items())
         return {
-            "trials.head": self.receipt.head,
+            HEAD: self.receipt.head,
             "trials.count": str(self.receipt.trials),
             **({"overfit.missing": missing} if missing else {}),
         }
@@ -67,50 +71,72 @@ def made_by(settings: Settings, params: StrategyParams | None, tables: record.Ta
     }
 
 
-def count_failure(paths: Paths, settings: Settings, strategy: str, error: str, run_id: str) -> None:
-    """Count a run that failed once, unless its cells are counted already."""
+def count_failure(paths: Paths, settings: Settings, strategy: str, error: str, run_id: str) -> Receipt | None:
+    """Count a run that failed once and return its receipt; None where its cells are counted already."""
     ledger = Ledger(paths.trials)
     if ledger.knows(run_id):
-        return
+        return None
     try:
         text = load_strategy_params(strategy, paths).question
     except WorkbenchError:
         text = f"{strategy}: its question could not be read"
     question = Question(text, settings.market)
-    record_failure(ledger, question, strategy, masked(error)[:1000], made_by=_shaped_by(settings), run_id=run_id)
+    return record_failure(ledger, question, strategy, masked(error)[:1000], made_by=_shaped_by(settings), run_id=run_id)
 
 
 def kept_heads(connection: Connection) -> dict[str, str]:
-    """Return, by run, the head of the ledger that each run kept, deleted runs included.
+    """Return, by run, the head of the ledger that each run kept: walk-forwards, sweeps and failed ones, deleted or not.
 
     A server has the runs of other machines too, which have ledgers of their own: those are left out.
     """
-    client, experiment = connection.client(), connection.experiment_id()
-    everything, token = load_mlflow().entities.ViewType.ALL, None
-    heads: dict[str, str] = {}
+    client, mlflow = connection.client(), load_mlflow()
+    everything = mlflow.entities.ViewType.ALL
+    heads = swept_heads(connection.paths)
     with connection.doing("read the runs"):
-        while True:
-            page = client.search_runs([experiment], run_view_type=everything, max_results=500, page_token=token)
-            for run in page:
-                host = run.data.tags.get("process", "").partition(":")[0]
-                if "trials.head" in run.data.tags and (connection.database or host == socket.gethostname()):
-                    heads[str(run.info.run_id)] = run.data.tags["trials.head"]
-            token = page.token
-            if not token:
-                return heads
+        experiments = _pages(lambda token: client.search_experiments(everything, page_token=token))
+        ids = [str(experiment.experiment_id) for experiment in experiments]
+        kept = f"tags.`{HEAD}` LIKE '_%'"
+        for run in _pages(lambda token: client.search_runs(ids, kept, everything, 500, page_token=token)):
+            tags = run.data.tags
+            if connection.database or tags.get("process", "").partition(":")[0] == socket.gethostname():
+                heads[tags.get("sweep", str(run.info.run_id))] = tags[HEAD]
+    return heads
+
+
+def swept_heads(paths: Paths) -> dict[str, str]:
+    """Return, by run, the head that each sweep on this disk kept with the last cells it counted, killed ones too."""
+    facts = [read_json(file) or {} for file in sorted(paths.runs.glob("*/sweep.json"))]
+    return {str(each["run_id"]): str(each["head"]) for each in facts if each.get("head") and each.get("run_id")}
 
 
 @contextlib.contextmanager
-def counted_on_error(paths: Paths, settings: Settings, strategy: str, run_id: str) -> Iterator[None]:
-    """Count a failed or stopped run; where even that fails, the first error says so and is the one to report."""
+def counted_on_error(
+    paths: Paths, settings: Settings, strategy: str, run_id: str, keep: Callable[[str], object]
+) -> Iterator[None]:
+    """Count a failed or stopped run; where even that fails, the first error says so and is the one to report.
+
+    ``keep`` is given the ledger's head then, to keep it with the run.
+    """
     try:
         yield
     except BaseException as error:
         try:
-            count_failure(paths, settings, strategy, f"{type(error).__name__}: {error}".strip(), run_id)
+            receipt = count_failure(paths, settings, strategy, f"{type(error).__name__}: {error}".strip(), run_id)
+            if receipt is not None:
+                keep(receipt.head)
         except WorkbenchError as uncounted:
             error.add_note(f"and the failed run is not in the trial ledger: {uncounted}")
         raise
+
+
+def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _shaped_by(settings: Settings) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from workbench.params import StrategyParams
 from workbench.registry import record
 from workbench.registry.checkout import checkout
 from workbench.registry.connection import Connection
-from workbench.registry.counting import count_failure, counted_on_error
+from workbench.registry.counting import HEAD, count_failure, counted_on_error
 from workbench.registry.recording import Recording, failed_on_error, metrics
 from workbench.registry.store import masked
 
@@ -101,7 +101,13 @@ class Tracking(Connection):
         with self.doing("start a run"):
             run = client.create_run(experiment, start_time=int(started * 1000), tags=tags)
         recording = Recording(self, client, str(run.info.run_id), strategy, code, run_id)
-        counted = counted_on_error(self.paths, self.settings, strategy, recording.run_id)
+        counted = counted_on_error(
+            self.paths,
+            self.settings,
+            strategy,
+            recording.run_id,
+            lambda head: client.set_tag(recording.run_id, HEAD, head),
+        )
         with failed_on_error(client, recording.run_id), counted:
             yield recording
         with self.doing(f"end run {recording.run_id}"):
@@ -297,7 +303,9 @@ class Tracking(Connection):
                 place, _, number = run.data.tags.get("process", "").partition(":")
                 if place == host and number.isdigit() and not _alive(int(number)):
                     error, strategy = "the process ended without a word", run.data.tags.get("strategy", "")
-                    count_failure(self.paths, self.settings, strategy, error, run.info.run_id)
+                    receipt = count_failure(self.paths, self.settings, strategy, error, run.info.run_id)
+                    if receipt is not None:
+                        client.set_tag(run.info.run_id, HEAD, receipt.head)
                     client.set_tag(run.info.run_id, "error", error)
                     client.set_terminated(run.info.run_id, "KILLED")
 

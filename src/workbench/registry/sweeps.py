@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,7 @@ def record_sweep(connection: Connection, sweep: SweepRecord) -> str:
         "strategy": sweep.strategy,
         "market": connection.settings.market,
         "sweep": sweep.run_id,
+        "process": f"{socket.gethostname()}:{os.getpid()}",
         "workbench": workbench.__version__,
         "git.commit": code.commit,
         "git.dirty": str(code.dirty).lower(),

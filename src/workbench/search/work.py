@@ -164,7 +164,10 @@ class Work:
             self._take_head(self.counter.count(Batch(cells, folds), found, again=self.run.resumed))
 
     def _take_head(self, receipt: Receipt | None) -> None:
-        self.head = self.head if receipt is None else receipt.head
+        """Keep the ledger's head with the run at once: a run that is killed next has counted these cells too."""
+        if receipt is not None:
+            self.head = receipt.head
+            self.run.save(self.asked, "running", head=self.head)
 
     def _recruit(self, cells: int) -> Crew:
         address = cluster_address()

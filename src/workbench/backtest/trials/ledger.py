@@ -279,7 +279,10 @@ class Ledger:
             ) from error
 
 
-_RESTORE = "restore the file from a backup, or move it away and say that the count began anew"
+_RESTORE = (
+    "restore the file from a backup; without one the count begins anew together with its runs: "
+    "move it, mlruns/ and data/runs/ away"
+)
 
 
 class _Counted:
