@@ -1,6 +1,7 @@
 """The ledger: what counts, that nothing is lost or taken out of it, and how many different bets it holds."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,16 +17,21 @@ import pandas as pd
 import pytest
 
 import workbench
+from workbench.backtest.engine import simulate
+from workbench.backtest.kernel.crosses import sweep_sma_crosses
+from workbench.backtest.kernel.weights import sweep_returns
 from workbench.backtest.trials import (
     Ledger,
     Question,
+    count_trials,
     record,
     record_failure,
     record_walk_forward,
     source_digest,
 )
+from workbench.backtest.walkforward import walk_forward
 from workbench.errors import CannotWrite, DataRefused, InputRefused
-from workbench.params import Paths
+from workbench.params import CostParams, Paths, PortfolioParams, Settings, StrategyParams
 
 QUESTION = Question("Does holding what rises pay?", "sample")
 OTHER = Question("Does selling what rises pay?", "sample")
@@ -241,6 +247,66 @@ def test_ten_series_of_one_batch_under_one_name_are_ten_trials_and_copies_are_on
     twice = pd.concat([series, series], axis=1)
     given = {"cells": [{}] * 20, "returns": twice, "source": "notebook"}
     assert (record_three(ledger, **given).added, record_three(ledger, **given).added) == (10, 0)
+
+
+SMALL = Settings(
+    sizing={"volatility_sessions": 20},
+    data={"benchmark": "HLT00"},
+    walk_forward={"warm_up_sessions": 60, "train_sessions": 100, "test_sessions": 50},
+)
+PARAMS = StrategyParams(question=QUESTION.text, grid={"fast": [5, 10], "slow": [20, 40]})
+
+
+def test_what_a_notebook_walked_or_swept_is_counted_by_one_verb(ledger, walk):
+    found = walk_forward("sma_cross", PARAMS, walk, SMALL)
+    assert count_trials(found, ledger=ledger).trials == 4
+    assert count_trials(found, ledger=ledger).added == 0  # the same again
+    half = walk_forward("sma_cross", PARAMS, walk.until(walk.index[-60]), SMALL)
+    assert count_trials(half, ledger=ledger).added == 4  # other data
+    assert set(ledger.trials()["source"]) == {"notebook"}
+
+    close = walk.close
+    weights = [(close > close.rolling(n).mean()) / close.shape[1] for n in (10, 20, 30)]
+    asked = {"question": QUESTION.text, "market": walk.market, "ledger": ledger}
+    returns = sweep_returns(weights, walk, SMALL.portfolio, SMALL.costs)
+    assert count_trials(returns, **asked).added == 3
+    one = simulate(weights[0], walk, SMALL.portfolio, SMALL.costs)
+    assert count_trials(one, QUESTION.text, [{"window": 10}], strategy="above", ledger=ledger).added == 1
+    assert count_trials(one.returns.rename("x") * 0.5, **asked).added == 1
+    assert ledger.count(QUESTION) == 13
+
+
+def test_a_sweep_without_returns_counts_every_cell_and_every_symbol_that_is_an_account(ledger, walk):
+    account = PortfolioParams(whole_shares=False)
+    costs = CostParams(schedule="proportional", impact=0)
+    pairs = [(5, 20), (10, 40)]
+    sweep = sweep_sma_crosses(pairs, walk, account, costs, [slice(0, 100), slice(100, 300)])
+    asked = {"question": QUESTION.text, "market": walk.market, "ledger": ledger}
+    cells = [{"fast": fast, "slow": slow} for fast, slow in pairs]
+    receipt = count_trials(sweep, cells=cells, strategy="crosses", **asked)
+    assert receipt.added == 2 * len(walk.symbols)
+    assert count_trials(sweep, cells=cells, strategy="crosses", **asked).added == 0
+    row = ledger.trials().set_index("params").loc[json.dumps({"fast": 10, "slow": 40, "symbol": walk.symbols[3]})]
+    # the ratio of a session, of the longest window
+    assert row["sharpe"] == pytest.approx(sweep["sharpe"][1, 1, 3] / np.sqrt(252))
+    assert row["n"] == 200
+    later = sweep_sma_crosses(pairs, walk.between(walk.index[5]), account, costs, [slice(0, 100), slice(100, 300)])
+    assert count_trials(later, cells=cells, strategy="crosses", **asked).added > len(walk.symbols)  # few never trade
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"question": " "}, "no question; give the one that this was tried for"),
+        ({"market": ""}, r"no market; give market=bars\.market"),
+        ({"cells": [{}]}, "1 cells and 3 columns of returns"),
+    ],
+)
+def test_what_was_tried_without_a_question_or_market_is_refused(ledger, change, words):
+    given = {"question": QUESTION.text, "market": "sample", **change}
+    with pytest.raises(InputRefused, match=words):
+        count_trials(returns_of(), ledger=ledger, **given)
+    assert not ledger.file.exists()
 
 
 def test_a_strategy_typed_into_a_notebook_is_told_apart_by_its_returns(ledger):

@@ -3,7 +3,8 @@
 from workbench.backtest.trials.clusters import Effective
 from workbench.backtest.trials.ledger import Chain, Covering, Ledger, Receipt
 from workbench.backtest.trials.question import Question, source_digest
-from workbench.backtest.trials.rows import keys_of, record, record_failure, record_walk_forward
+from workbench.backtest.trials.rows import keys_of, record, record_failure, record_ratios, record_walk_forward
+from workbench.backtest.trials.tried import count_trials
 from workbench.backtest.trials.weeks import Weekly, by_week
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "Receipt",
     "Weekly",
     "by_week",
+    "count_trials",
     "keys_of",
     "record",
     "record_failure",
+    "record_ratios",
     "record_walk_forward",
     "source_digest",
 ]

@@ -63,6 +63,27 @@ def keys_of(
     return [trial_key(question, strategy, json.loads(_text(cell)), context) for cell in cells]
 
 
+def record_ratios(
+    ledger: Ledger,
+    question: Question,
+    strategy: str,
+    cells: Sequence[Mapping[str, Any]],
+    sharpes: Sequence[float],
+    sessions: int,
+    *,
+    source: str,
+    made_by: Mapping[str, Any] | None = None,
+) -> Receipt:
+    """Record trials of which only the Sharpe ratio a session is known: they count as unlike all others."""
+    _check_source(source)
+    keys = keys_of(question, strategy, cells, made_by)
+    rows = [
+        Row(key, strategy, _text(cell), DONE, "", float(sharpe) if np.isfinite(sharpe) else None, sessions)
+        for key, cell, sharpe in zip(keys, cells, sharpes, strict=True)
+    ]
+    return ledger.append(question, rows, source=source)
+
+
 def record_failure(
     ledger: Ledger,
     question: Question,
@@ -80,7 +101,12 @@ def record_failure(
 
 
 def record_walk_forward(
-    ledger: Ledger, wf: WalkForward, *, made_by: Mapping[str, Any] | None = None, run_id: str = ""
+    ledger: Ledger,
+    wf: WalkForward,
+    *,
+    source: str = "walk_forward",
+    made_by: Mapping[str, Any] | None = None,
+    run_id: str = "",
 ) -> Receipt:
     """Record every cell of a walk-forward's grid, with its returns over the test windows."""
     cells = wf.cells.drop(columns=list(RESULTS)).to_dict("records")
@@ -91,7 +117,7 @@ def record_walk_forward(
         wf.strategy,
         named,
         wf.cell_returns,
-        source="walk_forward",
+        source=source,
         made_by=made_by,
         run_id=run_id,
     )
