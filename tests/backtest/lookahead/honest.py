@@ -168,6 +168,10 @@ def stateful() -> dict[str, Callable]:
     }
 
 
+def smooth_in_polars(bars: Bars) -> pd.DataFrame:
+    return framed(bars, pl.from_pandas(bars.close).select(pl.all().rolling_mean(20)).to_numpy())
+
+
 def numerical() -> dict[str, Callable]:
     """The same sums in ways whose rounding differs with the number of rows."""
 
@@ -189,10 +193,6 @@ def numerical() -> dict[str, Callable]:
         spread = np.sqrt(np.einsum("tnw,tnw->tn", view, view))
         return framed(bars, np.vstack([np.full((19, 12), np.nan), spread]))
 
-    def through_polars(bars: Bars) -> pd.DataFrame:
-        table = pl.from_pandas(bars.close).select(pl.all().rolling_mean(20))
-        return framed(bars, table.to_numpy())
-
     def components(bars: Bars) -> pd.Series:
         moves = np.nan_to_num(returns(bars).to_numpy())
         out = np.zeros(len(moves))
@@ -211,7 +211,7 @@ def numerical() -> dict[str, Callable]:
         "np.convolve": lambda b: pd.Series(np.convolve(b.close["TEC01"], np.ones(10))[: len(b)], b.index),
         "a matrix product": product,
         "sliding windows": windows,
-        "polars": through_polars,
+        "polars": smooth_in_polars,
         "the largest component": components,
         "single precision": lambda b: b.close.astype(np.float32).pct_change(10, fill_method=None),
         "correlation with the market": lambda b: returns(b).rolling(60).corr(returns(b).mean(axis=1)),

@@ -214,6 +214,61 @@ def test_a_lag_of_one_bar_is_no_same_bar_fill(eventful):
     assert lookahead.examine(strategy, eventful, portfolio=PortfolioParams(lag_bars=1, fill="close")).clean
 
 
+# What lies in the first third, before anything is surely warmed up.
+
+
+def only_before(bars: Bars, end: pd.Timestamp, wrong: pd.DataFrame) -> pd.DataFrame:
+    return bars.close.pct_change(5, fill_method=None).where(np.repeat((bars.index >= end)[:, None], 12, axis=1), wrong)
+
+
+@pytest.mark.parametrize("share", [0.27, 0.1])
+def test_a_function_that_cheats_in_its_first_rows_only_is_caught(eventful, share):
+    end = eventful.index[int(share * len(eventful))]
+    early = lambda b: only_before(b, end, b.close.shift(-5) / b.close - 1)  # noqa: E731
+    finding = caught(early, eventful)
+    assert (finding.field, finding.sessions_ahead) == ("close", 5)
+    assert pd.Timestamp(finding.date) < end
+
+
+def test_a_strategy_that_cheats_before_its_lookback_is_full_is_caught(eventful):
+    @dataclass(frozen=True)
+    class Early:
+        symbols: tuple[str, ...]
+        lookback: int = 200
+        name: ClassVar[str] = "early"
+
+        def weights(self, bars: Bars) -> pd.DataFrame:
+            early = only_before(bars, eventful.index[150], bars.close.shift(-1) / bars.close - 1)
+            return (early > 0).astype(float) / len(self.symbols)
+
+    assert caught(Early(eventful.symbols), eventful).sessions_ahead == 1
+
+
+# What is decided by several symbols or two fields together is named by a field that was read.
+
+
+def test_the_largest_by_turnover_of_the_full_sample_are_named_as_a_read_of_prices_and_volumes(eventful):
+    def liquid(bars: Bars) -> pd.DataFrame:
+        largest = (bars.volume * bars.close).mean().nlargest(4).index
+        return bars.close.pct_change(20, fill_method=None)[largest]
+
+    finding = caught(liquid, eventful)
+    assert finding.kind == "reads ahead"
+    assert finding.field == "close"
+    assert "(so do volume)" in finding.text
+
+
+def test_a_split_that_is_known_beforehand_is_named_as_a_read_of_both_closes(eventful):
+    def splits(bars: Bars) -> pd.DataFrame:
+        ratio = bars.close / bars.traded_close
+        ahead = (ratio.shift(-2) / ratio - 1).abs() > 0.2
+        return bars.close.pct_change(5, fill_method=None) * np.where(ahead, 2, 1)
+
+    finding = caught(splits, eventful)
+    assert (finding.kind, finding.field, finding.sessions_ahead) == ("reads ahead", "close", 2)
+    assert "(so do traded_close)" in finding.text
+
+
 # Models: a frame with features and a label that is known five sessions later.
 
 HORIZON = 5

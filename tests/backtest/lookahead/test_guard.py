@@ -133,7 +133,7 @@ def test_a_tie_that_rounding_decides_is_not_held_against_honest_code(bars_of):
         return np.fft.irfft(np.fft.rfft(close, 1024, axis=0) * kernel, 1024, axis=0)[: len(close)]
 
     def crossing(b: Bars) -> pd.DataFrame:
-        close = b.close.to_numpy()
+        close = b.close.ffill().fillna(0.0).to_numpy()
         return pd.DataFrame((average(close, 10) > average(close, 20)).astype(float), b.index, b.close.columns)
 
     whole, cut = crossing(bars), crossing(bars.until(bars.index[300]))
@@ -154,7 +154,7 @@ def test_a_report_survives_json_and_says_what_was_tried(eventful):
     assert report.params == {"fast": 5, "slow": 20}
     assert report.source == lookahead.examine(SmaCross(eventful.symbols[:6], fast=5, slow=20), eventful).source
     assert len(report.source) == 64
-    assert {check.name for check in report.checks} == {"repeat", "comb", "truncation", "injection", "lookback"}
+    assert {check.name for check in report.checks} == {"repeat", "comb", "truncation", "injection", "cold", "lookback"}
     assert all(check.dates > 0 and check.runs > 0 for check in report.checks)
     assert len(report.dates) >= 16
     cheat = lookahead.examine(lambda b: b.close.shift(-1), eventful)

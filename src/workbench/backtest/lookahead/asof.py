@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import pandas as pd
 import polars as pl
 
 from workbench.backtest.lookahead.answer import Answer, Label, compare, read_answer
+from workbench.backtest.lookahead.dates import decided_at
 from workbench.backtest.lookahead.finding import Check, Finding, Report, day
 from workbench.backtest.lookahead.lookback import WEIGHT_UNIT
 from workbench.backtest.lookahead.replay import Depth
@@ -27,8 +28,8 @@ from workbench.data.datasets import dataset as contract_of
 from workbench.data.facts import sort_order
 from workbench.data.lake import Lake
 from workbench.data.question import When
+from workbench.data.watch import Bound
 from workbench.errors import InputRefused, NoData
-from workbench.sessions import Calendar
 from workbench.types import Bars
 
 # Prices that are adjusted for other actions are multiplied by other factors, which rounds the last digits.
@@ -144,7 +145,7 @@ class _Replay:
     """One subject on one lake, now and as it was."""
 
     def __init__(self, subject: Subject, lake: Lake) -> None:
-        self.subject, self.lake, self.calendar = subject, lake, Calendar()
+        self.subject, self.lake = subject, lake
         self.run = Runner(subject)
         self.empty = 0
         now = self._raw(lake)
@@ -174,7 +175,7 @@ class _Replay:
     def late(self, row: int, names: set[str] | None = None, keys: pl.DataFrame | None = None) -> Label | None:
         """Return a column whose value in this row was not known then."""
         try:
-            found = self._raw(LakeThen(self.lake, self._moment(row), names, keys))
+            found = self._raw(LakeThen(self.lake, self._moment(row), names, keys), self._bound(row, names, keys))
         except Raised:
             self.empty += names is None
             return None
@@ -190,13 +191,13 @@ class _Replay:
         spy = LakeThen(self.lake, moment, set())
         self._raw(spy)
         what = self.subject.say(f"{label} on {day(self.index[row])}")
-        guilty = [name for name in sorted(spy.asked) if self.late(row, {name}) is not None]
-        if not guilty:
+        read = (*sorted(spy.asked), *sorted(self.run.reads.keys() - spy.asked))
+        name = next((name for name in read if self.late(row, {name}) is not None), None)
+        if name is None:
             text = (
                 f"{what} is another one on the lake of {_utc(moment)}: it uses several datasets before they were known"
             )
             return Finding("used before known", text, str(label), day(self.index[row]), read=_utc(moment))
-        name = guilty[0]
         fact = None if name in spy.adjusted else self._fact(row, name)
         if fact is None:
             text = (
@@ -247,8 +248,13 @@ class _Replay:
             before.row(0, named=True) if len(before) else None,
         )
 
-    def _raw(self, lake: Lake) -> Any:
-        return self.run.raw(lake)
+    def _raw(self, lake: Lake, bound: Bound = lambda _: None) -> Any:
+        return self.run.raw(lake, bound)
+
+    def _bound(self, row: int, names: set[str] | None, keys: pl.DataFrame | None) -> Bound:
+        """Return to what a lake is held that the subject opens by itself; single facts it cannot be asked for."""
+        moment = self._moment(row)
+        return lambda name: moment if keys is None and (names is None or name in names) else None
 
     def _answer(self, found: Any, index: pd.DatetimeIndex) -> Answer:
         """Return the answer on these rows; rows beyond them are left out."""
@@ -257,11 +263,7 @@ class _Replay:
         return self.run.shaped(read_answer(found[rows.isin(index)], world, self.subject.group))
 
     def _moment(self, row: int) -> datetime:
-        """Return when the row was decided: at the session's close, on other days about when it would have been."""
-        session = self.index[row].date()
-        if self.calendar.is_session(session):
-            return self.calendar.closes(session)
-        return datetime.combine(session, time(21), UTC)
+        return decided_at(self.index, row)
 
 
 def _never(*_: Any) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, time
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.backtest.lookahead.world import World
+from workbench.errors import InputRefused
+from workbench.sessions import Calendar
 
 
 def choose(world: World, first: int, count: int, seed: int) -> list[int]:
@@ -48,3 +52,18 @@ def events(world: World) -> list[NDArray[np.int64]]:
         ratio = close / traded
         split = np.abs(ratio[1:] / ratio[:-1] - 1.0) > 0.2
     return [months, *(np.flatnonzero(each.any(axis=1)) for each in (went, came, split))]
+
+
+def decided_at(index: pd.DatetimeIndex, row: int) -> datetime:
+    """Return when a row was decided: at its bar's end, at its session's close, or about when that would have been."""
+    moment: datetime = index[row].to_pydatetime()
+    if index.tz is not None:
+        length = index.to_series().diff().min() if len(index) > 1 else pd.Timedelta(0)
+        return moment + length.to_pytimedelta()
+    try:
+        calendar, session = Calendar(), moment.date()
+        if calendar.is_session(session):
+            return calendar.closes(session)
+    except InputRefused:  # before the calendar begins, or after it ends
+        pass
+    return datetime.combine(moment.date(), time(21), UTC)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from workbench.backtest.lookahead.asof import examine_reader
 from workbench.backtest.lookahead.case import open_case
 from workbench.backtest.lookahead.finding import Report, day
+from workbench.backtest.lookahead.recipe import Recipe, recipe_of
 from workbench.backtest.lookahead.replay import Depth, Replay
 from workbench.backtest.lookahead.subject import STRATEGY, read_subject
 from workbench.backtest.lookahead.world import world_of_bars, world_of_frame
@@ -35,17 +35,19 @@ def examine(
     portfolio: PortfolioParams | None = None,
     known_after: Mapping[str, int] | None = None,
     depth: Depth | None = None,
+    recipe: Recipe = None,
     seed: int = 7,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Return what reads ahead in a strategy, a feature or a function, and where.
 
     ``data`` is what it takes: bars, a frame with a row a session (``known_after`` says how many sessions later a column
-    such as a label is known), or a lake. With ``portfolio`` a fill on the bar that decided it is found too.
+    such as a label is known), or a lake. With ``portfolio`` a fill on the bar that decided it is found too. ``recipe``
+    says how to make the thing again in another process, where that is not plain from the thing.
     """
     subject = read_subject(thing, lookback)
     if name is not None:
-        subject = replace(subject, name=name)
+        subject = subject.called(name)
     if known_after and not isinstance(data, pd.DataFrame):
         raise InputRefused("known_after is for the columns of a frame; bars and the lake say themselves what was known")
     if isinstance(data, Lake):
@@ -62,9 +64,12 @@ def examine(
         raise InputRefused(
             f"{subject.name}: the data has {len(world)} rows; give at least {FEWEST_ROWS}, better a year"
         )
-    case = open_case(subject, world, seed)
-    replay = Replay(case, depth or Depth(), progress)
-    replay.all(portfolio if subject.kind == STRATEGY else None)
+    case = open_case(subject, world, seed, data, recipe or recipe_of(thing))
+    try:
+        replay = Replay(case, depth or Depth(), progress)
+        replay.all(portfolio if subject.kind == STRATEGY else None)
+    finally:
+        case.close()
     return Report(
         name=subject.name,
         kind=subject.kind,

@@ -17,7 +17,8 @@ import pandas as pd
 from workbench.backtest.lookahead.answer import Answer, Label, compare
 from workbench.backtest.lookahead.case import Case
 from workbench.backtest.lookahead.finding import Finding, day
-from workbench.backtest.lookahead.noise import MOVES, Mask, other_future, other_gaps, other_values, wide_future
+from workbench.backtest.lookahead.inside import read_inside
+from workbench.backtest.lookahead.noise import Mask, moves_of, other_future, other_gaps, other_values, wide_future
 from workbench.backtest.lookahead.world import World
 
 END = "to the end of the data"
@@ -38,7 +39,7 @@ class Locator:
 
     def find(self) -> Finding:
         """Return the finding; where nothing moves this very column, whatever moves another of its group is taken."""
-        found = self._search()
+        found = read_inside(self.case, self.row, self.label) or self._search()
         if found is None and self.label.symbol:
             self.label = Label(self.label.group)
             found = self._search()
@@ -67,7 +68,7 @@ class Locator:
         def notices(rows: slice, columns: Mask | None) -> bool:
             return any(
                 self._differs(reference, other_values(wide, [name], rows, self.seed, columns=columns, move=move))
-                for move in MOVES
+                for move in moves_of(wide, name)
             )
 
         return notices

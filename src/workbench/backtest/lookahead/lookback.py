@@ -22,11 +22,12 @@ DECAYED = ((16, 0.01), (4, 0.2))
 
 def windows(case: Case, count: int) -> list[int]:
     """Return the rows to try: the last one, which live trades next, those whose window opens in a gap, and others."""
-    last, earliest = len(case.world) - 1, max(case.first, len(case.world) // 3)
+    whole = max(case.first, case.subject.lookback or 0)  # the first row with a full lookback behind it
+    last, earliest = len(case.world) - 1, max(whole, len(case.world) // 3)
     rows = choose(case.world, earliest, count, case.seed + 1)[1 - count :]
     # What is carried over a gap stands before the window: the row after which it should not matter any more.
     opening = _gap_ends(case.world) + (case.subject.lookback or 1) - 1
-    opening = opening[(opening >= case.first) & (opening < last)]
+    opening = opening[(opening >= whole) & (opening < last)]
     # Where most rows are empty, as those of sessions among five-minute bars, the next that is not tells more.
     filled = np.append(np.flatnonzero((~np.isnan(case.base.values)).any(axis=1)), last)
     wanted = [*rows, *opening[-count // 2 :]]
@@ -50,6 +51,8 @@ def look_back(case: Case, rows: list[int]) -> Finding | None:
         try:
             apart = _alone(case, row, lookback)
         except Raised as error:
+            if case.run.reads:  # the lake of that day may have had nothing for it
+                continue
             text = f"it raises on its own lookback of {lookback} bars up to {case.day(row)}: {error}"
             return Finding("lookback too short", case.subject.say(text), date=case.day(row))
         if not apart:

@@ -16,8 +16,11 @@ Mask = NDArray[np.bool_]
 
 PRICES = ("open", "high", "low", "close", "traded_close")
 LOUD = 1000.0
-# How values are moved: each its own way, each the other way, all up, all down.
-MOVES = ("mixed", "turned", "up", "down")
+# How values are moved: each its own way, each the other way, all up, all down, some symbols far from the others.
+MOVES = ("mixed", "turned", "up", "down", "apart", "against")
+FAR = 4.0
+# Two closes whose ratio can stay as it was: later splits are gone.
+UNSPLIT = {"close": "traded_close", "traded_close": "close"}
 # High and low of the wide future lie this far out, so that open and close alone can move inside them.
 WIDE = 16.0
 ROOM = 0.98 * float(np.log(WIDE))
@@ -71,6 +74,9 @@ def other_values(
             changes[name] = _column(world, name, rows, random, move)
             continue
         values = world.fields[name].copy()
+        if move in ("still", "unsplit"):
+            changes[name] = _as_before(world, name, rows, columns, move)
+            continue
         power = _power(random, values, move)
         if name in ("high", "low"):  # outward, or inward within the room: what lies between stays between
             sign, inward = (1.0, "down") if name == "high" else (-1.0, "up")
@@ -79,6 +85,13 @@ def other_values(
         part[rows] = True if columns is None else columns
         changes[name] = np.where(part, _moved(values, np.exp(power)), values)
     return world.changed(changes)
+
+
+def moves_of(world: World, name: str) -> tuple[str, ...]:
+    """Return how a field can be moved."""
+    if world.kind != "bars" or name in ("high", "low"):  # these two only move outward, and back
+        return MOVES
+    return (*MOVES, "still", "unsplit") if name in UNSPLIT else (*MOVES, "still")
 
 
 def other_gaps(world: World, rows: slice, columns: Mask | None, *, lose: bool) -> World:
@@ -124,10 +137,26 @@ def _swapped(world: World, part: Mask) -> World:
     return world.changed(fields)
 
 
+def _as_before(world: World, name: str, rows: slice, columns: Mask | None, move: str) -> Array:
+    """Return a field that stands still from these rows on, or one of the two closes in its ratio to the other."""
+    values = world.fields[name]
+    before = slice(max(0, rows.start - 1), max(1, rows.start))
+    part = np.zeros(values.shape, dtype=bool)
+    part[rows] = True if columns is None else columns
+    kept = np.broadcast_to(values[before], values.shape)
+    if move == "unsplit":
+        other = world.fields[UNSPLIT[name]]
+        kept = other * (values[before] / other[before])
+    return np.where(part & ~np.isnan(kept) & ~np.isnan(values), kept, values)
+
+
 def _power(random: np.random.Generator, like: Array, move: str) -> Array:
     """Draw logarithms of factors between 1/3 and 3, never close to 1; all up or all down they are larger."""
     size = random.uniform(np.log(1.5), np.log(3.0), like.shape)
     mixed: Array = np.where(random.random(like.shape) < 0.5, size, -size)
+    if move in ("apart", "against"):
+        sides = np.where(random.permutation(like.shape[-1]) % 2 == 0, FAR, -FAR)
+        return np.broadcast_to(sides if move == "apart" else -sides, like.shape)
     moves = {"mixed": mixed, "turned": -mixed, "up": 2.0 * size, "down": -2.0 * size}
     return moves[move]
 

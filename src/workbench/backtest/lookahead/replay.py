@@ -4,21 +4,23 @@
 2. comb         single bars far apart are changed; a row that changes before its bar is a suspect, to be cut at
 3. truncation   the rows after a date are removed: the row of that date is what live would have computed
 4. injection    the rows after a date are replaced by others, gaps included: a leak scaled down is scaled up again
-5. location     what was read too early, by whom
-6. lookback     the last ``lookback`` bars alone must give the same row
-7. fill         with lag 0: what fills at a price must not have been decided by it
+5. cold         a truncated run where the subject was never called before: what it kept from the first call is not there
+6. location     what was read too early, by whom
+7. lookback     the last ``lookback`` bars alone must give the same row
+8. fill         with lag 0: what fills at a price must not have been decided by it
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from workbench.backtest.lookahead.answer import Difference, Label, compare
-from workbench.backtest.lookahead.case import Case
+from workbench.backtest.lookahead.case import NOT_COLD, Case
+from workbench.backtest.lookahead.cold import Unanswered
 from workbench.backtest.lookahead.comb import Combed, comb
 from workbench.backtest.lookahead.dates import choose
 from workbench.backtest.lookahead.fill import same_bar_fill
@@ -33,6 +35,7 @@ from workbench.params import PortfolioParams
 FUTURE = 250
 # A fill is tried on so many bars. So many columns that read ahead are explained; the others are counted.
 FILLS, EXPLAINED, COUNTED = 4, 5, 12
+KEPT = "it keeps this from its first call on, in itself or in its module: compute it anew from the rows of each call"
 NOTHING_REACTED = "no change of the data changed anything: what it knows it has from elsewhere, unexamined"
 
 T = TypeVar("T")
@@ -40,11 +43,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Depth:
-    """How much is tried: cuts between past and future, combs of changed bars, windows of the lookback's length."""
+    """How much is tried: cuts between past and future, combs of changed bars, windows of the lookback, cold runs."""
 
     cuts: int = 16
     combs: int = 4
     windows: int = 8
+    cold: int = 3
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Suspect:
     label: Label
     row: int
     cuts: list[int]
+    case: Case  # that showed it: one that runs cold, where only that did
 
 
 class Replay:
@@ -82,6 +87,8 @@ class Replay:
         self.rows.update(cuts)
         self._counted("truncation", lambda: self._truncate(cuts), lambda _: len(cuts))
         self._counted("injection", lambda: self._inject(cuts), lambda _: len(cuts))
+        if case.cold is not None and not self.suspects:
+            self._counted("cold", lambda: self._run_cold(cuts), lambda tried: tried)
         if self.suspects and self._repeats():
             self._counted("location", self._locate, lambda _: len(self.suspects))
         # Where later bars are read, a window that ends before them tells nothing about what lies before it.
@@ -114,19 +121,26 @@ class Replay:
         count = self.depth.cuts * (1 if combed.bars else 2)
         return sorted({*choose(self.case.world, self.case.first, count, self.case.seed), *combed.suspects})
 
+    def _warmed_up_first(self, cuts: Sequence[int]) -> list[int]:
+        """Return the cuts of the first third last: later ones tell more, for more symbols are listed by then."""
+        return sorted(cuts, key=lambda row: (row < len(self.case.world) // 3, row))
+
     def _truncate(self, cuts: Sequence[int]) -> None:
         failed: list[tuple[int, str]] = []
-        for row in cuts:
+        for row in self._warmed_up_first(cuts):
             try:
                 found = self.case.run(self.case.world.until(row))
             except Raised as raised:
                 failed.append((row, str(raised)))
                 continue
-            self._judge(row, compare(self.case.base, found, slice(0, row + 1)))
+            self._judge(self.case, row, compare(self.case.base, found, slice(0, row + 1)))
         if not failed:
             return
-        row, error = failed[-1]
-        if self.case.subject.lookback is not None or len(failed) == len(cuts):
+        row, error = max(failed)
+        lookback = self.case.subject.lookback
+        # Live never calls with less than the lookback, and a lake of then may have had nothing for it.
+        is_live = lookback is not None and row >= lookback and not self.case.run.reads
+        if is_live or len(failed) == len(cuts):
             text = f"it raises on the bars up to {self.case.day(row)}, as live would read them: {error}"
             self.findings.append(Finding("fails", self.case.subject.say(text), date=self.case.day(row)))
         else:
@@ -135,7 +149,7 @@ class Replay:
 
     def _inject(self, cuts: Sequence[int]) -> None:
         refused, reacted = 0, False
-        for number, row in enumerate(cuts):
+        for number, row in enumerate(self._warmed_up_first(cuts)):
             near = self.case.world.between(0, min(row + FUTURE, len(self.case.world) - 1))
             for missing in (True, False):  # code that refuses gaps is tried without them
                 other = other_future(near, row, self.case.seed + row, loud=number % 2 == 1, missing=missing)
@@ -148,13 +162,60 @@ class Replay:
             apart = compare(self.case.base, found, slice(0, len(near)))
             reacted = reacted or bool(apart)
             early = apart.rows <= row
-            self._judge(row, Difference(apart.rows[early], apart.columns[early], apart.sizes[early], apart.labels))
+            self._judge(
+                self.case, row, Difference(apart.rows[early], apart.columns[early], apart.sizes[early], apart.labels)
+            )
         if refused:
             self.case.notes.append(f"{refused} other futures were refused by the code itself, and tell nothing")
         elif not reacted:
             self.case.notes.append(NOTHING_REACTED)
 
-    def _judge(self, row: int, apart: Difference) -> None:
+    def _run_cold(self, cuts: Sequence[int]) -> int:
+        """Cut as truncation does, where no earlier call left anything; return on how many dates."""
+        case, cold = self.case, self.case.cold
+        assert cold is not None
+        if cold.is_copy and case.run.reads:
+            case.notes.append(NOT_COLD.format("it reads the lake, and a copy of this process cannot"))
+            return 0
+        middle = [cuts[(2 * part + 1) * len(cuts) // (2 * self.depth.cold)] for part in range(self.depth.cold)]
+        rows = list(dict.fromkeys(middle))
+        try:
+            for done, row in enumerate(rows):
+                try:
+                    found = cold(case.world.until(row))
+                except Unanswered:
+                    raise
+                except Raised:  # truncation has said so
+                    continue
+                if compare(case.base, found, slice(0, row + 1)):
+                    self._judge_cold(replace(case, run=cold), rows[done:])
+                    break
+        except Unanswered as error:
+            case.notes.append(NOT_COLD.format(error))
+            return 0
+        return len(rows)
+
+    def _judge_cold(self, case: Case, rows: Sequence[int]) -> None:
+        """Tell what was kept from later rows from what is only another process's answer."""
+        case = replace(case, base=case.run(case.world))
+        for row in rows:
+            found = case.answer(case.world.until(row))
+            if found is not None:
+                self._judge(case, row, compare(case.base, found, slice(0, row + 1)))
+        apart = compare(self.case.base, case.base, slice(0, len(case.world)))
+        if self.suspects or not apart:
+            return
+        worst = int(np.argmax(apart.sizes))
+        row, label = int(apart.rows[worst]), apart.labels[apart.columns[worst]]
+        if not case.is_rounding(row, label, float(apart.sizes[worst])):
+            text = (
+                f"{label} on {case.day(row)} is another one in a process of its own: it keeps something between calls, "
+                "depends on the process, or its file was changed since it was imported; look-ahead cannot be told "
+                "until that is gone"
+            )
+            self.findings.append(Finding("not repeatable", case.subject.say(text)))
+
+    def _judge(self, case: Case, row: int, apart: Difference) -> None:
         """Suspect each group of columns that differs by more than rounding at a tie."""
         for group in apart.groups():
             if group in self.suspects:
@@ -165,20 +226,26 @@ class Replay:
                 here = mine[apart.rows[mine] == last]
                 worst = here[int(np.argmax(apart.sizes[here]))]
                 label = apart.labels[apart.columns[worst]]
-                if not self.case.is_rounding(int(last), label, float(apart.sizes[worst])):
-                    self.suspects[group] = Suspect(label, int(last), [row])
+                if not case.is_rounding(int(last), label, float(apart.sizes[worst])):
+                    self.suspects[group] = Suspect(label, int(last), [row], case)
                     break
 
     def _locate(self) -> None:
         self.say("locating")
         for suspect in list(self.suspects.values())[:EXPLAINED]:
-            self.findings.append(Locator(self.case, suspect.label, suspect.row).find())
+            found = Locator(suspect.case, suspect.label, suspect.row).find()
+            if suspect.case is not self.case:
+                found = replace(found, text=f"{found.text}; {KEPT}")
+            self.findings.append(found)
             seen = f"seen at {len(set(suspect.cuts))} of {len(self.rows)} cuts"
             self.case.notes.append(f"{suspect.label.group}: {seen}")
         others = list(self.suspects)[EXPLAINED:]
         if others:
             more = f" and {len(others) - COUNTED} more" if len(others) > COUNTED else ""
             self.case.notes.append(f"these read ahead as well: {', '.join(others[:COUNTED])}{more}")
+
+    def _runs(self) -> int:
+        return self.case.run.runs + (self.case.cold.runs if self.case.cold is not None else 0)
 
     def _first_day(self, apart: Difference) -> str:
         return self.case.day(int(apart.rows[0]))
@@ -189,9 +256,9 @@ class Replay:
 
     def _counted(self, name: str, check: Callable[[], T], dates: Callable[[T], int]) -> T:
         self.say(name)
-        before = self.case.run.runs
+        before = self._runs()
         found = check()
         done = self.checks.get(name, Check(name, 0, 0))
-        runs = done.runs + self.case.run.runs - before
+        runs = done.runs + self._runs() - before
         self.checks[name] = Check(name, max(done.dates, dates(found)), runs)
         return found

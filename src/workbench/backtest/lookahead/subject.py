@@ -9,12 +9,15 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 import numpy as np
 
 from workbench.backtest.lookahead.answer import Answer, read_answer
+from workbench.backtest.lookahead.dates import decided_at
 from workbench.backtest.lookahead.world import World
+from workbench.data.watch import Bound, watched
 from workbench.errors import InputRefused
 from workbench.features.protocol import Feature
 from workbench.strategies.protocol import Strategy
@@ -48,6 +51,21 @@ class Subject:
         """Return the sentence with the name in front, unless it begins with it."""
         return what if what.startswith(self.name) else f"{self.name}: {what}"
 
+    def called(self, name: str) -> Subject:
+        """Return the same under another name."""
+        return dataclasses.replace(self, name=name)
+
+
+class Run(Protocol):
+    """Runs one subject on worlds: here, or as if it had never run."""
+
+    runs: int
+    reads: dict[str, bool]
+
+    def __call__(self, world: World, moments: Mapping[str, datetime] | None = None) -> Answer:
+        """Return the answer on this world; an error of the subject itself is ``Raised``."""
+        ...
+
 
 class Runner:
     """Runs a subject on worlds and counts how often."""
@@ -55,22 +73,30 @@ class Runner:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.runs = 0
+        self.reads: dict[str, bool] = {}  # what it read of a lake by itself, and whether always with as_of
 
-    def __call__(self, world: World) -> Answer:
-        """Return the answer on this world; an error of the subject itself is ``Raised``."""
-        return self.shaped(read_answer(self.raw(world.thing()), world, self.subject.group))
+    def __call__(self, world: World, moments: Mapping[str, datetime] | None = None) -> Answer:
+        """Return the answer on this world; an error of the subject itself is ``Raised``.
 
-    def raw(self, data: Any) -> Any:
-        """Return what the subject returns for this data."""
+        A lake that it reads by itself answers as of the world's last row, or as of the moment of a dataset.
+        """
+        last = functools.cache(lambda: decided_at(world.index, len(world) - 1))
+        found = self.raw(world.thing(), lambda name: (moments or {}).get(name) or last())
+        return self.shaped(read_answer(found, world, self.subject.group))
+
+    def raw(self, data: Any, bound: Bound) -> Any:
+        """Return what the subject returns for this data, its own reads of a lake held to their bounds."""
         self.runs += 1
         # Data that was made up divides by zero and overflows where real data does not.
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), watched(bound) as reads:
             warnings.simplefilter("ignore")
             try:
                 return self.subject.function(data)
             except Exception as error:  # whatever a user's code raises
                 lines = str(error).strip().splitlines() or [""]
                 raise Raised(f"{type(error).__name__}: {lines[0]}") from error
+            finally:
+                self.reads |= {name: said and self.reads.get(name, True) for name, said in reads.items()}
 
     def shaped(self, answer: Answer) -> Answer:
         """Return a strategy's answer with no position where it left one out, any other as it is."""

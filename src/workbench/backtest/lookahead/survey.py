@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from workbench.backtest.lookahead.cold import start
 from workbench.backtest.lookahead.examine import examine
 from workbench.backtest.lookahead.finding import NOT_EXAMINED, Report
 from workbench.backtest.lookahead.own import is_address, load
+from workbench.backtest.lookahead.recipe import Recipe, recipe_at, recipe_of
 from workbench.backtest.lookahead.replay import Depth
 from workbench.backtest.lookahead.subject import FEATURE, STRATEGY
 from workbench.data.lake import Lake, open_lake
@@ -32,7 +34,7 @@ from workbench.strategies.protocol import Strategy
 from workbench.types import SAMPLE, Bars
 
 # A strategy's own parameters are tried on more dates than the corners of its grid, and on the lake as of a few.
-OWN, CORNER, AS_OF = Depth(), Depth(cuts=4, combs=1, windows=3), Depth(cuts=6)
+OWN, CORNER, AS_OF = Depth(), Depth(cuts=4, combs=1, windows=3, cold=1), Depth(cuts=6)
 # Features are computed symbol by symbol or across them: a few symbols show either, with gaps among them.
 FEATURE_SYMBOLS = 8
 # Thirty sessions of five-minute bars are some 2,300 rows.
@@ -52,6 +54,7 @@ def survey(
             feature(name)
     own = {name: load(name, paths.root) for name in features if is_address(name)}
     benchmark = settings.data.benchmark
+    start()
     with opened_lake(settings, paths) as lake:
         read = settings.data
         bars = lake.bars(start=read.start, end=read.end, as_of=read.as_of)
@@ -59,7 +62,8 @@ def survey(
             yield from survey_strategy(name, bars, settings, paths, lake=lake, seed=seed)
         for name in features:
             if name in own:
-                yield survey_own(own[name], name, bars, settings, seed=seed)
+                recipe = recipe_of(own[name]) or recipe_at(name, paths.root)
+                yield survey_own(own[name], name, bars, settings, recipe=recipe, seed=seed)
             else:
                 yield survey_feature(name, bars, lake=lake, benchmark=benchmark, seed=seed)
         if everything:
@@ -105,15 +109,17 @@ def survey_feature(
     return examine(thing, bars.select(_few(bars, benchmark)), name=name, seed=seed)
 
 
-def survey_own(thing: Any, name: str, bars: Bars, settings: Settings, *, seed: int = 7) -> Report:
+def survey_own(
+    thing: Any, name: str, bars: Bars, settings: Settings, *, recipe: Recipe = None, seed: int = 7
+) -> Report:
     """Return the report of a user's own: a strategy on all symbols, all else on some, or on all where it needs them."""
     some = bars if isinstance(thing, Strategy) else bars.select(_few(bars, settings.data.benchmark))
     try:
-        return examine(thing, some, name=name, portfolio=settings.portfolio, seed=seed)
+        return examine(thing, some, name=name, portfolio=settings.portfolio, recipe=recipe, seed=seed)
     except InputRefused:
         if some is bars:
             raise
-    return examine(thing, bars, name=name, seed=seed)
+    return examine(thing, bars, name=name, recipe=recipe, seed=seed)
 
 
 def feature_names() -> tuple[str, ...]:
