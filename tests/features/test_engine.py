@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,16 +18,21 @@ from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features import technical
 from workbench.features.alpha158 import alpha158
+from workbench.features.catalog import named
 from workbench.features.crosssection import neutral, ranked
 from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
 from workbench.features.engine import Engine, evaluate
+from workbench.features.fingerprint import Fingerprint
+from workbench.features.intraday import Intraday
+from workbench.features.store import MOST
 from workbench.features.timeframe import weekly
 from workbench.sessions import Calendar
 
 ROWS = 420
 KNOWN = {"known_at": pl.lit(datetime(2020, 12, 1, tzinfo=UTC), pl.Datetime("us", "UTC")), "source": pl.lit("test")}
 SESSIONS = Calendar().sessions("2021-01-04", "2023-12-29")[: ROWS + 5]
+DAILY = 380
 LIBRARY = [
     alpha158(),
     technical.momentum(21),
@@ -55,10 +63,36 @@ def market(rows):
     return table.with_columns(known_at=known, source=pl.lit("test"))
 
 
+def dividend(symbol, session):
+    told = {"session": [session.date()], "symbol": [symbol], "kind": ["dividend"], "value": [0.31]}
+    return pl.DataFrame(told).with_columns(**KNOWN)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A feature of a user's, who says nothing of symbols."""
+
+    name: str = "typed"
+    inputs: tuple[str, ...] = ("close",)
+    lookback: int = 1
+
+    def compute(self, bars):
+        return bars.close.rank(axis=1)
+
+
 @pytest.fixture
 def lake(tmp_path):
-    lake = Lake(tmp_path / "lake", "sample")
-    put(lake, "prices_daily", market(ROWS))
+    return made(tmp_path / "lake", ROWS)
+
+
+@pytest.fixture
+def shorter(tmp_path):
+    return made(tmp_path / "lake", DAILY)
+
+
+def made(folder, rows):
+    lake = Lake(folder, "sample")
+    put(lake, "prices_daily", market(rows))
     told = {"session": [SESSIONS[0].date()], "symbol": ["OTHER"], "kind": ["split"], "value": [2.0]}
     put(lake, "actions", pl.DataFrame(told).with_columns(**KNOWN))
     listed = [
@@ -133,17 +167,18 @@ def test_a_correction_recomputes_the_quarters_it_touches(lake, tmp_path):
     quarters = [pd.Timestamp(day).to_period("Q") for day in SESSIONS[:ROWS]]
     # Session 100 lies in the second quarter of 2021 and decides the sixty that follow, into the third.
     touched = sum(str(quarter) in ("2021Q2", "2021Q3") for quarter in quarters)
-    assert found.rows_computed["Alpha158"] == touched
-    assert found.rows_computed["momentum_5"] == sum(str(quarter) == "2021Q2" for quarter in quarters)
+    # One symbol of nine is computed anew.
+    assert found.rows_computed["Alpha158"] == ceil(touched / 9)
+    assert found.rows_computed["momentum_5"] == ceil(sum(str(quarter) == "2021Q2" for quarter in quarters) / 9)
     np.testing.assert_array_equal(found.columns.values, evaluate(few, lake.bars()).values)
     # What was known before the correction is still there, and still right.
     before = engine.evaluate(few, as_of="2021-05-28T22:00:00Z")
     np.testing.assert_array_equal(before.columns.values, evaluate(few, lake.bars(as_of="2021-05-28T22:00:00Z")).values)
 
 
-def test_a_split_that_changes_all_prices_recomputes_them(lake, tmp_path):
+def test_a_split_recomputes_its_symbol_and_what_looks_across_symbols(lake, tmp_path):
     engine = Engine(lake, tmp_path / "features")
-    few = [technical.momentum(5)]
+    few = [technical.momentum(5), ranked(technical.momentum(5)), weekly(technical.momentum(2)), Typed()]
     before = engine.evaluate(few).columns
     split = {"session": [SESSIONS[ROWS - 2].date()], "symbol": ["SYM1"], "kind": ["split"], "value": [2.0]}
     put(
@@ -152,8 +187,119 @@ def test_a_split_that_changes_all_prices_recomputes_them(lake, tmp_path):
         pl.DataFrame(split).with_columns(**KNOWN),
     )
     after = engine.evaluate(few)
-    assert after.rows_computed == {"momentum_5": ROWS}
+    one = ceil(ROWS / 9)
+    assert after.rows_computed == {
+        "momentum_5": one, "momentum_5_rank": ROWS, "momentum_2_week": one, "typed": ROWS
+    }  # fmt: skip
     assert not np.array_equal(before.values, after.columns.values, equal_nan=True)
+    np.testing.assert_array_equal(after.columns.values, evaluate(few, lake.bars()).values)
+    assert set(engine.evaluate(few).rows_computed.values()) == {0}
+
+
+def test_day_by_day_a_dividend_computes_its_own_symbol_anew_and_nothing_else(shorter, tmp_path):
+    """Fifteen days of daily use: on ten of them one symbol's past is adjusted."""
+    lake = shorter
+    engine, few = Engine(lake, tmp_path / "features"), [alpha158(), technical.momentum(21), technical.rsi(14)]
+    engine.evaluate(few)
+    for day in range(15):
+        rows = DAILY + day + 1
+        put(lake, "prices_daily", market(rows))
+        paid = day % 3 != 0
+        if paid:
+            put(lake, "actions", dividend(f"SYM{day % 9}", SESSIONS[rows - 1]))
+        found = engine.evaluate(few)
+        # a row of all symbols is new; the past of one of nine is adjusted, all but the day itself
+        most = 1 + ceil((rows - 1) / 9) if paid else 1
+        assert all(1 <= count <= most for count in found.rows_computed.values())
+        assert found.rows_computed["rsi_14"] == most
+        expected = evaluate(few, lake.bars())
+        np.testing.assert_array_equal(found.columns.values[:-1], expected.values[:-1])
+        np.testing.assert_allclose(found.columns.values[-1], expected.values[-1], rtol=1e-6)
+        again = engine.evaluate(few)
+        assert set(again.rows_computed.values()) == {0}
+        np.testing.assert_array_equal(again.columns.values, found.columns.values)
+    for folder in (tmp_path / "features" / "sample").iterdir():
+        labels = Counter(file.name.split("-")[0] for file in folder.glob("*Q*.npy"))
+        assert max(labels.values(), default=0) <= MOST
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happens_the_pieces_equal_the_whole(shorter, tmp_path, seed):
+    lake, chance, engine = shorter, np.random.default_rng(seed), Engine(shorter, tmp_path / "features")
+    rows, corrected = DAILY, 0
+    for _ in range(9):
+        asked: dict[str, object] = {}
+        match chance.choice(["days", "dividend", "correction", "as_of", "symbols", "start", "damage"]):
+            case "days":
+                rows = min(rows + int(chance.integers(1, 5)), ROWS + 5)
+                put(lake, "prices_daily", market(rows))
+            case "dividend":
+                for name in chance.choice(9, size=int(chance.integers(1, 4)), replace=False):
+                    put(lake, "actions", dividend(f"SYM{name}", SESSIONS[int(chance.integers(20, rows))]))
+            case "correction":
+                corrected += 1
+                place = pl.col("session") == SESSIONS[int(chance.integers(rows))].date()
+                wrong = market(rows).filter(place & (pl.col("symbol") == f"SYM{chance.integers(9)}"))
+                later = pl.col("known_at") + timedelta(days=3 + corrected)
+                put(lake, "prices_daily", wrong.with_columns(close=pl.col("close") * 1.005, known_at=later))
+            case "as_of":
+                asked["as_of"] = f"{SESSIONS[int(chance.integers(100, rows))]:%Y-%m-%d}T23:00:00Z"
+            case "symbols":
+                asked["symbols"] = [f"SYM{name}" for name in chance.choice(9, size=5, replace=False)]
+            case "start":
+                asked["start"] = SESSIONS[int(chance.integers(rows - 60, rows))]
+            case "damage":
+                files = sorted((tmp_path / "features").rglob("*Q*.npy"))
+                for file in chance.choice(files, size=min(3, len(files)), replace=False) if files else []:
+                    Path(file).write_bytes(Path(file).read_bytes()[:-16])
+        found = engine.evaluate(LIBRARY, **asked)
+        start = asked.pop("start", None)
+        whole = at_once(lake, **asked)
+        same(found.columns, whole if start is None else whole.rows(int(whole.index.searchsorted(start))))
+
+
+@pytest.mark.parametrize("feature", [each for each in named("SYM0").values() if getattr(each, "by_symbol", False)])
+def test_what_looks_at_each_symbol_alone_gives_one_symbol_the_same_to_the_bit(feature, lake):
+    bars = lake.bars()
+    whole = evaluate([feature], bars)
+    for some in (["SYM4"], ["SYM7", "SYM2", "SYM5"]):
+        np.testing.assert_array_equal(evaluate([feature], bars.select(some)).values, whole.of(some).values)
+
+
+def test_what_looks_across_symbols_never_says_that_it_looks_at_each_alone(lake):
+    bars = lake.bars()
+    for feature in named("SYM0").values():
+        if not isinstance(feature, Intraday) and not getattr(feature, "by_symbol", False):
+            one = evaluate([feature], bars.select(["SYM0", "SYM4"])).of(["SYM4"])
+            assert not np.array_equal(one.values, evaluate([feature], bars).of(["SYM4"]).values, equal_nan=True)
+    assert not weekly(ranked(technical.momentum(4))).by_symbol
+
+
+@pytest.mark.parametrize("name", ["open", "high", "low", "close", "volume"])
+def test_a_fingerprint_tells_any_number_of_a_symbols_rows_and_none_of_others(lake, name):
+    bars = lake.bars()
+    fields = ("open", "high", "low", "close", "volume")
+    before = Fingerprint(bars).rows(fields, 100, 160)
+    frame = getattr(bars, name).copy()
+    frame.iloc[130, 4] = np.nextafter(frame.iloc[130, 4], np.inf)
+    changed = Fingerprint(replace(bars, **{name: frame}))
+    assert (changed.rows(fields, 100, 160) != before).tolist() == [place == 4 for place in range(9)]
+    others = tuple(each for each in fields if each != name)
+    assert (changed.rows(others, 100, 160) == Fingerprint(bars).rows(others, 100, 160)).all()
+    assert (changed.rows(fields, 131, 160) == Fingerprint(bars).rows(fields, 131, 160)).all()
+
+
+def test_a_fingerprint_tells_days_sectors_and_the_order_of_numbers(lake):
+    bars = lake.bars()
+    before = Fingerprint(bars).rows(("close",), 100, 160)
+    assert (Fingerprint(bars).rows(("close",), 100, 159) != before).all()
+    swapped = bars.close.copy()
+    swapped.iloc[[120, 121]] = swapped.iloc[[121, 120]].to_numpy()
+    assert (Fingerprint(replace(bars, close=swapped)).rows(("close",), 100, 160) != before).all()
+    other = replace(bars, sectors={**bars.sectors, "SYM3": "C"})
+    told = Fingerprint(bars).rows(("close", "sectors"), 100, 160)
+    assert np.flatnonzero(Fingerprint(other).rows(("close", "sectors"), 100, 160) != told).tolist() == [3]
+    assert len({*before.tolist(), *told.tolist()}) == 18
 
 
 def test_a_damaged_file_counts_as_absent(lake, tmp_path):

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ FIELDS = ("open", "high", "low", "close", "volume")
 class Alpha158:
     """The library, or some of its columns; ``vwap`` is date × symbol and adjusted like the bars."""
 
+    by_symbol: ClassVar[bool] = True
     names: tuple[str, ...] = NAMES
     vwap: pd.DataFrame | None = field(default=None, compare=False)
 

@@ -19,14 +19,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features.columns import Columns, joined
 from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
+from workbench.features.fingerprint import SECTORS, Fingerprint
 from workbench.features.protocol import Family, Feature
-from workbench.features.store import SECTORS, Block, Shelf, blocks
+from workbench.features.store import Block, Shelf, blocks
 from workbench.types import FIELDS, Bars
 
 
@@ -34,7 +36,8 @@ from workbench.types import FIELDS, Bars
 class Evaluation:
     """The columns, and what they cost: rows of bars read, and rows computed anew for each feature or family.
 
-    ``rows_computed`` does not count the rows before, which a window looks back on.
+    ``rows_computed`` counts whole rows: what is computed for one symbol of a hundred counts a hundredth, and the sum is
+    rounded up. It does not count the rows before, which a window looks back on.
     """
 
     columns: Columns
@@ -71,11 +74,12 @@ class Engine:
         if shown == len(bars):
             raise NoData(f"features: no bar from {start} on; the newest is of {bars.index[-1].date()}")
         pieces = [block for block in blocks(bars.index) if block.last > shown]
-        base = pieces[0].first
+        base, numbers = pieces[0].first, Fingerprint(bars)
         done, computed = [], dict[str, int]()
         for part in parts:
-            shelf = Shelf(place / feature_digest(part)[:32], part.inputs, part.lookback)
-            found, count = _kept_or_computed(part, bars, pieces, shelf)
+            by_symbol = bool(getattr(part, "by_symbol", False))
+            shelf = Shelf(place / feature_digest(part)[:32], part.inputs, part.lookback, by_symbol)
+            found, count = _kept_or_computed(part, numbers, pieces, shelf)
             done.append(found.rows(shown - base))
             name = part.name if isinstance(part, Feature) else type(part).__name__
             computed[name] = computed.get(name, 0) + count
@@ -87,32 +91,66 @@ def evaluate(features: Sequence[Feature | Family], bars: Bars) -> Columns:
     return joined([_computed(part, bars) for part in _checked(features)])
 
 
-def _kept_or_computed(part: Feature | Family, bars: Bars, pieces: Sequence[Block], shelf: Shelf) -> tuple[Columns, int]:
+@dataclass
+class Run:
+    """Rows that are computed at once, for some of the symbols."""
+
+    first: int
+    last: int
+    symbols: NDArray[np.bool_]
+
+
+def _kept_or_computed(
+    part: Feature | Family, numbers: Fingerprint, pieces: Sequence[Block], shelf: Shelf
+) -> tuple[Columns, int]:
     """Return a feature's columns over the blocks, and how many rows of them had to be computed.
 
-    1. Look for each block, or for the longest beginning of it that was computed before.
+    1. Look for each block, or for the longest beginning of it that was computed before, symbol by symbol.
     2. Compute each run of rows that is missing at once, with the rows before it that windows look back on.
     3. Keep the blocks that were not whole.
     """
-    base, names = pieces[0].first, part.names if isinstance(part, Family) else (part.name,)
+    bars, base = numbers.bars, pieces[0].first
+    names = part.names if isinstance(part, Family) else (part.name,)
     out = np.full((len(names), len(bars.symbols), pieces[-1].last - base), np.nan, np.float32)
-    known = [shelf.load(block, bars, out[:, :, block.first - base : block.last - base]) for block in pieces]
-    runs: list[tuple[int, int]] = []
-    for block, row in zip(pieces, known, strict=True):
-        if row < block.last:
-            first = runs.pop()[0] if runs and runs[-1][1] == row else row
-            runs.append((first, block.last))
-    for first, last in runs:
-        begin = max(0, first - part.lookback + 1)
+    known = [shelf.load(block, numbers, out[:, :, block.first - base : block.last - base]) for block in pieces]
+    missing = [(block, rows) for block, rows in zip(pieces, known, strict=True) if (rows < block.last).any()]
+    for run in _runs(missing, part.lookback):
+        begin = max(0, run.first - part.lookback + 1)
         # Rows after the last change nothing; a feature may refuse bars that are shorter than its window.
-        end = min(len(bars), max(last, begin + part.lookback + 1))
-        found = _computed(part, bars.between(bars.index[begin], bars.index[end - 1]))
-        out[:, :, first - base : last - base] = found.values[:, :, first - begin : last - begin]
-    for block, row in zip(pieces, known, strict=True):
-        if row < block.last:
-            shelf.keep(block, bars, out[:, :, block.first - base : block.last - base])
+        end = min(len(bars), max(run.last, begin + part.lookback + 1))
+        some = bars.between(bars.index[begin], bars.index[end - 1])
+        alone = shelf.by_symbol and 2 * run.symbols.sum() < len(run.symbols)
+        places = np.flatnonzero(run.symbols) if alone else np.arange(len(run.symbols))
+        values = _computed(part, some.select([bars.symbols[place] for place in places]) if alone else some).values
+        for block, rows in missing:
+            first, last = max(run.first, block.first), min(run.last, block.last)
+            if first < last:
+                wanted = (run.symbols & (rows <= first))[places]
+                where = places[wanted]
+                out[:, where, first - base : last - base] = values[:, wanted, first - begin : last - begin]
+    count = 0.0
+    for block, rows in missing:
+        shelf.keep(block, numbers, out[:, :, block.first - base : block.last - base], rows)
+        count += float((block.last - rows).sum()) / shelf.count(block, numbers)
     columns = Columns(names, bars.symbols, bars.index[base : pieces[-1].last], out)
-    return columns, sum(last - first for first, last in runs)
+    return columns, ceil(round(count, 6))
+
+
+def _runs(missing: Sequence[tuple[Block, NDArray[np.int64]]], lookback: int) -> list[Run]:
+    """Return the runs of rows to compute: a block goes on with the run before where that takes less than a new one."""
+    runs: list[Run] = []
+    for block, rows in missing:
+        for first in np.unique(rows[rows < block.last]).tolist():
+            symbols = rows == first
+            for run in runs:
+                both = run.symbols | symbols
+                apart = run.symbols.sum() * (run.last - run.first) + symbols.sum() * (block.last - first + lookback)
+                if run.last == first and both.sum() * (block.last - run.first) <= apart:
+                    run.last, run.symbols = block.last, both
+                    break
+            else:
+                runs.append(Run(first, block.last, symbols))
+    return runs
 
 
 def _computed(part: Feature | Family, bars: Bars) -> Columns:

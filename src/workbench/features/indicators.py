@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from inspect import Parameter, signature
 from math import ceil, log
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,7 @@ Number = int | float
 class Indicator:
     """One output of one indicator; ``lookback`` counts until what decays is below 1e-9."""
 
+    by_symbol: ClassVar[bool] = True
     package: str
     function: str
     settings: tuple[tuple[str, Number], ...]

@@ -1,4 +1,8 @@
-"""What a feature is: it declares what it reads and how far back, and row t uses rows up to t only."""
+"""What a feature is: it declares what it reads and how far back, and row t uses rows up to t only.
+
+One that looks at each symbol alone may say so, ``by_symbol: ClassVar[bool] = True``: the engine then computes anew only
+the symbols whose own bars changed. Without it a feature depends on the bars of all symbols.
+"""
 
 from __future__ import annotations
 

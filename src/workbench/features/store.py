@@ -1,8 +1,9 @@
-"""Where the engine keeps columns: a file a feature and quarter, named by what it was computed from.
+"""Where the engine keeps columns: files of a feature and quarter, named by what they were computed from.
 
-``2024Q4-20241231-<inputs>-<check>.npy`` holds columns × symbols × sessions of the symbols that have a bar in or just
-before the quarter. ``<inputs>`` is a digest of every number that decides it; ``<check>`` is computed from its content
-and tells a damaged file, which counts as absent. The folder may be deleted at any time.
+``2024Q4-20241231-<inputs>-<check>.npy`` holds some symbols up to a day: for each a word that names every number that
+decides its rows, then columns × symbols × sessions. What looks at each symbol alone is found symbol by symbol, what
+looks across symbols only where nothing of any symbol has changed. ``<check>`` is computed from the content and tells a
+damaged file, which counts as absent. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.disk import write_whole, writing
-from workbench.types import FIELDS, Bars
+from workbench.features.fingerprint import Fingerprint, Words
 
-SECTORS = "sectors"
 Array = np.ndarray
+# A file of changed symbols alone is written where they are at most one in so many.
+FEW = 8
+# A quarter has at most so many files; one more, and all symbols are written anew and the oldest files go.
+MOST = 8
 
 
 @dataclass(frozen=True)
@@ -42,62 +47,123 @@ def blocks(index: pd.DatetimeIndex) -> list[Block]:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The files of one feature, which reads some inputs and looks back over ``lookback`` rows."""
+    """The files of one feature, which reads some inputs and looks back over ``lookback`` rows.
+
+    ``by_symbol`` says that a symbol's rows are decided by that symbol alone.
+    """
 
     folder: Path
     inputs: tuple[str, ...]
     lookback: int
+    by_symbol: bool = False
 
-    def load(self, block: Block, bars: Bars, out: Array) -> int:
-        """Fill ``out``, columns × symbols × the block's rows, and return up to which row of the bars it was known."""
-        for file, last, symbols in reversed(list(self._beginnings(block, bars))):  # the longest first
-            values = read_checked(file, file.stem.split("-")[-1])
-            if values is not None and values.shape == (len(out), len(symbols), last - block.first):
-                out[:, symbols, : last - block.first] = values
-                return int(last)
-        return block.first
+    def load(self, block: Block, bars: Fingerprint, out: Array) -> NDArray[np.int64]:
+        """Fill ``out``, columns × symbols × the block's rows, and return up to which row each symbol was known.
 
-    def keep(self, block: Block, bars: Bars, values: Array) -> None:
-        """Write the block's values, and take away shorter beginnings of it."""
-        symbols, inputs = self._decided_by(block.first, block.last, bars)
-        kept = np.ascontiguousarray(values[:, symbols])
-        stem = f"{block.label}-{bars.index[block.last - 1]:%Y%m%d}-{inputs}"
+        A symbol without a bar in the block, or just before it, has nothing to be known.
+        """
+        there = self._present(block, block.last, bars)
+        known = np.where(there, block.first, block.last)
+        for file, last in self._files(block, bars):
+            if (known == block.last).all():
+                break
+            for symbols, values in self._matching(file, block, last, bars, len(out)):
+                wanted = known[symbols] < last
+                out[:, symbols[wanted], : last - block.first] = values if wanted.all() else values[:, wanted]
+                known[symbols[wanted]] = last
+        return known
+
+    def count(self, block: Block, bars: Fingerprint) -> int:
+        """Return how many symbols have a bar in the block or just before it."""
+        return int(self._present(block, block.last, bars).sum())
+
+    def keep(self, block: Block, bars: Fingerprint, values: Array, known: NDArray[np.int64]) -> None:
+        """Write what was not known of the block: those symbols alone, where they are few, all of them otherwise."""
+        there = self._present(block, block.last, bars)
+        before = list(self._files(block, bars))
+        fresh = known < block.last
+        few = self.by_symbol and fresh.sum() * FEW <= there.sum() and len(before) < MOST
+        symbols = np.flatnonzero(fresh if few else there)
+        kept = np.ascontiguousarray(values[:, symbols], dtype=np.float32)
+        names = self._names(block, block.last, bars)[symbols]
+        content = np.concatenate([names.view(np.uint32), kept.view(np.uint32).ravel()])
+        stem = f"{block.label}-{bars.bars.index[block.last - 1]:%Y%m%d}-{_digest(names)}"
         buffer = io.BytesIO()
-        np.save(buffer, kept, allow_pickle=False)
+        np.save(buffer, content, allow_pickle=False)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            shorter = [file for file, last, _ in self._beginnings(block, bars) if last < block.last]
-            write_whole(self.folder / f"{stem}-{check_of(kept)}.npy", buffer.getvalue(), flushed=True)
-            for file in shorter:
+            needless = [] if few else self._needless(block, bars, len(values))
+            write_whole(self.folder / f"{stem}-{check_of(content)}.npy", buffer.getvalue(), flushed=True)
+            for file in needless:
                 file.unlink(missing_ok=True)
 
-    def _beginnings(self, block: Block, bars: Bars) -> Iterator[tuple[Path, int, Array]]:
-        """Yield the files that were computed from these bars, up to which row each goes, and the symbols in it."""
-        decided: dict[str, tuple[Array, str]] = {}
-        for file in sorted(self.folder.glob(f"{block.label}-*.npy")):
-            _, day, inputs, _ = file.stem.split("-")
-            last = int(bars.index.searchsorted(pd.Timestamp(day), side="right"))
-            if not block.first < last <= block.last or bars.index[last - 1] != pd.Timestamp(day):
-                continue
-            if day not in decided:
-                decided[day] = self._decided_by(block.first, last, bars)
-            if inputs == decided[day][1]:
-                yield file, last, decided[day][0]
+    def _needless(self, block: Block, bars: Fingerprint, columns: int) -> list[Path]:
+        """Return the files that a new one of all symbols makes needless: its own beginnings, and the oldest of many."""
+        others = list(self._files(block, bars))
+        found = [
+            file
+            for file, last in others
+            if last < block.last and any(len(each) for each, _ in self._matching(file, block, last, bars, columns))
+        ]
+        rest = sorted((file for file, _ in others if file not in found), key=_written)
+        return found + (rest[: -MOST // 2] if len(others) >= MOST else [])
 
-    def _decided_by(self, first: int, last: int, bars: Bars) -> tuple[Array, str]:
-        """Return the places of the symbols with a bar in the rows or before, and a digest of all that decides them."""
-        begin = max(0, first - self.lookback + 1)
-        symbols = np.flatnonzero(np.isfinite(bars.close.to_numpy()[begin:last]).any(axis=0))
-        names = bars.symbols  # made anew at each access
-        named = [names[place] for place in symbols]
-        sectors = [bars.sectors.get(symbol) for symbol in named] if SECTORS in self.inputs else []
-        digest = hashlib.sha256(repr([named, sectors, first - begin]).encode())
-        digest.update(bars.index[begin:last].to_numpy().astype("datetime64[s]").tobytes())
-        for name in FIELDS:
-            if name in self.inputs:
-                values = getattr(bars, name).to_numpy(dtype=float)[begin:last, symbols]
-                digest.update(np.ascontiguousarray(values).data)
-        return symbols, digest.hexdigest()[:32]
+    def _files(self, block: Block, bars: Fingerprint) -> Iterator[tuple[Path, int]]:
+        """Yield the quarter's files that end with one of these sessions, the longest first, and where each ends."""
+        index, found = bars.bars.index, []
+        for file in self.folder.glob(f"{block.label}-*.npy"):
+            day = pd.Timestamp(file.stem.split("-")[1])
+            last = int(index.searchsorted(day, side="right"))
+            if block.first < last <= block.last and index[last - 1] == day:
+                found.append((last, file))
+        yield from ((file, last) for last, file in sorted(found, reverse=True))
+
+    def _matching(
+        self, file: Path, block: Block, last: int, bars: Fingerprint, columns: int
+    ) -> Iterator[tuple[NDArray[np.int64], Array]]:
+        """Yield the symbols that a file was computed for from these very numbers, and their values; or nothing."""
+        _, _, inputs, check = file.stem.split("-")
+        there = np.flatnonzero(self._present(block, last, bars))
+        names = self._names(block, last, bars)[there]
+        if not self.by_symbol and inputs != _digest(names):
+            return
+        content = read_checked(file, check)
+        size = 2 + columns * (last - block.first)
+        if (
+            content is None
+            or content.dtype != np.uint32
+            or content.ndim != 1
+            or not len(content)
+            or len(content) % size
+        ):
+            return
+        count = len(content) // size
+        values = content[2 * count :].view(np.float32).reshape(columns, count, last - block.first)
+        stored: Words = content[: 2 * count].view(np.uint64)
+        if np.array_equal(stored, names):
+            yield there, values
+            return
+        order = np.argsort(stored)
+        place = order[np.minimum(np.searchsorted(stored, names, sorter=order), count - 1)]
+        same = stored[place] == names
+        yield there[same], values[:, place[same]]
+
+    def _present(self, block: Block, last: int, bars: Fingerprint) -> NDArray[np.bool_]:
+        return bars.present(max(0, block.first - self.lookback + 1), last)
+
+    def _names(self, block: Block, last: int, bars: Fingerprint) -> Words:
+        return bars.rows(self.inputs, max(0, block.first - self.lookback + 1), last)
+
+
+def _digest(names: Words) -> str:
+    return hashlib.sha256(np.ascontiguousarray(names).tobytes()).hexdigest()[:32]
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # another process took it away
+        return 0.0
 
 
 def read_checked(file: Path, check: str) -> Array | None:

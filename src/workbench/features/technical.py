@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, log, log1p
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ HALT = 5
 class Technical:
     """A feature of the family at one window, named ``momentum_63``."""
 
+    by_symbol: ClassVar[bool] = True
     kind: str
     window: int
     inputs: tuple[str, ...]

@@ -44,6 +44,11 @@ class Longer:
         return self.feature.inputs
 
     @property
+    def by_symbol(self) -> bool:
+        """Whether a symbol's rows are decided by that symbol alone."""
+        return bool(getattr(self.feature, "by_symbol", False))
+
+    @property
     def lookback(self) -> int:
         """How many bars up to and including t decide row t: whole periods, and a broken one at either end."""
         return (self.feature.lookback + 2) * _SESSIONS[self.period]
