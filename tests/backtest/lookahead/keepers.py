@@ -95,6 +95,15 @@ def kept_by_argument(bars: Bars) -> pd.DataFrame:
     return bars.close.rolling(20).apply(lambda rows: float(rows @ weights), raw=True)
 
 
+def set_up(window: int) -> None:
+    _KEPT["window"] = window
+
+
+def needs_set_up(bars: Bars) -> pd.DataFrame:
+    """What another call has to make ready."""
+    return bars.close.rolling(_KEPT["window"]).mean()
+
+
 @dataclass
 class KeptPerBars:
     """An honest feature that remembers its last answer for the rows it was made of."""

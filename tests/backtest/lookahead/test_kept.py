@@ -121,6 +121,13 @@ def test_a_subject_that_ends_its_process_is_said(eventful):
     assert any("its process ended without an answer" in note for note in report.notes)
 
 
+def test_what_cannot_run_by_itself_is_said(eventful):
+    keepers.set_up(5)
+    report = lookahead.examine(keepers.needs_set_up, eventful, depth=FEW)
+    assert report.clean, str(report)
+    assert any(note.startswith("not run cold, for it raises there: KeyError: 'window'") for note in report.notes)
+
+
 def test_polars_runs_in_a_process_made_anew(eventful):
     report = lookahead.examine(smooth_in_polars, eventful, depth=FEW)
     assert report.clean, str(report)

@@ -6,6 +6,7 @@ hangs, for a lock that no thread of it holds any more, is ended by its own alarm
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,7 @@ def serve(asked: int, told: int, answer: Callable[[Head, Arrays], Reply], here: 
         if (known := here(head)) is not None:
             wire.send(told, known)
             continue
+        gc.freeze()  # or a collection in the child touches, and so copies, all memory
         child = os.fork()
         if child == 0:
             _answer_once(told, answer, head, arrays)

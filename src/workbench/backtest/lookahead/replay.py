@@ -70,6 +70,7 @@ class Replay:
         self.checks: dict[str, Check] = {}
         self.findings: list[Finding] = []
         self.rows: set[int] = set()
+        self.failed: dict[int, str] = {}  # cuts at which it raised on the shorter history, and what
         self.suspects: dict[str, Suspect] = {}
 
     @property
@@ -126,25 +127,24 @@ class Replay:
         return sorted(cuts, key=lambda row: (row < len(self.case.world) // 3, row))
 
     def _truncate(self, cuts: Sequence[int]) -> None:
-        failed: list[tuple[int, str]] = []
         for row in self._warmed_up_first(cuts):
             try:
                 found = self.case.run(self.case.world.until(row))
             except Raised as raised:
-                failed.append((row, str(raised)))
+                self.failed[row] = str(raised)
                 continue
             self._judge(self.case, row, compare(self.case.base, found, slice(0, row + 1)))
-        if not failed:
+        if not self.failed:
             return
-        row, error = max(failed)
+        row, error = max(self.failed.items())
         lookback = self.case.subject.lookback
         # Live never calls with less than the lookback, and a lake of then may have had nothing for it.
         is_live = lookback is not None and row >= lookback and not self.case.run.reads
-        if is_live or len(failed) == len(cuts):
+        if is_live or len(self.failed) == len(cuts):
             text = f"it raises on the bars up to {self.case.day(row)}, as live would read them: {error}"
             self.findings.append(Finding("fails", self.case.subject.say(text), date=self.case.day(row)))
         else:
-            some = f"{len(failed)} of {len(cuts)} shorter histories"
+            some = f"{len(self.failed)} of {len(cuts)} shorter histories"
             self.case.notes.append(f"on {some} it raised, so these were left out: {error}")
 
     def _inject(self, cuts: Sequence[int]) -> None:
@@ -177,21 +177,18 @@ class Replay:
         if cold.is_copy and case.run.reads:
             case.notes.append(NOT_COLD.format("it reads the lake, and a copy of this process cannot"))
             return 0
-        middle = [cuts[(2 * part + 1) * len(cuts) // (2 * self.depth.cold)] for part in range(self.depth.cold)]
-        rows = list(dict.fromkeys(middle))
+        able, count = [row for row in cuts if row not in self.failed], self.depth.cold
+        rows = list(dict.fromkeys(able[(2 * part + 1) * len(able) // (2 * count)] for part in range(count) if able))
         try:
             for done, row in enumerate(rows):
-                try:
-                    found = cold(case.world.until(row))
-                except Unanswered:
-                    raise
-                except Raised:  # truncation has said so
-                    continue
-                if compare(case.base, found, slice(0, row + 1)):
+                if compare(case.base, cold(case.world.until(row)), slice(0, row + 1)):
                     self._judge_cold(replace(case, run=cold), rows[done:])
                     break
         except Unanswered as error:
             case.notes.append(NOT_COLD.format(error))
+            return 0
+        except Raised as error:  # such as a module that was set up by another call
+            case.notes.append(NOT_COLD.format(f"for it raises there: {error}"))
             return 0
         return len(rows)
 
