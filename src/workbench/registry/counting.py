@@ -87,14 +87,16 @@ def count_failure(paths: Paths, settings: Settings, strategy: str, error: str, r
 def kept_heads(connection: Connection) -> dict[str, str]:
     """Return, by run, the head of the ledger that each run kept: walk-forwards, sweeps and failed ones, deleted or not.
 
-    A server has the runs of other machines too, which have ledgers of their own: those are left out.
+    The project's own store is searched whole, whatever an experiment is called. A store that is shared has the runs of
+    other ledgers too: there it is the project's experiment, on a server the runs of this machine.
     """
     client, mlflow = connection.client(), load_mlflow()
-    everything = mlflow.entities.ViewType.ALL
-    heads = swept_heads(connection.paths)
+    everything, own = mlflow.entities.ViewType.ALL, connection.database == connection.paths.mlruns / "mlflow.db"
+    heads, ids = swept_heads(connection.paths), [] if own else [connection.experiment_id()]
     with connection.doing("read the runs"):
-        experiments = _pages(lambda token: client.search_experiments(everything, page_token=token))
-        ids = [str(experiment.experiment_id) for experiment in experiments]
+        if own:
+            experiments = _pages(lambda token: client.search_experiments(everything, page_token=token))
+            ids = [str(experiment.experiment_id) for experiment in experiments]
         kept = f"tags.`{HEAD}` LIKE '_%'"
         for run in _pages(lambda token: client.search_runs(ids, kept, everything, 500, page_token=token)):
             tags = run.data.tags
