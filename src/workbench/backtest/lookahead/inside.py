@@ -14,25 +14,26 @@ from workbench.backtest.lookahead.finding import Finding
 BEHIND_BARS = ("actions", "symbols")
 
 
-def read_inside(case: Case, row: int, label: Label) -> Finding | None:
-    """Return the dataset of which the row read what was known only later, None where it is none."""
+def read_inside(case: Case, row: int, label: Label, cut: int) -> Finding | None:
+    """Return the dataset of which the row read what was known only after the cut, None where it is none."""
     names = sorted(case.run.reads, key=lambda name: name in BEHIND_BARS)
     for some in (*([name] for name in names), names if len(names) > 1 else []):
-        if some and _differs(case, row, label, some):
-            return _finding(case, row, label, some)
+        for end in dict.fromkeys((row, cut)):
+            if some and _differs(case, row, label, some, end):
+                return _finding(case, row, label, some, end)
     return None
 
 
-def _differs(case: Case, row: int, label: Label, names: list[str]) -> bool:
-    found = case.answer(case.world, dict.fromkeys(names, case.moment(row)))
+def _differs(case: Case, row: int, label: Label, names: list[str], end: int) -> bool:
+    found = case.answer(case.world, dict.fromkeys(names, case.moment(end)))
     if found is None:
         return False
     apart = compare(case.base, found, slice(row, row + 1))
     return any(apart.labels[column] == label for column in apart.columns)
 
 
-def _finding(case: Case, row: int, label: Label, names: list[str]) -> Finding:
-    day, moment = case.day(row), f"{case.moment(row):%Y-%m-%dT%H:%MZ}"
+def _finding(case: Case, row: int, label: Label, names: list[str], end: int) -> Finding:
+    day, moment = case.day(row), f"{case.moment(end):%Y-%m-%dT%H:%MZ}"
     what = case.subject.say(f"{label} on {day}")
     how = "with a later as_of" if all(case.run.reads[name] for name in names) else "without as_of"
     text = (

@@ -33,13 +33,13 @@ Notices = Callable[[slice, Mask | None], bool]
 class Locator:
     """Finds what one row of one column read."""
 
-    def __init__(self, case: Case, label: Label, row: int) -> None:
+    def __init__(self, case: Case, label: Label, row: int, cut: int) -> None:
         self.case, self.world, self.base, self.seed = case, case.world, case.base, case.seed
-        self.label, self.row = label, row
+        self.label, self.row, self.cut = label, row, cut
 
     def find(self) -> Finding:
         """Return the finding; where nothing moves this very column, whatever moves another of its group is taken."""
-        found = read_inside(self.case, self.row, self.label) or self._search()
+        found = read_inside(self.case, self.row, self.label, self.cut) or self._search()
         if found is None and self.label.symbol:
             self.label = Label(self.label.group)
             found = self._search()

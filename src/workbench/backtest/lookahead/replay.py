@@ -230,7 +230,7 @@ class Replay:
     def _locate(self) -> None:
         self.say("locating")
         for suspect in list(self.suspects.values())[:EXPLAINED]:
-            found = Locator(suspect.case, suspect.label, suspect.row).find()
+            found = Locator(suspect.case, suspect.label, suspect.row, suspect.cuts[0]).find()
             if suspect.case is not self.case:
                 found = replace(found, text=f"{found.text}; {KEPT}")
             self.findings.append(found)
