@@ -30,9 +30,9 @@ from workbench.types import FIELDS, Bars
 class Seat:
     """One strategy at the desk: the evidence that it trades by, its share of the equity, and what bounds it.
 
-    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone. ``max_gross`` is what
-    its weights may come to without their signs. ``flatten`` is the number of the rollback that asked for what it holds
-    to be closed; 0: none did.
+    ``capital`` is the most that it may have at work, in money; None: its share of the equity alone. ``max_gross`` is
+    what its weights may come to without their signs. ``flatten`` is the number of the rollback that asked for what it
+    holds to be closed; 0: none did.
     """
 
     strategy: Strategy
