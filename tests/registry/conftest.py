@@ -56,7 +56,7 @@ def strategy_parts(name: str, head: str) -> dict[str, Any]:
             "out_of_sample": {"sharpe": 1.8, "max_drawdown": -0.10, "profit_factor": 1.9, "trades": 140.0},
             "folds": [{"test_score": score} for score in (1.2, 0.4, -0.3, 2.2, 1.0)],
             "overfitting": {
-                "n": 1250, "trials": TRIALS, "effective_trials": 6, "elsewhere": 0, "dsr": 0.97, "pbo": 0.2,
+                "n": 1250, "trials": TRIALS, "effective_trials": 6, "dsr": 0.97, "pbo": 0.2,
                 "pbo_all": 0.12, "min_track_record": 310.4, "missing": {},
             },
             "robustness": {"variants": [{"group": "costs", "name": "2× costs", "sharpe": 1.1, "cagr": 0.06}]},
@@ -75,7 +75,7 @@ def strategy_parts(name: str, head: str) -> dict[str, Any]:
         },
         "data.json": {"prices_daily": {"version": 3, "id": "x", "digest": "d", "rows": 5000}},
         "lookahead.json": {"strategy": name, "reports": [report]},
-        "trials.json": {"head": head, "trials": TRIALS, "effective_trials": 6, "question": QUESTION.id,
+        "trials.json": {"head": head, "trials": TRIALS, "effective_trials": 6, "elsewhere": 0, "question": QUESTION.id,
                         "text": QUESTION.text, "market": QUESTION.market},
         "gates.json": {"stage": "paper", "policy": "", "verdicts": []},
     }  # fmt: skip

@@ -64,7 +64,6 @@ STRATEGY: dict[str, Any] = {
             "pbo": 0.6,
             "pbo_all": 0.12,
             "pbo_all_left_out": 0,
-            "elsewhere": 0,
             "min_track_record": 310.4,
             "missing": {},
         },
@@ -85,7 +84,7 @@ STRATEGY: dict[str, Any] = {
         for name, version in (("symbols", 1), ("prices_daily", 3))
     },
     "lookahead.json": {"strategy": "sma_cross", "reports": [REPORT, {**REPORT, "name": "rsi", "kind": "feature"}]},
-    "trials.json": {"head": "f" * 64, "trials": 1240, "effective_trials": 31},
+    "trials.json": {"head": "f" * 64, "trials": 1240, "effective_trials": 31, "elsewhere": 0},
     "result/curves.parquet": curves(1250),
 }
 WEIGHTS: dict[str, Any] = {

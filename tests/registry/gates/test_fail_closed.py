@@ -63,6 +63,7 @@ READS = {
         (S, f"{OVER}.trials", (*NO_COUNT, 0, 30, 1239)),
         (S, f"{OVER}.effective_trials", (*NO_COUNT, 0, 1241, 10**12)),
         ("trials.json", "trials", (*NO_COUNT, 1241, 10**12)),
+        ("trials.json", "elsewhere", NO_COUNT),
     ],
     "overfitting": [
         (S, f"{OVER}.pbo_all", (..., NAN, INF, "0.1", True, [], {}, -0.1, 1.1, 0.5, 1.0)),

@@ -99,7 +99,7 @@ class DeflatedSharpe:
             )
         probability = overfit_number(found, "dsr", 0.0, 1.0, case)
         measured = f"{number(probability, self.min)} with {counted(counted_in, 'trial')} ({counted(bets, 'bet')})"
-        if elsewhere := found.at("elsewhere").count():
+        if elsewhere := ledger.at("elsewhere").count():
             measured += f", and {counted(elsewhere, 'trial')} of it under other questions"
         if probability < self.min:
             why = "the best of so many worthless trials may show as much"

@@ -20,7 +20,7 @@ from workbench.registry.packs.pack import Pack, make_pack
 from workbench.registry.runs import user_name
 
 # What moves in trials.json with every batch, of other questions too, while the evidence stays the same.
-MOVING = ("batch", "head", "recorded")
+MOVING = ("batch", "head", "recorded", "elsewhere")
 
 
 @dataclass(frozen=True)

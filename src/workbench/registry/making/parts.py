@@ -36,6 +36,7 @@ class TrialFacts:
     market: str
     trials: int
     effective_trials: int
+    elsewhere: int
     batch: int
     head: str
     recorded: Facts
@@ -49,6 +50,7 @@ class TrialFacts:
             market=question.market,
             trials=counted.trials,
             effective_trials=counted.effective_trials,
+            elsewhere=counted.elsewhere,
             batch=chain.batches,
             head=chain.head,
             recorded=recorded,
@@ -136,7 +138,8 @@ def statistics_facts(result: WalkForward, overfitting: Overfitting, seed: int) -
         "select_by": result.select_by,
         "first": result.simulation.returns.index[0].date(),
         "last": result.simulation.returns.index[-1].date(),
-        "overfitting": asdict(overfitting),
+        # What other questions have tried is told beside, in trials.json: it does not make the evidence another one.
+        "overfitting": {name: value for name, value in asdict(overfitting).items() if name != "elsewhere"},
         "robustness": None if result.robustness is None else card_facts(result.robustness),
         "drawdown_band": drawdown_band(result.simulation.returns, seed),
     }
