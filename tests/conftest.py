@@ -27,14 +27,6 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share what they set up in one process: those of a file, and all that run commands in a clone."""
-    for item in items:
-        place = item.path.relative_to(ROOT)
-        item.add_marker(pytest.mark.xdist_group("e2e" if place.parts[1] == "e2e" else str(place)))
-
-
 @pytest.fixture
 def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
     """Tells what a proof counted and measured: shown at the end of the run, whichever process ran it."""
