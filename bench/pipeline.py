@@ -133,7 +133,8 @@ def left(root: Path, ranking: Sequence[Mapping[str, Any]]) -> Left:
     sheets = sum((root / row["tearsheet"]).is_file() for row in ranking)
     # Sums over many threads differ in their last digits.
     shown = [
-        {name: f"{value:.8g}" if isinstance(value, float) else value for name, value in row.items()} for row in ranking
+        {name: float(f"{value:.8g}") if isinstance(value, float) else value for name, value in row.items()}
+        for row in ranking
     ]
     return Left([{name: row[name] for name in row if name != "tearsheet"} for row in shown], runs, sheets)
 
