@@ -576,7 +576,7 @@ def test_runs_are_listed_newest_first(backtest):
     one, two = backtest.run(only=["ingest"]), backtest.run(only=["ingest"])
     history = run_history(backtest.paths)
     assert {run.run_id for run in history} == {one.run_id, two.run_id}
-    assert [run.run_id for run in history] == sorted((one.run_id, two.run_id), reverse=True)
+    assert [run.run_id for run in history] == [two.run_id, one.run_id]
     assert all(run.seconds < 60 and run.pipeline == "p" for run in history)
 
 

@@ -58,7 +58,7 @@ def test_a_third_parameter_gives_a_map_for_each_of_its_values_and_lines(desk):
 
 
 def test_trials_and_one_parameter_have_their_pictures_too(desk):
-    assert set(draw(desk.sweep(*WIDE, trials=12, seed=1))) == {"heat_map", "company"}
+    assert set(draw(desk.sweep(*WIDE, trials=12, seed=1))) == {"heat_map", "company", "parallel"}
     line = draw(desk.sweep("slow=[12]"))["heat_map"]
     assert len(line.axes[0].lines[0].get_xdata()) == 3
 
@@ -95,7 +95,7 @@ def test_the_page_says_it_all_and_loads_nothing(found, desk):
     assert found.terrain.sentence.replace("'", "&#39;") in page
     assert "SAMPLE MARKET" in page
     assert "Choosing anew in each of 4 windows" in page
-    assert len(re.findall(r"<svg", page)) == 2
+    assert len(re.findall(r"<svg", page)) == 3
     assert not re.findall(r"""(?:src|href)=["']?https?://""", page)
 
 

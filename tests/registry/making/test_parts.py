@@ -38,7 +38,7 @@ def finished(walk_forward_made, tmp_path) -> Finished:
         validation={"actions": {"version": 4, "passed": True}},
         lookahead=[{"name": "sma_cross", "clean": True}],
         overfitting=found,
-        trials=TrialFacts("q1", "Does it pay?", "sample", 9, 2, 3, "head", {"batch": 1, "head": "first"}),
+        trials=TrialFacts("q1", "Does it pay?", "sample", 9, 2, 0, 3, "head", {"batch": 1, "head": "first"}),
         files={"environment.lock": b"numpy==1.26.4\n", "result/folds.parquet": b"PAR1"},
     )
 
