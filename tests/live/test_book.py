@@ -152,3 +152,10 @@ def test_the_trading_state_is_the_last_one_written():
     halt = Draft(Kind.STATE, {"state": "halted", "reason": "loss", "who": ""})
     book = fold(halt, intent())
     assert (book.state, book.because, book.halted) == (TradingState.HALTED, "loss", True)
+
+
+@pytest.mark.parametrize("revised", [10, 4])
+def test_a_fill_told_before_its_order_is_owned_once_however_it_is_corrected(revised):
+    told_first = fold(fill("e1", 10, 50.0), intent(shares={"one": 100}), fill("e1", revised, 50.0, revision=2))
+    assert told_first.positions == {"AAA": revised}
+    assert told_first.books == {"one": {"AAA": revised}}

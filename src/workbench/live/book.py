@@ -190,8 +190,10 @@ class Book:
             self._charge(fill.id, fill.commission)
         if fill.key in self.orders:
             self._fill_order(event, fill, before)
-        else:
-            self._own(NOBODY, fill.symbol, fill.signed - (before.signed if before else 0))
+        else:  # nobody's, until an order of that key is known
+            change, parts = fill.signed - (before.signed if before else 0), self._parts.setdefault(fill.key, {})
+            parts[NOBODY] = parts.get(NOBODY, 0) + change
+            self._own(NOBODY, fill.symbol, change)
 
     def _fill_order(self, event: Event, fill: Fill, before: Fill | None) -> None:
         tracked = self.orders[fill.key]

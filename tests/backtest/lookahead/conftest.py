@@ -6,6 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.data.by_hand import put
+from workbench.data.lake import Lake
+from workbench.data.sample import SampleSource
+from workbench.data.source import Request
+from workbench.params import SampleParams
 from workbench.sessions import Calendar
 from workbench.types import Bars
 
@@ -44,3 +49,13 @@ def make_eventful(rows: int = ROWS, seed: int = 3) -> Bars:
 def eventful() -> Bars:
     """The market, shared: the guard gives each subject a copy."""
     return make_eventful()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Lake:
+    """Four years of the sample market with its macro series: what is known later is there to be read."""
+    source = SampleSource(SampleParams(years=4, symbols_per_sector=3, intraday_sessions=0))
+    made = Lake(tmp_path_factory.mktemp("lake") / "lake", "sample")
+    for name in ("symbols", "prices_daily", "actions", "macro"):
+        put(made, name, source.fetch(Request(name)).rows)
+    return made

@@ -7,29 +7,16 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from tests.data.by_hand import put
 from workbench.backtest import lookahead
 from workbench.backtest.lookahead import Depth
 from workbench.backtest.lookahead.asof import LakeThen
 from workbench.data.lake import Lake
-from workbench.data.sample import SampleSource
-from workbench.data.source import Request
 from workbench.errors import InputRefused
-from workbench.params import SampleParams
 from workbench.sessions import Calendar
 from workbench.strategies.sma_cross import SmaCross
 
 CALENDAR = Calendar()
 FEW = Depth(cuts=8)
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    source = SampleSource(SampleParams(years=4, symbols_per_sector=3, intraday_sessions=0))
-    made = Lake(tmp_path_factory.mktemp("lake") / "lake", "sample")
-    for name in ("symbols", "prices_daily", "actions", "macro"):
-        put(made, name, source.fetch(Request(name)).rows)
-    return made
 
 
 SESSIONS = CALENDAR.sessions("2022-01-03", "2024-11-29")[::21]

@@ -10,30 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.data.by_hand import put
 from workbench.backtest import lookahead
 from workbench.backtest.lookahead import Depth
 from workbench.backtest.lookahead.dates import decided_at
 from workbench.data.lake import Lake
-from workbench.data.sample import SampleSource
-from workbench.data.source import Request
 from workbench.data.watch import watched
-from workbench.params import SampleParams
 from workbench.sessions import Calendar
 from workbench.types import Bars
 
 FEW = Depth(cuts=8, combs=1, windows=2, cold=1)
 SYMBOLS = ("TEC01", "FIN02", "HLT03")
 CALENDAR = Calendar()
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Lake:
-    source = SampleSource(SampleParams(years=4, symbols_per_sector=3, intraday_sessions=0))
-    made = Lake(tmp_path_factory.mktemp("lake") / "lake", "sample")
-    for name in ("symbols", "prices_daily", "actions", "macro"):
-        put(made, name, source.fetch(Request(name)).rows)
-    return made
 
 
 @pytest.fixture(scope="module")
