@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -159,3 +160,68 @@ def test_a_fill_told_before_its_order_is_owned_once_however_it_is_corrected(revi
     told_first = fold(fill("e1", 10, 50.0), intent(shares={"one": 100}), fill("e1", revised, 50.0, revision=2))
     assert told_first.positions == {"AAA": revised}
     assert told_first.books == {"one": {"AAA": revised}}
+
+
+def days(*told: tuple[int, Draft], **more) -> Book:
+    book = Book(**more)
+    for day, draft in told:
+        book.apply(Event.after(book.last, draft, "PAPER", "s", AT + timedelta(days=day)))
+    return book
+
+
+BEGIN, NEXT = (Draft(Kind.SESSION, {"date": f"2024-04-{day}", "equity": 10_000.0, "seats": {}}) for day in (10, 11))
+LONG_AGO = (
+    (0, OPENING), (0, intent("k1", shares={"one": 100})), (0, fill("e1", 100, 10.0, commission=1.0)),
+    (0, intent("k2", number=8)), (0, said(OrderStatus.WORKING, "k2")),
+    (0, intent("k3", number=9)), (0, fill("e3", 100, 11.0, "k3")),
+    (1, Draft(Kind.SESSION, {"date": "2024-03-06", "equity": 10_000.0, "seats": {}})),
+)  # fmt: skip
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_it_left_is_not():
+    whole, book = days(*LONG_AGO, (25, BEGIN), remembers=None), days(*LONG_AGO, (25, BEGIN))
+    assert set(whole.orders) == {"k1", "k2", "k3"}
+    assert set(book.orders) == {"k2", "k3"}  # one is open, and nobody said what the other cost
+    assert set(book.fills) == {"e3"}
+    assert (book.positions, book.books, book.cash) == (whole.positions, whole.books, whole.cash)
+    assert book.past.cash == whole.past.cash
+    assert book.highest_order_id == 9
+    assert days(*LONG_AGO, (9, BEGIN)).orders.keys() == {"k1", "k2", "k3"}
+
+
+def test_an_execution_of_a_forgotten_order_counts_once_whatever_is_told_of_it():
+    again = (26, fill("e1", 100, 10.0)), (26, Draft(Kind.COMMISSION, {"execution": "e1", "commission": 1.0}))
+    book, before = days(*LONG_AGO, (25, BEGIN), *again), days(*LONG_AGO, (25, BEGIN))
+    assert (book.positions, book.books, book.cash, book.flags) == (before.positions, before.books, before.cash, [])
+    assert book.revision("e1") == 1
+
+
+def test_a_correction_of_a_forgotten_order_is_left_to_the_reconciliation_and_flagged():
+    book = days(*LONG_AGO, (25, BEGIN), (26, fill("e1", 90, 10.0, revision=2)))
+    assert book.positions == {"AAA": 200}
+    assert [flag.key for flag in book.flags] == ["k1"]
+    assert "corrected long after its end" in book.flags[0].text
+
+
+def test_what_is_told_of_an_order_after_its_end_keeps_it():
+    cancelled = (0, intent()), (0, said(OrderStatus.CANCELLED)), (20, fill("e1", 5, 10.0, commission=1.0))
+    assert "k1" in days(*cancelled, (20, BEGIN), (25, NEXT)).orders
+    assert "k1" not in days(*cancelled, (20, BEGIN), (31, NEXT)).orders
+
+
+def test_what_fills_cost_is_known_after_their_orders_are_forgotten():
+    asked = replace(wanted("k1", 100, Side.BUY, shares={"one": 100}), packs={"one": "p"})
+    told = (
+        (0, Draft(Kind.INTENT, intent_data(asked, 7), "k1", "AAA")), (0, fill("e1", 100, 10.0, commission=1.0)),
+        (1, BEGIN), (25, NEXT),
+    )  # fmt: skip
+    slipped = []
+    for remembers in (None, timedelta(days=10)):
+        book = Book(remembers=remembers)
+        book.past.prices["k1"] = 9.5
+        for day, draft in told:
+            book.apply(Event.after(book.last, draft, "PAPER", "s", AT + timedelta(days=day)))
+        slipped.append(book.past.slippage("one", "p", book))
+    assert slipped[0] == slipped[1]
+    assert (slipped[0].fills, slipped[0].cost, slipped[0].value) == (1, 50.0, 950.0)
+    assert "k1" not in book.past.prices

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from tests.live.history import read_paper, violations
+from tests.live.ib.conftest import until
 from tests.live.test_runner import WIDE, Stage, Written, kill_while_it_trades, last_days
-from tests.live.test_service import Office, sim  # noqa: F401 (the fixture: a simulated gateway)
+from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.errors import InputRefused
 from workbench.live import protection
 from workbench.live.gate.facts import Origin
+from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Kind
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.runner import run_session
@@ -27,6 +29,7 @@ from workbench.types import Bars
 
 BRACKET = Exits(stop_atr=2.0, target_atr=3.0)
 ROWS = 40
+WORKING = ("PreSubmitted", "Submitted")
 
 
 @dataclass(frozen=True)
@@ -454,4 +457,26 @@ def test_over_the_real_client_the_bracket_lies_at_the_gateway_and_its_stop_ends_
     origins = [one.intent.asked.origin for one in service.journal.book.orders.values()]
     assert origins == [Origin.STRATEGY, Origin.PROTECTION, Origin.PROTECTION]
     assert protection.protecting(service.journal.book) == ()
+    office.close(service)
+
+
+def test_protection_that_the_broker_ended_is_told_and_put_back_at_once(tmp_path, sim, gateway_bars):  # noqa: F811
+    office = Office(tmp_path, sim, gateway_bars, {})
+    office.seats = (seat("one", {str(gateway_bars.index[-1].date()): {"AAA": 0.2}}),)
+    service = office.open()
+
+    def lying() -> dict[str, tuple[str, float]]:
+        return {one["ref"]: (one["type"], one["quantity"]) for one in sim.orders() if one["status"] in WORKING}
+
+    with running(service):
+        until(lambda: service.journal.book.positions and len(lying()) == 2, 20)
+        before, held = lying(), service.journal.book.positions["AAA"]
+        stop = IBBroker(office.live, office.live.kill_client_id)
+        stop.connect()
+        stop.cancel_all()
+        stop.close()
+        until(lambda: len(lying()) == 2 and not lying().keys() & before.keys(), 20)
+    assert sorted(lying().values()) == sorted(before.values()) == [("LMT", held), ("STP", held)]
+    assert [one.kind for one in service.outbox.all()].count("unprotected") == 2
+    assert service.journal.book.positions == {"AAA": held}
     office.close(service)

@@ -153,7 +153,7 @@ def _first(bars: Bars, strategy: Strategy, start: date) -> int:
 
 
 def _orders(rehearsal: Rehearsal) -> pd.DataFrame:
-    book, rows = rehearsal.journal.book, []
+    book, rows = rehearsal.journal.whole(), []
     for key, tracked in book.orders.items():
         for fill in book.of_order(key):
             day = pd.Timestamp(fill.at).tz_convert("America/New_York").normalize().tz_localize(None)

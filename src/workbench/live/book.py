@@ -2,13 +2,16 @@
 
 Nothing here looks at a clock, a disk or a broker: the same events give the same book. Facts are never refused: what
 should not have happened (a fill of a cancelled order, more filled than was ordered) is applied and flagged.
+
+Of orders that ended long ago a book keeps what they left (positions, cash, costs) and the names of their executions,
+so that a runner's memory does not grow with its past. ``Journal.whole`` is the book that forgets nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from workbench.errors import DataRefused
@@ -22,6 +25,8 @@ from workbench.trading import Fill, Order, OrderStatus
 
 NOBODY = ""  # whose shares are that no strategy of ours ordered
 CASH = ""  # what is locked where it is no symbol but the cash that differs
+# How long an order that ended is kept whole: a broker tells of the last week at most, corrections included.
+REMEMBERED = timedelta(days=10)
 _UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, DataRefused)
 
 
@@ -38,6 +43,7 @@ class Tracked:
     sent: int = 0  # times
     sent_at: datetime | None = None
     cancel_asked: bool = False
+    ended: datetime | None = None  # or when something was last told of it after its end
     text: str = ""  # what the broker said with the last status
 
     @property
@@ -89,6 +95,8 @@ class Book:
     root: str = ""  # of the first event: tells this journal's keys from those of one that was deleted
     highest_order_id: int = 0
     past: Past = field(default_factory=Past)  # what the runner remembers
+    remembers: timedelta | None = REMEMBERED  # None: for ever
+    settled: dict[str, int] = field(default_factory=dict)  # executions of orders that are not kept any more -> revision
     _open: set[str] = field(default_factory=set)
     _of_order: dict[str, list[str]] = field(default_factory=dict)  # key -> executions
     _parts: dict[str, dict[str, int]] = field(default_factory=dict)  # key -> strategy -> shares
@@ -109,8 +117,12 @@ class Book:
 
     def has(self, fill: Fill) -> bool:
         """Return whether this execution, or a later correction of it, is known."""
-        known = self.fills.get(fill.id)
-        return known is not None and known.revision >= fill.revision
+        return self.revision(fill.id) >= fill.revision
+
+    def revision(self, execution: str) -> int:
+        """Return the newest revision of an execution that is known, -1 where it is not."""
+        known = self.fills.get(execution)
+        return known.revision if known else self.settled.get(execution, -1)
 
     def apply(self, event: Event) -> None:
         """Bring the book to where it stands after an event; what cannot be read is flagged."""
@@ -126,6 +138,24 @@ class Book:
 
     def _session(self, event: Event) -> None:
         self.session, self.sessions = event.session, self.sessions + 1
+        if self.remembers is not None:
+            self._settle(event.at - self.remembers)
+
+    def _settle(self, before: datetime) -> None:
+        """Forget the orders that ended before a moment, but for what they left and the names of their executions."""
+        needed = {*self.past.today, *self.past.exited}
+        for key, one in list(self.orders.items()):
+            executions = self._of_order.get(key, [])
+            ended = one.status.terminal and one.ended is not None and one.ended < before
+            if not ended or key in needed or any(name not in self.commissions for name in executions):
+                continue
+            self.past.settle(self, one)
+            for name in executions:
+                self.settled[name] = self.fills.pop(name).revision
+                del self.commissions[name]
+            del self.orders[key]
+            self._of_order.pop(key, None)
+            self._parts.pop(key, None)
 
     def _decision(self, event: Event) -> None:
         for crossing in event.data.get("crossings", ()):
@@ -170,7 +200,7 @@ class Book:
             if status is not tracked.status:
                 self._flag(event, f"said to be {status} when it was {tracked.status}")
             return
-        self.orders[event.key] = replace(tracked, status=status)
+        self.orders[event.key] = replace(tracked, status=status, ended=event.at if status.terminal else None)
         if status.terminal:
             self._open.discard(event.key)
 
@@ -179,6 +209,9 @@ class Book:
 
     def _take(self, event: Event, fill: Fill) -> None:
         if self.has(fill):
+            return
+        if fill.id in self.settled:
+            self._flag(event, f"execution {fill.id} is corrected long after its end; left to the reconciliation")
             return
         before = self.fills.get(fill.id)
         if before is None:
@@ -198,7 +231,10 @@ class Book:
     def _fill_order(self, event: Event, fill: Fill, before: Fill | None) -> None:
         tracked = self.orders[fill.key]
         order, filled = tracked.order, sum(one.signed for one in self.of_order(fill.key)) * tracked.order.side.sign
-        self.orders[fill.key] = replace(tracked, filled=filled, permanent_id=fill.permanent_id or tracked.permanent_id)
+        self.orders[fill.key] = replace(
+            tracked, filled=filled, permanent_id=fill.permanent_id or tracked.permanent_id,
+            ended=event.at if tracked.status.terminal else None,
+        )  # fmt: skip
         if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
             self._flag(event, f"{fill.quantity} shares filled when it was {tracked.status}")
         elif before is not None and tracked.status.terminal and filled != tracked.filled:
@@ -225,6 +261,8 @@ class Book:
         self._charge(event.data["execution"], event.data["commission"])
 
     def _charge(self, execution: str, commission: float) -> None:
+        if execution in self.settled:
+            return  # its commission is part of the cash
         self.cash -= commission - self.commissions.get(execution, 0.0)
         self.commissions[execution] = commission
 

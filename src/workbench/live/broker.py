@@ -75,6 +75,10 @@ class Broker(Protocol):
         """Return what an order would change, without sending it."""
         ...
 
+    def make_room(self, orders: int) -> None:
+        """Wait until so many orders may leave at once; what is placed leaves in that moment or never."""
+        ...
+
     def place(self, order: Order, order_id: int) -> Working:
         """Send an order and return it as acknowledged; ``Unanswered`` means that it may be there."""
         ...

@@ -88,6 +88,7 @@ def drafts_of(book: Book, update: Update) -> list[Draft]:
 def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
     """Send one intent, and write what was answered."""
     order = intent.order
+    broker.make_room(1)  # before a halt is held off, not while it is
     with journal.sending(emergency=intent.asked.origin is Origin.EMERGENCY):
         try:
             working = broker.place(order, intent.order_id)
@@ -103,6 +104,7 @@ def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
 
 def place_bracket(journal: Journal, broker: Broker, intents: Sequence[Intent]) -> tuple[Placed, ...]:
     """Send the intents of one bracket, and write what was answered."""
+    broker.make_room(len(intents))
     with journal.sending(emergency=intents[0].asked.origin is Origin.EMERGENCY):
         try:
             found = broker.place_bracket([(one.order, one.order_id) for one in intents])

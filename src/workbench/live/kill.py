@@ -182,6 +182,7 @@ class Stop:
             self._troubles.append(f"{order.key}: sent without a record ({error})")
         self._closing[symbol] = _Closing(symbol, order.key, held, now, tries, held)
         try:
+            self.broker.make_room(1)
             self.broker.place(order, order_id)
         except BrokerError as error:  # unanswered: it may be there, the next look tells
             self._trouble(f"{symbol}: {error}")

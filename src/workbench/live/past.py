@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ from workbench.live.decision import Decision
 from workbench.live.journal.event import Event, Kind
 from workbench.live.journal.facts import read_order
 from workbench.orders import attribute
-from workbench.trading import OrderStatus
+from workbench.trading import Fill, OrderStatus
 
 if TYPE_CHECKING:
-    from workbench.live.book import Book
+    from workbench.live.book import Book, Tracked
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,23 @@ class Stopped:
         return cls(at or datetime.fromisoformat(facts["at"]), str(facts.get("text", "")))
 
 
+@dataclass(frozen=True)
+class Slipped:
+    """How many fills there were, what they cost beside the price that was decided on, and their value at it."""
+
+    fills: int = 0
+    cost: float = 0.0
+    value: float = 0.0
+
+    def with_fills(self, fills: Iterable[Fill], price: float) -> Slipped:
+        """Return it with the fills of one order that was decided at a price."""
+        found = self
+        for fill in fills:
+            cost, value = (fill.price - price) * fill.signed, price * fill.quantity
+            found = Slipped(found.fills + 1, found.cost + cost, found.value + value)
+        return found
+
+
 @dataclass
 class Past:
     """A fold over the journal, kept by the book; nothing else changes it."""
@@ -75,13 +92,14 @@ class Past:
     peak_equity: float = 0.0
     closing: Closing | None = None
     cash: dict[str, float] = field(default_factory=dict)  # strategy -> what its trades have brought, costs included
+    slipped: dict[tuple[str, str], Slipped] = field(default_factory=dict)  # strategy, pack -> of orders not kept
     _of_order: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def apply(self, book: Book, event: Event) -> None:
         """Take in an event that the book has taken in."""
         match event.kind:
             case Kind.SESSION if "date" in event.data:
-                self._open(event.data)
+                self._open(book, event.data)
             case Kind.DECISION if "lines" in event.data:
                 self._decide(book, Decision.read(event.data))
             case Kind.INTENT:
@@ -103,6 +121,29 @@ class Past:
                 self._close(event.data["closing"])
             case Kind.RECONCILE if "differences" in event.data:
                 self.stopped = None
+
+    def settle(self, book: Book, one: Tracked) -> None:
+        """Forget an order that is not kept any more, but for what its fills cost."""
+        key = one.order.key
+        if key in self.prices:
+            for who in one.intent.asked.packs.items():
+                self.slipped[who] = self.slipped.get(who, Slipped()).with_fills(book.of_order(key), self.prices[key])
+        self._of_order.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        self.prices.pop(key, None)
+        self.reducing.discard(key)
+        self.confirmed.discard(key)
+
+    def slippage(self, strategy: str, pack: str, book: Book) -> Slipped:
+        """Return what the fills of a strategy under a pack cost so far beside the prices that were decided on."""
+        found = self.slipped.get((strategy, pack), Slipped())
+        for key, price in self.prices.items():
+            tracked = book.orders.get(key)
+            if tracked is not None and tracked.intent.asked.packs.get(strategy) == pack:
+                found = found.with_fills(book.of_order(key), price)
+        return found
 
     def closes(self, strategy: str, flatten: int, book: Book) -> bool:
         """Whether a rollback asked for what a strategy holds to be closed, and some is still held or on its way."""
@@ -139,10 +180,12 @@ class Past:
             found[strategy] = found.get(strategy, 0.0) + held
         return found
 
-    def _open(self, data: Mapping[str, Any]) -> None:
+    def _open(self, book: Book, data: Mapping[str, Any]) -> None:
         session = date.fromisoformat(data["date"])
         self.began = self.began or session
         if session != self.session:
+            for key in self.denied.keys() - self.waiting.keys() - book.orders.keys():
+                self._forget(key)
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
         self.peak_equity = max(self.peak_equity, data["equity"])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from workbench.live.book import Book, Tracked
 from workbench.live.decision import Decision, Leg, Line
@@ -91,6 +92,15 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
         if ours and one.order.symbol not in busy and one.order.key not in kept:
             stale.add(one.order.symbol)  # of another size or level, or what it protected is gone
     return tuple(missing), frozenset(stale)
+
+
+def taken_away(book: Book, since: datetime) -> tuple[Tracked, ...]:
+    """Return the orders that protected and were ended since a moment by the broker, not by us and not by a fill."""
+    return tuple(
+        one for one in book.orders.values()
+        if one.protects and one.ended is not None and one.ended >= since and not (one.cancel_asked or one.filled)
+        and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
+    )  # fmt: skip
 
 
 def family_of(decision: Decision, line: Line, next_key: Callable[[], str]) -> tuple[Asked, ...]:

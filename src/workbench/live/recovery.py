@@ -145,6 +145,7 @@ def _groups(again: Sequence[Tracked]) -> list[list[Tracked]]:
 
 def _resend(journal: Journal, broker: Broker, group: Sequence[Tracked]) -> list[Recovered]:
     """Send again under the same numbers; the broker's 'number is taken' means that one was there after all."""
+    broker.make_room(len(group))
     with journal.sending(emergency=group[0].emergency):
         journal.append(*(Draft(Kind.SENT, {"again": True}, one.order.key, one.order.symbol) for one in group))
         try:

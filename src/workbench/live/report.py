@@ -75,16 +75,8 @@ def report(
 
 def slippage(book: Book, seat: Seat) -> tuple[int, float | None]:
     """Return a strategy's fills under its pack, and what they cost beside the price decided on: bps, by value."""
-    count, cost, value = 0, 0.0, 0.0
-    for key, price in book.past.prices.items():
-        tracked = book.orders.get(key)
-        if tracked is None or tracked.intent.asked.packs.get(seat.name) != seat.pack:
-            continue
-        for fill in book.of_order(key):
-            count += 1
-            cost += (fill.price - price) * fill.signed
-            value += price * fill.quantity
-    return count, cost / value * 1e4 if value else None
+    found = book.past.slippage(seat.name, seat.pack, book)
+    return found.fills, found.cost / found.value * 1e4 if found.value else None
 
 
 def _traded(one: Tracked, book: Book) -> Traded:

@@ -27,6 +27,7 @@ from workbench.errors import (
     PackRefused,
     WorkbenchError,
 )
+from workbench.live import protection
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
 from workbench.live.gate import Day, Hours
@@ -36,9 +37,10 @@ from workbench.live.lease import Lease
 from workbench.live.limits import Watch
 from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
+from workbench.live.protection import Protection
 from workbench.live.reconcile import reconcile
 from workbench.live.report import SessionReport
-from workbench.live.runner import LATE, hear, run_session
+from workbench.live.runner import LATE, guard, hear, run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams
@@ -49,6 +51,8 @@ LOOK_SECONDS = 1.0
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # between two tries after a trouble; it doubles
 IDLE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
+# The end of an order that protected is told when it is this new.
+TAKEN_LATELY = timedelta(minutes=2)
 # What a trouble is called in the alerts, the narrower first.
 TROUBLES: tuple[tuple[type[Exception], str], ...] = (
     (PackRefused, "evidence"),
@@ -93,6 +97,7 @@ class Service:
     _monitor: Monitor | None = None
     _ticked: float = 0.0
     _confirmed: int = 0
+    _lacked: tuple[tuple[Protection, ...], frozenset[str]] = ((), frozenset())  # what protection could not be put back
     _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
@@ -219,10 +224,23 @@ class Service:
             assert self._desk is not None
             hear(self._desk, min(left, self.look_seconds))
             self._each_minute()
+            self._protect(self._desk)
             if len(self.journal.sync().past.confirmed) > self._confirmed:
                 self._confirmed = len(self.journal.book.past.confirmed)
                 return True
         return False
+
+    def _protect(self, desk: Desk) -> None:
+        """Put back at once what the broker took away from beside a holding; what the gate denies is tried once."""
+        lacking = protection.lacking(desk)
+        if lacking != self._lacked and not self.journal.halted:
+            for tracked in protection.taken_away(self.journal.book, self.clock() - TAKEN_LATELY):
+                text = (
+                    f"{tracked.order.symbol}: the broker ended {tracked.order.key}, which protected it: {tracked.text}"
+                )
+                self.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=f"ended {tracked.order.key}")
+            guard(desk)
+        self._lacked = protection.lacking(desk)
 
     def _each_minute(self) -> None:
         """Say that this process lives, and look at the account."""

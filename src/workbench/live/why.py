@@ -25,7 +25,7 @@ class Why:
 
 def why(journal: Journal, name: str) -> Why:
     """Return what led to a fill, by its id, or to an order, by its key."""
-    book = journal.sync()
+    book = journal.whole()
     key = book.fills[name].key if name in book.fills else name
     if key not in book.orders:
         known = [*book.fills, *book.orders]

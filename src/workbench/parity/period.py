@@ -59,12 +59,12 @@ def read_period(journal: Journal, strategy: str, start: date | None = None, end:
             decisions[decision.id] = decision
         elif event.kind is Kind.DENIAL:
             denials[event.key] = str(event.data["reasons"][0])
-    found = []
+    book, found = journal.whole(), []
     for decision in decisions.values():
         wanted = decision.of(strategy)
         within = (start is None or decision.session >= start) and (end is None or decision.session <= end)
         if wanted is not None and within and not decision.ending:
-            trades = _trades(decision, strategy, journal.book, denials)
+            trades = _trades(decision, strategy, book, denials)
             moment = datetime.fromisoformat(decision.id.replace("Z", "+00:00"))
             found.append(Decided(decision.session, moment, wanted, decision.inputs["bars"], trades))
     if not found:
@@ -72,8 +72,7 @@ def read_period(journal: Journal, strategy: str, start: date | None = None, end:
         raise NoData(
             f"{strategy}: account {journal.account} has no decision of it{between}; trade it first: make paper"
         )
-    last = journal.book.last
-    return Period(journal.account, strategy, tuple(found), last.head if last else "")
+    return Period(journal.account, strategy, tuple(found), book.last.head if book.last else "")
 
 
 def _trades(decision: Decision, strategy: str, book: Book, denials: dict[str, str]) -> tuple[Trade, ...]:

@@ -45,7 +45,7 @@ def noted(record: TrackRecord, found: Parity, closed: tuple[SessionRecord, ...] 
 
 def closed_sessions(journal: Journal, strategy: str, pack: str, stage: str) -> tuple[SessionRecord, ...]:
     """Return the sessions that the journal has closed for a strategy under this pack at this stage."""
-    book, found = journal.book, []
+    book, found = journal.whole(), []
     day: date | None = None
     opened, worth = 0.0, 0.0
     seat: dict[str, Any] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from ib_async import Contract, Execution, OrderState
@@ -48,6 +48,25 @@ def test_a_commission_that_names_another_one_does_not_count(book):
     book.executed(STOCK, replace(FIRST, execId="0000e0d5.1934.01.01"), live=True)  # a byte of it is wrong
     book.paid(FIRST.execId, 1.0)
     assert book.fills == {}
+
+
+def test_an_order_is_forgotten_two_days_after_its_end_and_known_anew_where_it_is_told_again(book):
+    book.begin(date(2026, 1, 5))
+    book.executed(STOCK, FIRST, live=True)
+    book.paid(FIRST.execId, 1.0)
+    book.begin(date(2026, 1, 6))
+    assert len(book.orders) == 1  # it is still worked
+    book.executed(STOCK, SECOND, live=True)
+    book.paid(SECOND.execId, 1.0)
+    book.moved(4, "Filled", 100.0, 10.6, 9, 17)
+    for day in (7, 7, 8):
+        assert len(book.orders) == 1
+        book.begin(date(2026, 1, day))
+    assert (book.orders, book.fills, book.of_key("k1"), book.of_id(4)) == ({}, {}, (), None)
+    book.take()
+    book.executed(STOCK, FIRST, live=False)
+    book.paid(FIRST.execId, 1.0)
+    assert [one.quantity for one in book.take()] == [40]
 
 
 @pytest.mark.parametrize("wrong", [{"shares": 30.0}, {"price": 19.0}, {"cumQty": 41.0}, {"avgPrice": 10.1}])

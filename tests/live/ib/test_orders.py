@@ -234,3 +234,37 @@ def test_requests_and_orders_never_share_a_number(sim, broker):
     sim.fault("notice", code=201, text="rejected", request=3)
     assert len(broker.fills(LONG_AGO)) == 0
     assert len(broker.open_orders()) == 5
+
+
+def crowd(broker: IBBroker, messages: int = 120) -> None:
+    """Ask for more than the 45 messages a second that ib_async lets through: the rest waits in its queue."""
+
+    async def ask(ears) -> None:
+        for _ in range(messages):
+            ears.connection.client.reqMarketDataType(1)
+
+    broker._run(ask)
+
+
+def waiting(broker: IBBroker) -> int:
+    return len(broker._ears.connection.client._msgQ)
+
+
+def test_an_order_and_a_cancel_wait_in_no_queue_from_which_they_could_leave_too_late(sim, broker):
+    broker.instrument("AAA")
+    number = broker.next_order_id(1)
+    crowd(broker)
+    assert not broker.place(limit("k1", 90.0), number).status.terminal
+    broker.cancel_all()
+    until(lambda: [one["status"] for one in sim.orders()] == ["Cancelled"], 0.5)
+    assert waiting(broker) > 0
+
+
+def test_room_for_an_order_is_waited_for_before_it_is_placed(broker):
+    crowd(broker)
+    assert waiting(broker) > 70
+    broker.make_room(3)
+    assert waiting(broker) == 0
+    broker.cut()
+    with pytest.raises(Disconnected):
+        broker.make_room(1)

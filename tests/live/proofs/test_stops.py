@@ -170,9 +170,8 @@ def test_a_stop_in_the_middle_of_placing_leaves_nothing(room: Room, cycles: int,
         room.begin()
 
         def trade(chance: random.Random = chance) -> None:
-            while True:  # below the 45 messages a second at which ib_async holds orders back, as the gate's limits are
+            while True:  # as fast as the pace of the gateway lets it
                 send(room.journal, room.broker, [room.asked(chance) for _ in range(chance.randint(1, 3))])
-                time.sleep(0.1)
 
         thread = room.place(trade)
         time.sleep(chance.uniform(0.0, 0.2))

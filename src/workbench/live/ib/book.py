@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 
 from ib_async import Contract, Execution
 from ib_async import Order as WireOrder
@@ -56,6 +57,8 @@ class Book:
         self._names: dict[tuple[int, int], Name] = {}  # client and order id -> the newest incarnation
         self._sent: dict[int, Order] = {}
         self._fees: dict[str, float] = {}  # by execution id, revision included
+        self._day: date | None = None
+        self._ended: set[int] = set()  # orders that had ended when that day began
         self._once: dict[str, Told] = {}  # by the same: told by one message, and named by no other yet
         self._changes: list[Update] = []
 
@@ -63,6 +66,21 @@ class Book:
         """Return what changed since the last call, in order."""
         changes, self._changes = self._changes, []
         return tuple(changes)
+
+    def begin(self, day: date) -> None:
+        """Forget, on a new day, the orders that had ended when the last one began: the broker tells of a day only."""
+        if day == self._day:
+            return
+        self._day = day
+        for name in (self._ended & self.orders.keys()) - self.missing:
+            order = self.orders.pop(name)
+            self._names.pop((order.client_id, order.order_id), None)
+            self._sent.pop(order.order_id, None)
+            self._client_of.pop(name, None)
+            for fill in self._fills_of.pop(name, {}).values():
+                self.fills.pop(fill.id, None)
+                self._fees.pop(f"{fill.id}.{fill.revision:02d}", None)
+        self._ended = {name for name, one in self.orders.items() if one.status.terminal and isinstance(name, int)}
 
     def sending(self, order: Order, order_id: int) -> None:
         """Remember what is about to leave under this id."""

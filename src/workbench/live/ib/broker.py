@@ -24,7 +24,7 @@ from workbench.live.broker import Update
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import NotAllowed, code_in
 from workbench.live.ib.ears import LINES_AT_ONCE, Ears
-from workbench.live.ib.history import Candle, read_history
+from workbench.live.ib.history import NEW_YORK, Candle, read_history
 from workbench.live.ib.loop import LoopThread
 from workbench.live.ib.quotes import Board
 from workbench.live.ib.translation import ACCOUNT_TAGS, account_of, instrument_of, position_of, require_paper, stock
@@ -146,6 +146,10 @@ class IBBroker:
         tool = self._instruments[order.symbol]
         return self._run(lambda ears: ears.desk.what_if(order, order_id, *tool), self.params.order_seconds)
 
+    def make_room(self, orders: int) -> None:
+        """Wait until so many orders fit into the pace that the gateway allows."""
+        self._run(lambda ears: ears.connection.room(orders + 1))  # a bracket asks for the time as well
+
     def place(self, order: Order, order_id: int) -> Working:
         """Send an order and return it as acknowledged; ``Unanswered`` means that it may be there."""
         self.instrument(order.symbol)
@@ -234,6 +238,7 @@ class IBBroker:
                 self._book = Book(account, self.client_id, (self.params.client_id, self.params.kill_client_id))
             ears.attend(self._book)
             if self.client_id != self.params.kill_client_id:  # the stop asks only what it needs
+                self._book.begin((await ears.now()).astimezone(NEW_YORK).date())
                 await ears.resync()
         except DataRefused as error:
             await ears.connection.leave()

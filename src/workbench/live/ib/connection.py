@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeVar
@@ -185,12 +185,28 @@ class Connection:
         text = "".join(f"{field}\0" for field in fields)
         self.client.conn.sendMsg(self.client._prefix(text.encode()))
 
-    def drop_queued(self, kind: int) -> None:
-        """Take the messages of one kind out of that queue."""
-        queue = self.client._msgQ
-        kept = [one for one in queue if not one.startswith(f"{kind}\0")]
-        queue.clear()
-        queue.extend(kept)
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let what is sent within pass that queue too: an order leaves while a halt is held off, not from a queue."""
+        client = self.client
+        waiting, pace = tuple(client._msgQ), client.MaxRequests
+        client._msgQ.clear()
+        client.MaxRequests = 0
+        try:
+            yield
+        finally:
+            client.MaxRequests = pace
+            client._msgQ.extend(waiting)
+
+    async def room(self, messages: int) -> None:
+        """Wait until so many messages may be sent at once without being faster than that."""
+        client, clock = self.client, asyncio.get_running_loop().time
+        while True:
+            self.require()
+            lately = sum(at > clock() - client.RequestsInterval for at in client._timeQ) + len(client._msgQ)
+            if lately + messages <= client.MaxRequests or not lately:
+                return
+            await asyncio.sleep(0.01)
 
     async def _alone_answer(self, what: str, start: Callable[[], Awaitable[_Answer]], seconds: float) -> _Answer:
         async with self._alone.setdefault(what, asyncio.Lock()):

@@ -17,7 +17,7 @@ from workbench.live.ib.translation import margin_of, wire_order
 from workbench.live.ib.wire import FIRST_REQUEST
 from workbench.trading import Instrument, Margin, Order, OrderStatus, Working
 
-NO_PARENT, PLACE_ORDER = 135, 3
+NO_PARENT = 135
 Resync = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -85,7 +85,8 @@ class Desk:
 
         def start() -> asyncio.Future[object]:
             future: asyncio.Future[object] = wrapper.startReq(order_id, contract)
-            client.placeOrder(order_id, contract, wire)
+            with self.connection.at_once():
+                client.placeOrder(order_id, contract, wire)
             return future
 
         try:
@@ -102,9 +103,8 @@ class Desk:
         self.connection.send_now(4, 1, order_id, *([""] if self.connection.client.serverVersion() >= 169 else []))
 
     def cancel_all(self) -> None:
-        """Ask for the cancel of everything; orders that still wait for their turn are dropped: none may follow it."""
+        """Ask for the cancel of everything; no order waits here for its turn, so none follows it."""
         self._require_socket()
-        self.connection.drop_queued(PLACE_ORDER)
         self.connection.send_now(58, 1)
 
     def _require_socket(self) -> None:
@@ -182,7 +182,8 @@ class Desk:
         ticket.heard.add_done_callback(lambda heard: heard.cancelled() or heard.exception())  # seen, whoever waits
         self._tickets[order_id] = ticket
         self.book.sending(order, order_id)
-        self.connection.client.placeOrder(order_id, contract, wire)
+        with self.connection.at_once():
+            self.connection.client.placeOrder(order_id, contract, wire)
         return ticket
 
     async def _word(self, ticket: Ticket, order_id: int, family: Mapping[int, Ticket] | None = None) -> Working:

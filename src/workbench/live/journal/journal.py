@@ -120,6 +120,13 @@ class Journal:
         if self.book.last and (last is None or last.number < self.book.last.number):
             raise DataRefused(f"{self._store.shown}: the end of the journal of {self.account} was cut off")
 
+    def whole(self) -> Book:
+        """Return a book of every order that ever was: ``book`` keeps those of the last days."""
+        book = Book(remembers=None)
+        for event in self.events():
+            book.apply(event)
+        return book
+
     def verify(self, head: str = "") -> int:
         """Return how many events there are, or raise with the first broken link; ``head`` is one kept elsewhere."""
         heads = [event.head for event in self.events()]
@@ -273,8 +280,7 @@ class Journal:
     def _known(self, draft: Draft) -> bool:
         """Whether it says nothing new: an execution or a commission that was written before."""
         if draft.kind is Kind.FILL:
-            known = self.book.fills.get(draft.data["id"])
-            return known is not None and known.revision >= draft.data["revision"]
+            return self.book.revision(draft.data["id"]) >= int(draft.data["revision"])
         if draft.kind is Kind.COMMISSION:
             return bool(self.book.commissions.get(draft.data["execution"]) == draft.data["commission"])
         return False

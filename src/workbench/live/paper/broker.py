@@ -150,6 +150,9 @@ class PaperBroker:
         more = (abs(held + order.signed) - abs(held)) * price
         return Margin(INITIAL * more, MAINTENANCE * more, self._equity(ledger) - fee, fee)
 
+    def make_room(self, orders: int) -> None:
+        """Return at once: nothing here keeps a pace."""
+
     def place(self, order: Order, order_id: int) -> Working:
         """Accept an order, or raise with the broker's number for why not."""
         return self.place_bracket([(order, order_id)])[0]
