@@ -146,18 +146,19 @@ def test_an_order_too_far_from_the_market_for_the_gateway_is_tried_nearer(desk, 
 def test_a_drill_that_is_stopped_in_the_middle_cancels_what_it_placed(desk, sim, when):
     sim.fault("drop", message="cancelOrder", times=1)  # so that there is a middle
     environment = {**os.environ, "WORKBENCH_ROOT": str(desk.root)}
-    process = subprocess.Popen([sys.executable, "-m", "workbench.cli", *words(sim)], cwd=desk.root, env=environment,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    patient = [f"--set=live.{name}_seconds=5" for name in ("answer", "order", "heartbeat_answer")]
+    process = subprocess.Popen([sys.executable, "-m", "workbench.cli", *words(sim, *patient)], cwd=desk.root,
+                               env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     try:
         until(sim.orders, 60)
         time.sleep(0.2)
         process.send_signal(when)
         time.sleep(0.3)
         process.send_signal(when)  # impatience does not help it to leave an order
-        out, _ = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 130, out + errors
     assert ("✗", STEPS[len(rows(out)) - 2]) in rows(out)
     assert rows(out)[-1] == ("✓", "nothing left")
     assert left(sim) == []
