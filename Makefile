@@ -145,7 +145,7 @@ lint: .stamps/dev ## ruff (notebooks too), mypy strict, notebooks without output
 	@$(BIN)/nbstripout --verify $(shell git ls-files 'notebooks/*.ipynb' 2>/dev/null)
 
 # One process a core; the tests of a file share a process and what they set up.
-PARALLEL ?= -n auto --dist loadfile
+PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: .stamps/dev ## Run the tests, a sample of the slow ones included (ARGS="-k lake")

@@ -152,6 +152,7 @@ class LiveParams(Section):
     port: int = Field(4002, ge=1, le=65_535)
     client_id: int = Field(17, ge=1, le=2_000_000)
     kill_client_id: int = Field(18, ge=1, le=2_000_000)
+    desk_client_id: int = Field(19, ge=1, le=2_000_000)
     account: str = ""
     market_data: Literal["live", "delayed"] = "live"
     connect_seconds: float = Field(60.0, gt=0.0, le=3600.0)
@@ -186,6 +187,10 @@ class LiveParams(Section):
             raise ValueError(f"mode paper with account '{self.account}'; paper accounts begin with DU")
         if self.client_id == self.kill_client_id:
             raise ValueError(f"client_id and kill_client_id are both {self.client_id}; the stop needs one of its own")
+        if self.desk_client_id in (self.client_id, self.kill_client_id):
+            raise ValueError(
+                f"desk_client_id {self.desk_client_id} is the runner's or the stop's; who looks beside needs another"
+            )
         return self
 
 

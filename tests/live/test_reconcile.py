@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.live.conftest import minutes, wanted
-from workbench.errors import InputRefused, NoData
+from workbench.errors import AlreadyRunning, InputRefused, NoData
 from workbench.live import dispatch
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.paper.ledger import Ledger
-from workbench.live.reconcile import Of, adopt, explain, reconcile, resolve
+from workbench.live.reconcile import Of, adopt, compare, explain, reconcile, resolve
 from workbench.live.recovery import recover
 from workbench.trading import Order, OrderStatus, OrderType, Side
 
@@ -231,3 +231,24 @@ def test_an_operator_needs_no_lease(project, traded, venue, outbox):
     adopt(project.journal(), venue.broker, "AAA", "ada", "split")
     traded.sync()
     assert (traded.book.positions, traded.book.locked) == ({"AAA": 107}, {})
+
+
+def test_what_is_compared_beside_a_runner_writes_nothing(project, traded, venue):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    count = traded.verify()
+    found = compare(project.journal(), venue.broker)
+    assert [one.text for one in found.unexplained] == [
+        "AAA: +100 shares in the journal, +107 at the broker; nothing explains it"
+    ]
+    assert (traded.verify(), traded.sync().locked) == (count, {})
+
+
+def test_a_fill_that_the_runner_is_yet_to_hear_of_is_not_adopted_as_a_difference(project, traded, venue, outbox):
+    dispatch.send(traded, venue.broker, [wanted("k2")])
+    venue.move("AAA", 102.0)
+    with pytest.raises(AlreadyRunning, match="is not in the journal"):
+        adopt(project.journal(), venue.broker, "AAA", "ada", "it differs")
+    dispatch.record(traded, outbox, venue.broker.updates(0.0))
+    with pytest.raises(NoData, match="nothing differs"):
+        adopt(project.journal(), venue.broker, "AAA", "ada", "it differs")
+    assert traded.book.positions == {"AAA": 200}

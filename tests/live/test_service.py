@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.cli.conftest import desk  # noqa: F401 (the fixture: a checkout and the way to type in it)
 from tests.live.ib.conftest import QUICK, until
 from tests.live.test_runner import WIDE, Written
 from workbench.alerts.outbox import Outbox
@@ -59,7 +60,7 @@ class Office:
 
     def __init__(self, folder: Path, sim: Simulator, bars: Bars, weights: Mapping[str, float]) -> None:
         profile = folder / "params" / "risk"
-        profile.mkdir(parents=True)
+        profile.mkdir(parents=True, exist_ok=True)
         rows = "\n".join(f"{name}: {value}" for name, value in WIDE.model_dump().items())
         (profile / "sample.yaml").write_text(rows)
         self.paths, self.settings = Paths(folder), Settings()
@@ -405,3 +406,22 @@ def test_a_dry_run_at_the_broker_sends_nothing_and_writes_nothing(tmp_path, sim,
     assert sim.orders() == []
     assert list(service.journal.events()) == []
     office.close(service)
+
+
+def test_a_person_reconciles_beside_a_runner_that_goes_on(bars, desk):  # noqa: F811
+    with Simulator(factor=1, symbols={"AAA": 100.0, "BBB": 50.0}, holdings={"BBB": (7, 50.0)}) as sim:
+        office = Office(desk.root, sim, bars, {"AAA": 0.2})
+        service = office.open()
+        words = ["--set", "live.mode=paper", "--set", f"live.port={sim.port}"]
+        with running(service):
+            until(lambda: "reconcile" in told(service), 20)
+            seen = desk.type("reconcile", *words)
+            assert (seen.returncode, "BBB" in seen.stdout) == (1, True), seen.stdout + seen.stderr
+            assert service.journal.book.positions == {}
+            done = desk.type("reconcile", "BBB", "--adopt", "--reason", "bought before", "--by", "ada", *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "a runner trades it" in done.stdout
+            until(lambda: "AAA" in service.journal.book.positions, 20)
+        assert service.journal.book.positions["BBB"] == 7
+        assert {one["client_id"] for one in sim.log() if one["kind"] == "placeOrder"} == {17}
+        office.close(service)

@@ -70,7 +70,11 @@ def reconcile(
     paths, settings = read_settings(set_)
     who, name = by or login(), "" if symbol == CASH else symbol
     with at_desk(settings, paths, "reconcile") as (journal, broker, outbox):
-        account = broker.account_id
+        account, beside = broker.account_id, journal.lease is None
+        if not beside:  # what filled of our own is in the books before a difference is adopted
+            recover(
+                journal, broker, outbox, permit=lambda _: "a reconciliation sends nothing; the runner decides again"
+            )
         if adopt:
             _say("adopted", side.adopt(journal, broker, name, who, reason, strategy))
         elif explain:
@@ -78,8 +82,9 @@ def reconcile(
         if cancelled:
             side.resolve(journal, cancelled, OrderStatus.CANCELLED, who, reason)
             print(f"order {cancelled}: was cancelled, says {who}")
-        recover(journal, broker, outbox, permit=lambda _: "a reconciliation sends nothing; the runner decides again")
-        told = side.reconcile(journal, broker, outbox)
+        told = side.compare(journal, broker) if beside else side.reconcile(journal, broker, outbox)
+    if beside:
+        print(f"account {account}: a runner trades it, and takes up within a minute what was said here")
     rows = [
         [one.symbol or CASH, one.of, f"{one.journal:,.2f}", f"{one.broker:,.2f}", one.text] for one in told.unexplained
     ]

@@ -143,10 +143,28 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
 
 @contextmanager
 def at_desk(settings: Settings, paths: Paths, holder: str) -> Iterator[tuple[Journal, Broker, Outbox]]:
-    """Give a person's hold on the account, for as long as a command takes; no runner may hold it."""
+    """Give a person's hold on the account, for as long as a command takes.
+
+    Where a runner trades it at a gateway, the hold stays with the runner: the journal has no lease then, and takes
+    only what a person says.
+    """
     if settings.live.mode != "embedded":
         from workbench.live.ib import IBBroker
 
+        beside = IBBroker(settings.live, settings.live.desk_client_id)
+        try:
+            beside.connect()
+            clock = read_clock(settings.market, paths)
+            _follow(clock, beside)
+            if Lease.holder_of(settings, paths, beside.account_id):
+                journal = Journal.open(settings, paths, beside.account_id, clock=clock.now)
+                try:
+                    yield journal, beside, Outbox.open(settings, paths)
+                finally:
+                    journal.close()
+                return
+        finally:
+            beside.close()
         broker: Broker = IBBroker(settings.live)
     elif not embedded_file(settings, paths).exists():
         raise NoData(f"account {account_of(settings)}: nothing was traded yet; make paper opens it")

@@ -90,6 +90,16 @@ class Lease:
                 connection.execute(_leases.insert().values(account=account, **facts))
         return cls(account, token, holder, store, engine, file)
 
+    @staticmethod
+    def holder_of(settings: Settings, paths: Paths, account: str) -> str:
+        """Return who has the lease of an account and lives, or nothing."""
+        store = Store.named(settings, paths)
+        engine = store.engine()
+        require_schema(store, engine)
+        with store.explained(), engine.connect() as connection:
+            row = connection.execute(sql.select(_leases).where(_leases.c.account == account)).mappings().first()
+        return f"the {row['holder']}, process {row['pid']} on {row['host']}" if row and _alive(dict(row)) else ""
+
     def check(self, connection: sql.Connection) -> None:
         """Raise unless this is still the lease; asked in the transaction of every write, and renews it."""
         mine = (_leases.c.account == self.account) & (_leases.c.token == self.token) & ~_leases.c.released

@@ -9,13 +9,14 @@ A person ends it: ``explain`` says that it is known and may stay, ``adopt`` take
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import InputRefused, NoData
+from workbench.errors import AlreadyRunning, InputRefused, NoData
 from workbench.live.book import CASH, NOBODY, Book
 from workbench.live.broker import Broker
 from workbench.live.dispatch import record
@@ -85,6 +86,13 @@ class _Seen:
     at: datetime
 
 
+def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> Reconciled:
+    """Return what differs, and write nothing: for who looks beside the runner."""
+    seen = _steady(journal, broker)
+    differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
+    return Reconciled(seen.at, differences, tuple(one for one in differences if one.id not in journal.book.accepted))
+
+
 def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: float = MAX_CASH) -> Reconciled:
     """Compare both sides, after ``recover``; write what changed, lock what differs, and tell a person."""
     journal.sync()
@@ -107,7 +115,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
 
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
-    found = _of_symbol(journal, broker, symbol)
+    found = _of_symbol(journal, _steady(journal, broker), symbol)
     facts: dict[str, Any] = {"action": "explain"}
     if symbol == CASH:  # by its amount: both sides go on changing with every trade
         facts["cash_explained"] = sum(one.broker - one.journal for one in found)
@@ -121,10 +129,10 @@ def adopt(
     journal: Journal, broker: Broker, symbol: str, who: str, reason: str, strategy: str = NOBODY
 ) -> tuple[Difference, ...]:
     """Take the broker's side of a symbol into our books, for a strategy or for nobody, and unlock it."""
-    found = _of_symbol(journal, broker, symbol)
+    seen = _steady(journal, broker)
+    found = _of_symbol(journal, seen, symbol)
     if not found:
         raise NoData(f"{symbol or 'cash'}: nothing differs at the broker, so there is nothing to adopt; explain it")
-    seen = _look(broker)
     fills = [fill for fill in _foreign(journal.book, seen) if fill.symbol == symbol and symbol]
     fills = [fill for fill in fills if _execution(fill).id not in journal.book.accepted]
     traded = sum(fill.signed for fill in fills)
@@ -159,10 +167,25 @@ def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
     journal.append(Draft(Kind.OPERATOR, data, draft.key, draft.symbol))
 
 
-def _of_symbol(journal: Journal, broker: Broker, symbol: str) -> tuple[Difference, ...]:
-    journal.sync()
-    found = _differences(journal.book, _look(broker), 0.0 if symbol == CASH else CASH_TOLERANCE)
+def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, ...]:
+    found = _differences(journal.book, seen, 0.0 if symbol == CASH else CASH_TOLERANCE)
     return tuple(one for one in found if one.symbol == symbol and one.id not in journal.book.accepted)
+
+
+def _steady(journal: Journal, broker: Broker) -> _Seen:
+    """Return the broker's side at a moment at which the journal, which a runner may be writing, knows all its fills."""
+    for wait in (0.0, 0.5, 1.0, 2.0):
+        time.sleep(wait)
+        before = journal.sync().last
+        seen = _look(broker)
+        book = journal.sync()
+        told = all(book.has(fill) for fill in seen.fills if fill.key in book.orders)
+        if told and (book.last.number if book.last else 0) == (before.number if before else 0):
+            return seen
+    raise AlreadyRunning(
+        f"account {journal.account}: an execution of our own is not in the journal, or something is "
+        "written at every look; again in a minute, when the runner has heard of it"
+    )
 
 
 def _look(broker: Broker) -> _Seen:
