@@ -139,7 +139,8 @@ class Book:
     def _session(self, event: Event) -> None:
         self.session, self.sessions = event.session, self.sessions + 1
         if self.remembers is not None:
-            self._settle(event.at - self.remembers)
+            long_ago = event.at - self.remembers
+            self._settle(min(long_ago, self.past.asked_at or long_ago))  # the next decision asks what came of the last
 
     def _settle(self, before: datetime) -> None:
         """Forget the orders that ended before a moment, but for what they left and the names of their executions."""

@@ -77,6 +77,7 @@ class Past:
 
     decision: Decision | None = None
     signal: Decision | None = None  # the last one that strategies were asked for: not by the clock
+    asked_at: datetime | None = None  # when that was written
     exited: dict[str, int] = field(default_factory=dict)  # key -> what a stop or target had filled at the decision
     today: list[str] = field(default_factory=list)  # keys of the orders intended since the session's day began
     denied: dict[str, Denied] = field(default_factory=dict)  # of that day, by key
@@ -101,7 +102,7 @@ class Past:
             case Kind.SESSION if "date" in event.data:
                 self._open(book, event.data)
             case Kind.DECISION if "lines" in event.data:
-                self._decide(book, Decision.read(event.data))
+                self._decide(book, Decision.read(event.data), event.at)
             case Kind.INTENT:
                 self.today.append(event.key)
                 if book.orders[event.key].protects:
@@ -184,8 +185,9 @@ class Past:
         session = date.fromisoformat(data["date"])
         self.began = self.began or session
         if session != self.session:
-            for key in self.denied.keys() - self.waiting.keys() - book.orders.keys():
-                self._forget(key)
+            lines = self.decision.lines if self.decision else ()
+            for key in self.prices.keys() - book.orders.keys() - self.waiting.keys() - {line.key for line in lines}:
+                self._forget(key)  # never sent, and never will be
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
         self.peak_equity = max(self.peak_equity, data["equity"])
 
@@ -200,9 +202,10 @@ class Past:
         if waits:
             self.waiting[event.key] = denied
 
-    def _decide(self, book: Book, decision: Decision) -> None:
+    def _decide(self, book: Book, decision: Decision, at: datetime) -> None:
         self.decision = decision
-        self.signal = self.signal if decision.ending else decision
+        if not decision.ending:
+            self.signal, self.asked_at = decision, at
         open_orders = [one.order.key for one in book.open_orders]
         self.exited = {key: book.orders[key].filled for key in (*self.today, *open_orders) if book.orders[key].protects}
         self.flattened |= {one.strategy: one.flatten for one in decision.wanted if one.flatten}
