@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.backtest import stats
+from workbench.backtest.kernel import statistics
+from workbench.backtest.kernel.account import Series
 from workbench.errors import DataRefused, InputRefused
 
 RETURNS = pd.Series([0.10, -0.05, 0.02, -0.01, 0.04])
@@ -112,6 +114,27 @@ def test_nothing_known_is_nan_and_never_zero(function):
 def test_a_flat_line_has_an_infinite_sharpe():
     assert stats.sharpe([0.01] * 9) == math.inf
     assert math.isnan(stats.sharpe([0.0] * 9))
+
+
+@pytest.mark.parametrize("value", [0.0001, -0.0001, 0.001, 0.0])
+def test_a_flat_line_is_flat_whatever_rounding_leaves_of_it(value):
+    prices = (1.0 + value) ** np.arange(2521.0)
+    flat = prices[1:] / prices[:-1] - 1.0  # the value, give or take 1e-16
+    assert (stats.sharpe(flat) == math.copysign(math.inf, value)) if value else math.isnan(stats.sharpe(flat))
+    assert stats.volatility(flat) == 0.0
+    assert math.isnan(stats.skew(flat))
+    assert math.isnan(stats.kurtosis(flat))
+    assert all(math.isnan(part) for part in stats.alpha_beta(np.linspace(-0.01, 0.01, 2520), flat))
+    assert all(math.isnan(bound) for bound in stats.intervals(flat)["sharpe"])
+
+
+def test_the_kernel_calls_the_same_line_flat():
+    prices = 1.0001 ** np.arange(101.0)
+    flat = prices[1:] / prices[:-1] - 1.0
+    nothing = np.zeros(100)
+    found = np.empty((1, len(statistics.MEASURED)))
+    statistics.measure(Series(flat, *[nothing] * 6), np.array([[0, 100]]), 1e5, 252, found)
+    assert found[0, statistics.MEASURED.index("sharpe")] == stats.sharpe(flat) == math.inf
 
 
 def test_losing_everything_is_minus_one():

@@ -392,6 +392,14 @@ def test_missing_returns_are_left_out_and_a_cell_that_never_traded_has_no_sharpe
     assert (ledger.count(QUESTION), ledger.effective(QUESTION).measured) == (3, 2)
 
 
+def test_a_cell_that_is_constant_but_for_rounding_has_no_sharpe(ledger):
+    returns = returns_of()
+    returns[2] = np.diff(1.0001 ** np.arange(len(returns) + 1.0)) / 1.0001 ** np.arange(float(len(returns)))
+    record_three(ledger, returns=returns)
+    table = ledger.trials().set_index("params")
+    assert table["sharpe"].isna().tolist() == (table.index == '{"fast": 2}').tolist()
+
+
 def test_a_question_is_its_words_and_its_market():
     assert Question("Does  it\nPAY?", "sample").id == Question("does it pay?", "sample").id
     assert Question("Does it pay?", "sample").id != Question("Does it pay?", "real").id

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from workbench.errors import DataRefused, InputRefused
 
 YEAR = 252
+# A deviation below this share of the values that it is of is rounding, and no risk. The kernel has it written out.
+ROUNDING = 1e-9
 Returns = pd.Series | NDArray[np.floating[Any]]
 Array = NDArray[np.float64]
 
@@ -46,7 +48,10 @@ DEFINITIONS: Mapping[str, str] = {
 
 
 def sharpe(returns: Returns, periods: int = YEAR, risk_free: float | Returns = 0.0) -> float:
-    """Return the annual Sharpe ratio of returns over ``risk_free`` (a rate per period, or a series of them)."""
+    """Return the annual Sharpe ratio of returns over ``risk_free`` (a rate per period, or a series of them).
+
+    Infinite for what never changes and is not zero.
+    """
     excess = _excess(returns, risk_free)
     if len(excess) < 2:
         return float("nan")
@@ -142,7 +147,7 @@ def alpha_beta(returns: Returns, benchmark: Returns, periods: int = YEAR) -> tup
         raise DataRefused("returns and the benchmark are of different dates; align them first")
     both = ~(np.isnan(own) | np.isnan(other))
     own, other = own[both], other[both]
-    if len(own) < 3 or float(other.std()) == 0.0:
+    if len(own) < 3 or _deviation(other) == 0.0:
         return float("nan"), float("nan")
     beta = float(np.cov(own, other, ddof=1)[0, 1] / np.var(other, ddof=1))
     return float((own - beta * other).mean() * periods), beta
@@ -178,6 +183,8 @@ def bootstrap(
     if len(clean) < 2 * mean_block:
         return float("nan"), float("nan")
     values = statistic(clean[stationary_draws(len(clean), draws, mean_block, seed)])
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     tail = (1.0 - confidence) / 2.0
     low, high = np.nanquantile(values, [tail, 1.0 - tail])
     return float(low), float(high)
@@ -207,7 +214,7 @@ def intervals(returns: Returns, periods: int = YEAR, seed: int = 0) -> dict[str,
     root = _root(periods)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            "sharpe": bootstrap(returns, lambda d: d.mean(axis=1) / d.std(axis=1, ddof=1) * root, seed=seed),
+            "sharpe": bootstrap(returns, lambda d: d.mean(axis=1) / _deviations(d) * root, seed=seed),
             "cagr": bootstrap(returns, lambda d: np.prod(1 + d, axis=1) ** (periods / d.shape[1]) - 1, seed=seed),
             "volatility": bootstrap(returns, lambda d: d.std(axis=1, ddof=1) * root, seed=seed),
         }
@@ -266,9 +273,14 @@ def _root(periods: int) -> float:
 
 
 def _deviation(values: Array) -> float:
-    spread = float(values.std(ddof=1))
-    # Equal values leave a residue of rounding; that is no deviation.
-    return 0.0 if spread <= 1e-14 * float(np.abs(values).max()) else spread
+    return float(_deviations(values[None, :])[0])
+
+
+def _deviations(rows: Array) -> Array:
+    """Return the standard deviation of each row; 0 for what only rounding moves."""
+    spread, size = rows.std(axis=1, ddof=1), np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    found: Array = np.where(spread <= ROUNDING * size, 0.0, spread)
+    return found
 
 
 def _over(top: float, bottom: float) -> float:
@@ -282,5 +294,6 @@ def _moment(returns: Returns, order: int) -> float:
     if len(clean) < 3:
         return float("nan")
     centred = clean - clean.mean()
-    spread = float(np.sqrt((centred**2).mean()))
-    return float((centred**order).mean() / spread**order) if spread > 0 else float("nan")
+    if _deviation(clean) == 0.0:
+        return float("nan")
+    return float((centred**order).mean() / np.sqrt((centred**2).mean()) ** order)

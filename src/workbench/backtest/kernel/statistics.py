@@ -64,7 +64,7 @@ def measure(series: Series, windows: Rows, cash: float, periods: int, found: Arr
         for t in range(first, stop):
             squares += (series.returns[t] - mean) ** 2
         deviation = np.sqrt(squares / (count - 1)) if count > 1 else np.nan
-        if deviation <= 1e-14 * largest:  # a residue of rounding
+        if deviation <= 1e-9 * largest:  # a residue of rounding, stats.ROUNDING
             deviation = 0.0
         growth = wealth ** (1.0 / years) - 1.0 if wealth > 0.0 else -1.0
         per_year = average * years

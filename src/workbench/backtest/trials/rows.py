@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.backtest.result import WalkForward
+from workbench.backtest.stats import ROUNDING
 from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt
 from workbench.backtest.trials.question import Question, source_digest, trial_key
 from workbench.backtest.trials.schema import Row
@@ -163,7 +164,7 @@ def _measure(returns: pd.DataFrame) -> list[Measured]:
         less = np.where(there, filled - mean, 0.0)
         square = less * less
         second, third, fourth = square.sum(axis=0) / many, _dot(square, less) / many, _dot(square, square) / many
-        risky = (n >= 3) & (np.sqrt(second) > 1e-14 * np.abs(filled).max(axis=0))
+        risky = (n >= 3) & (np.sqrt(second) > ROUNDING * np.abs(filled).max(axis=0))
         for column in range(values.shape[1]):
             if not risky[column]:
                 found.append((None, int(n[column]), None, None, None, None))
