@@ -9,10 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from workbench.backtest.overfit.inputs import Array, Matrix
+from workbench.backtest.stats import ROUNDING
 from workbench.errors import InputRefused
-
-# What moves less than this share of what it came from is rounding.
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,10 @@ def hedge(returns: Matrix, benchmark: pd.Series | ArrayLike) -> Hedged:
     across = np.where(both, known - known.sum(axis=0) / count, 0.0)
     along = np.where(both, filled - filled.sum(axis=0) / count, 0.0)
     moved = (across**2).sum(axis=0)
-    if not moved.any():
+    moves = moved > count * (ROUNDING * np.abs(known).max(axis=0, initial=0.0)) ** 2
+    if not moves.any():
         raise InputRefused("hedge: the benchmark never moves, so there is no market to take off; give its returns")
-    betas = np.divide((across * along).sum(axis=0), moved, out=np.zeros(len(moved)), where=moved > 0.0)
+    betas = np.divide((across * along).sum(axis=0), moved, out=np.zeros(len(moved)), where=moves)
     left = columns - betas * np.where(np.isfinite(market), market, 0.0)[:, None]
     rest = along - betas * across
     holds_more = (rest**2).sum(axis=0) > ROUNDING**2 * (along**2).sum(axis=0)
