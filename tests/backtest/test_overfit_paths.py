@@ -71,6 +71,14 @@ def test_blocks_follow_the_memory_of_the_returns():
     assert block_length(np.full(50, 0.01)) == 1.0
 
 
+def test_rounding_has_no_memory():
+    steady = np.diff(1.0001 ** np.arange(1001.0)) / 1.0001 ** np.arange(1000.0)  # 0.0001, give or take 1e-16
+    assert steady.std() > 0.0
+    assert block_length(steady) == 1.0
+    found = monte_carlo(steady, draws=20)
+    assert found.sharpes.tolist() == [0.0] * 20
+
+
 def test_longer_blocks_keep_runs_of_losses_together():
     returns = np.concatenate([np.full(100, 0.01), np.full(50, -0.02)] * 4)
     apart = monte_carlo(returns, draws=300, mean_block=1).max_drawdown(0.5)
@@ -84,6 +92,7 @@ def test_longer_blocks_keep_runs_of_losses_together():
         (np.zeros(10), {}, "10 returns are too few; give at least 20"),
         (np.full(30, 0.01), {"draws": 1}, "draws is 1"),
         (np.full(30, 0.01), {"horizon": 0}, "horizon is 0"),
+        (np.full(30, 0.01), {"horizon": 20.0}, "horizon is 20.0; give a whole number"),
         (np.full(30, 0.01), {"mean_block": 0.5}, "mean_block is 0.5"),
         (np.full(30, -1.5), {}, "loses more than everything"),
         (np.array([np.nan] + [0.01] * 30), {}, "1 of 31 returns are missing"),

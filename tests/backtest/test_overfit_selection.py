@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.backtest.overfit import combinatorial_purged, pbo, spa
+from workbench.backtest.overfit import combinatorial_purged, hedge, pbo, spa
 from workbench.errors import InputRefused
 
 
@@ -89,6 +89,18 @@ def test_a_cell_that_never_traded_counts_as_one_that_earned_nothing():
     assert found.degradation.out_of_sample == pytest.approx(np.zeros(6))
 
 
+def test_a_constant_return_is_a_sharpe_ratio_of_nothing_and_not_of_billions():
+    # The standard deviation of a column of 0.0001, added up, is not zero but 1.8e-14 of it.
+    returns = np.hstack([noise(5, rows=1000, columns=2) + 0.02, np.full((1000, 1), 0.0001)])
+    found = pbo(returns, splits=4)
+    assert found.degradation.in_sample.max() < 4.0  # what earns 0.02 ± 0.01 a period has about 2
+    assert found.degradation.out_of_sample.max() < 4.0
+    assert found.logits.tolist() == pbo(np.hstack([returns[:, :2], np.zeros((1000, 1))]), splits=4).logits.tolist()
+    paths = combinatorial_purged(returns, folds=5, test_folds=2)
+    assert 2 not in paths.chosen
+    assert paths.sharpes.max() < 4.0
+
+
 @pytest.mark.parametrize(
     ("returns", "splits", "words"),
     [
@@ -99,6 +111,9 @@ def test_a_cell_that_never_traded_counts_as_one_that_earned_nothing():
         (noise(0, rows=31), 16, "31 returns are too few; give at least 32"),
         (noise(0)[:, 0], 16, "1 dimensions"),
         (np.zeros((64, 3)), 16, "no column ever changes"),
+        (np.full((100, 3), 0.001), 16, "no column ever changes"),
+        (noise(0), 16.0, "splits is 16.0; give a whole number"),
+        (noise(0), "16", "splits is '16'; give a whole number"),
         (np.where(np.arange(400)[:, None] == 17, np.nan, noise(0)), 16, "20 of 8,000 returns are missing or infinite"),
     ],
 )
@@ -167,6 +182,8 @@ def test_a_good_column_is_found_on_every_path():
         ({"folds": 2, "test_folds": 2}, "n_folds"),
         ({"test_folds": 1}, "n_test_folds"),
         ({"purge": 30, "embargo": 30}, "purge 30, embargo 30, 400 periods"),
+        ({"folds": 10.0}, "folds is 10.0; give a whole number"),
+        ({"embargo": 2.5}, "embargo is 2.5; give a whole number"),
     ],
 )
 def test_folds_that_cannot_be_cut_are_refused_in_one_line(changes, words):
@@ -205,9 +222,46 @@ def test_leverage_does_not_make_a_trial_superior():
     assert spa(levered, mean_block=5).p == pytest.approx(spa(returns, mean_block=5).p)
 
 
+def test_a_cell_that_did_nothing_is_not_superior_to_losses():
+    losing = np.random.default_rng(1).normal(-0.0006, 0.008, (1000, 8))
+    losing -= losing.mean(axis=0) + 0.0001  # each loses for sure
+    for idle in (0.0, 0.0001, -0.0001):
+        found = spa(np.column_stack([losing, np.full(1000, idle)]), draws=200)
+        assert (found.lower, found.p, found.upper) == (1.0, 1.0, 1.0)
+        assert found.best == 8  # a Sharpe ratio of 0 is better than a loss
+
+
+@pytest.mark.parametrize("value", [0.0, 0.001, -0.001, 0.0001])
+def test_returns_that_never_took_risk_prove_nothing(value):
+    found = spa(np.full((1000, 3), value))
+    assert (found.lower, found.p, found.upper) == (1.0, 1.0, 1.0)
+    assert found.mean_block == 1.0
+
+
+def test_an_idle_or_constant_cell_beside_others_changes_nothing():
+    returns = noise(14, rows=500, columns=4) + 0.0004
+    alone = spa(returns, draws=500)
+    assert 1 / 501 < alone.p < 1.0
+    assert spa(np.column_stack([returns, np.zeros(500), np.full(500, 0.0001)]), draws=500) == alone
+
+
+def test_what_is_the_benchmark_but_for_rounding_is_not_superior_to_it():
+    returns = noise(15, rows=500, columns=1)
+    same = np.column_stack([returns, returns + 1e-17, 3.0 * returns / 3.0, returns + 0.0001])
+    found = spa(same, benchmark=returns[:, 0])
+    assert (found.lower, found.p, found.upper) == (1.0, 1.0, 1.0)
+
+
+def test_the_market_itself_held_and_hedged_is_not_superior():
+    market = np.random.default_rng(16).normal(0.0005, 0.01, 1000)
+    found = spa(hedge(np.column_stack([market, 0.5 * market]), market).returns)
+    assert (found.lower, found.p, found.upper) == (1.0, 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: spa(noise(0), draws=1000.0), "draws is 1000.0; give a whole number"),
         (lambda: spa(noise(0, rows=10)), "10 returns are too few"),
         (lambda: spa(noise(0), draws=10), "draws is 10"),
         (lambda: spa(noise(0), benchmark=np.zeros(5)), "the benchmark has 5 rows, the trials 400"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from workbench.backtest.stats import ROUNDING
 from workbench.errors import InputRefused
 
 Array = NDArray[np.float64]
@@ -24,11 +26,27 @@ def matrix(name: str, returns: Matrix, rows: int = 2, columns: int = 1) -> Array
     return _checked(name, np.asarray(returns, dtype=float), 2, rows, columns)
 
 
+def whole(name: str, **values: int) -> None:
+    """Refuse numbers that are not whole."""
+    for what, value in values.items():
+        if not isinstance(value, Integral):
+            raise InputRefused(f"{name}: {what} is {value!r}; give a whole number")
+
+
+def risks(returns: Array, size: Array | None = None) -> Array:
+    """Return the standard deviation of each column; 0 for one that took no risk, and moves by rounding only.
+
+    ``size`` is the largest value that a column came from, its own where it is left out.
+    """
+    spread, own = returns.std(axis=0, ddof=1), np.abs(returns).max(axis=0)
+    found: Array = np.where(spread <= ROUNDING * (own if size is None else size), 0.0, spread)
+    return found
+
+
 def sharpes(returns: Array) -> Array:
     """Return the Sharpe ratio per period of each column; 0 for one that took no risk."""
-    spread = returns.std(axis=0, ddof=1)
-    risky = spread > 1e-14 * np.abs(returns).max(axis=0, initial=0.0)
-    found: Array = np.divide(returns.mean(axis=0), spread, out=np.zeros(returns.shape[1]), where=risky)
+    risk = risks(returns)
+    found: Array = np.divide(returns.mean(axis=0), risk, out=np.zeros_like(risk), where=risk > 0.0)
     return found
 
 

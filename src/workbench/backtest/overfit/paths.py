@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from workbench.backtest import stats
-from workbench.backtest.overfit.inputs import Array, series, sharpes
+from workbench.backtest.overfit.inputs import Array, risks, series, sharpes, whole
 from workbench.errors import InputRefused
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -59,6 +59,7 @@ def monte_carlo(
     """
     past = series("monte_carlo", returns, rows=20)
     steps = len(past) if horizon is None else horizon
+    whole("monte_carlo", draws=draws, horizon=steps)
     for name, value, least in (("draws", draws, 10), ("horizon", steps, 2)):
         if value < least:
             raise InputRefused(f"monte_carlo: {name} is {value}; it must be at least {least}")
@@ -95,12 +96,12 @@ def block_length(returns: pd.Series | ArrayLike) -> float:
     times last longer than trends do, and drawdowns are made of them.
     """
     values = series("block_length", returns, rows=20)
-    if values.std() == 0.0:
+    if not risks(values):
         return 1.0
     from arch.bootstrap import optimal_block_length
 
     centred = values - values.mean()
-    wanted = [optimal_block_length(some)["stationary"].iloc[0] for some in (values, centred**2) if some.std() > 0.0]
+    wanted = [optimal_block_length(some)["stationary"].iloc[0] for some in (values, centred**2) if risks(some)]
     return float(np.clip(np.nanmax([1.0, *wanted]), 1.0, len(values) / 4.0))
 
 

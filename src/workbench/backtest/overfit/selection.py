@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.backtest.overfit.inputs import Array, Matrix, matrix, series, sharpes
+from workbench.backtest.overfit.inputs import Array, Matrix, matrix, risks, series, sharpes, whole
 from workbench.backtest.overfit.paths import block_length
 from workbench.errors import InputRefused
 
@@ -58,10 +58,11 @@ def pbo(returns_matrix: Matrix, splits: int = 16) -> Pbo:
     2. take the trial with the best Sharpe ratio in sample, and its rank among all trials out of sample
     3. the probability is the share of combinations in which that rank is at or below the median
     """
+    whole("pbo", splits=splits)
     if splits % 2 or not 2 <= splits <= MAX_SPLITS:
         raise InputRefused(f"pbo: splits is {splits}; it must be even, from 2 to {MAX_SPLITS}")
     returns = matrix("pbo", returns_matrix, rows=2 * splits, columns=2)
-    if not (returns.std(axis=0) > 0.0).any():
+    if not risks(returns).any():
         raise InputRefused("pbo: no column ever changes; give the returns of trials that took risk")
     blocks = _Blocks.of(returns, splits)
     trials = returns.shape[1]
@@ -98,7 +99,7 @@ class _Blocks:
     def of(cls, returns: Array, count: int) -> _Blocks:
         starts = np.linspace(0, len(returns), count + 1).astype(int)[:-1]
         means = returns.mean(axis=0)
-        less = returns - means
+        less = np.where(risks(returns) > 0.0, returns - means, 0.0)
         rows = np.diff(np.append(starts, len(returns))).astype(float)
         return cls(rows, np.add.reduceat(less, starts), np.add.reduceat(less**2, starts), means)
 
@@ -108,7 +109,7 @@ class _Blocks:
         total = chosen @ self.sums
         variance = (chosen @ self.squares - total**2 / n) / (n - 1.0)
         overall = self.squares.sum(axis=0) / self.rows.sum()
-        risky = variance > 1e-12 * overall
+        risky = variance > 1e-12 * overall  # a difference of sums is less exact than ROUNDING
         mean = total / n + self.means
         found: Array = np.divide(mean, np.sqrt(np.where(risky, variance, 1.0)), out=np.zeros_like(mean), where=risky)
         return found
@@ -168,6 +169,7 @@ def combinatorial_purged(
     skfolio's CombinatorialPurgedCV cuts the folds: training ends ``purge`` periods before a test fold begins, and
     starts again ``purge + embargo`` periods after it (López de Prado, "Advances in Financial Machine Learning", 12).
     """
+    whole("combinatorial_purged", folds=folds, test_folds=test_folds, purge=purge, embargo=embargo)
     returns = matrix("combinatorial_purged", returns_matrix, rows=2 * folds, columns=2)
     from skfolio.model_selection import CombinatorialPurgedCV
 
@@ -197,7 +199,9 @@ def combinatorial_purged(
 class Superiority:
     """Whether the best of many trials beats the benchmark once the search for it is counted.
 
-    ``p`` is Hansen's consistent p-value, between ``lower`` and ``upper``; ``upper`` is White's reality check.
+    ``p`` is Hansen's consistent p-value, between ``lower`` and ``upper``; ``upper`` is White's reality check. All are 1
+    where nothing that took risk earned more than the benchmark. ``best`` has the highest Sharpe ratio, which is 0 for a
+    trial that took no risk.
     """
 
     p: float
@@ -221,17 +225,24 @@ def spa(
     own standard deviations, so the best is the one with the highest Sharpe ratio. arch runs the stationary bootstrap.
     """
     returns = matrix("spa", returns_matrix, rows=20)
+    whole("spa", draws=draws)
     if draws < 100:
         raise InputRefused(f"spa: draws is {draws}; fewer than 100 give no p-value worth reading")
+    size = np.abs(returns).max(axis=0)
     if benchmark is not None:
         other = series("spa: benchmark", benchmark)
         if len(other) != len(returns):
             raise InputRefused(f"spa: the benchmark has {len(other)} rows, the trials {len(returns)}; align them first")
-        returns = returns - other[:, None]
-    spread = returns.std(axis=0, ddof=1)
-    scaled = returns / np.where(spread > 0.0, spread, 1.0)
-    best = int(scaled.mean(axis=0).argmax())
-    block = block_length(returns[:, best]) if mean_block is None else mean_block
+        returns, size = returns - other[:, None], np.maximum(size, np.abs(other).max())
+    risk = risks(returns, size)
+    # What took no risk leaves nothing to resample: arch would count its zero as above every draw.
+    scaled = np.divide(returns, risk, out=np.zeros_like(returns), where=risk > 0.0)
+    means = scaled.mean(axis=0)
+    best = int(means.argmax())
+    block = block_length(scaled[:, best]) if mean_block is None else mean_block
+    if means[best] <= 0.0:
+        return Superiority(p=1.0, lower=1.0, upper=1.0, best=best, mean_block=block)
+    scaled = scaled[:, risk > 0.0]
     from arch.bootstrap import SPA
 
     test = SPA(np.zeros(len(scaled)), -scaled, block_size=max(1, math.ceil(block)), reps=draws, seed=seed)
