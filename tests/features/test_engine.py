@@ -1,5 +1,6 @@
 """The engine: what is kept is not computed again, what is new is, and both together equal everything at once."""
 
+import copy
 import subprocess
 import sys
 from collections import Counter
@@ -18,16 +19,19 @@ from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features import technical
 from workbench.features.alpha158 import alpha158
-from workbench.features.catalog import named
+from workbench.features.catalog import name_of, named
+from workbench.features.columns import Columns
 from workbench.features.crosssection import neutral, ranked
+from workbench.features.declared import declared
 from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
 from workbench.features.engine import Engine, evaluate
 from workbench.features.fingerprint import Fingerprint
 from workbench.features.intraday import Intraday
 from workbench.features.store import MOST
-from workbench.features.timeframe import weekly
+from workbench.features.timeframe import resampled, weekly
 from workbench.sessions import Calendar
+from workbench.types import Bars
 
 ROWS = 420
 KNOWN = {"known_at": pl.lit(datetime(2020, 12, 1, tzinfo=UTC), pl.Datetime("us", "UTC")), "source": pl.lit("test")}
@@ -339,6 +343,113 @@ def test_kept_bars_are_the_lakes_own_and_follow_its_versions(lake, tmp_path):
     for file in folder.glob("*.npy"):
         file.write_bytes(file.read_bytes()[:-8])
     assert len(kept_bars(lake, folder)) == ROWS + 1
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """A feature that reads a field, whatever it declares."""
+
+    reads: str
+    name: str = "sly"
+    inputs: tuple[str, ...] = ("close",)
+    lookback: int = 1
+
+    def compute(self, bars):
+        found = getattr(bars, self.reads)
+        return bars.close * 0 + len(found) if self.reads == "sectors" else found
+
+
+@dataclass(frozen=True)
+class Sliced(Undeclared):
+    """One that reads it after it has cut the bars, or made weeks of them."""
+
+    cut: str = "between"
+
+    def compute(self, bars):
+        some = {
+            "between": lambda: bars.between(bars.index[0], bars.index[-1]),
+            "until": lambda: bars.until(bars.index[-1]),
+            "select": lambda: bars.select(bars.symbols),
+            "weeks": lambda: resampled(bars, "week")[0],
+            "copy": lambda: copy.deepcopy(bars),
+        }[self.cut]()
+        return super().compute(some)
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """One that hands changed bars to another, and reads no more than it declares."""
+
+    name: str = "doubled"
+    inputs: tuple[str, ...] = ("close",)
+    lookback: int = 7
+
+    def compute(self, bars):
+        return technical.momentum(1).compute(replace(bars, close=bars.close * bars.close))
+
+
+@pytest.mark.parametrize("reads", ["open", "high", "low", "volume", "sectors"])
+def test_what_a_feature_reads_and_did_not_declare_is_refused_by_name(reads, lake, tmp_path):
+    told = f"feature sly: compute reads '{reads}', but its inputs are close; add '{reads}' to inputs"
+    with pytest.raises(InputRefused, match=f"^{told}$"):
+        Engine(lake, tmp_path / "features").evaluate([Undeclared(reads)])
+    with pytest.raises(InputRefused, match=f"^{told}$"):
+        evaluate([Undeclared(reads)], lake.bars())
+    assert not list((tmp_path / "features").rglob("*Q*.npy"))
+    honest = Undeclared(reads, inputs=("close", reads))
+    assert Engine(lake, tmp_path / "features").evaluate([honest]).rows_computed == {"sly": ROWS}
+
+
+@pytest.mark.parametrize("cut", ["between", "until", "select", "weeks", "copy"])
+def test_bars_that_a_feature_cut_itself_hide_the_same_fields(cut, lake):
+    with pytest.raises(InputRefused, match="feature sly: compute reads 'volume'"):
+        evaluate([Sliced("volume", cut=cut)], lake.bars())
+    with pytest.raises(InputRefused, match="feature sly_week: compute reads 'volume'"):
+        evaluate([weekly(Undeclared("volume"))], lake.bars())
+
+
+def test_prices_as_printed_are_for_no_feature(lake):
+    with pytest.raises(InputRefused, match=r"reads 'traded_close', .*no feature may read it.*; use 'close'"):
+        evaluate([Undeclared("traded_close")], lake.bars())
+
+
+def test_revised_volumes_reach_the_feature_that_declares_them(lake, tmp_path):
+    engine, honest = Engine(lake, tmp_path / "features"), Undeclared("volume", inputs=("volume",))
+    before = engine.evaluate([honest]).columns.frame("sly")
+    wrong = market(ROWS).filter(pl.col("session") == SESSIONS[100].date())
+    halved = wrong.with_columns(volume=pl.col("volume") / 2, known_at=pl.col("known_at") + timedelta(days=3))
+    put(lake, "prices_daily", halved)
+    after = engine.evaluate([honest]).columns.frame("sly")
+    np.testing.assert_allclose(after.iloc[100], before.iloc[100] / 2, rtol=1e-6)
+    np.testing.assert_array_equal(after.drop(after.index[100]), before.drop(before.index[100]))
+
+
+def test_bars_that_a_feature_changes_keep_nothing_of_what_it_did_not_declare(lake):
+    bars = lake.bars()
+    squared = bars.close**2
+    expected = (squared / squared.shift(1) - 1.0).to_numpy(dtype=np.float32)
+    np.testing.assert_allclose(evaluate([Doubled()], bars).frame("doubled"), expected, rtol=1e-5)
+    changed = replace(declared(bars, "doubled", ("close",)), close=squared)
+    assert changed.volume.isna().all(axis=None)
+    assert changed.traded_close.isna().all(axis=None)
+    assert not changed.sectors
+
+
+def five_minutes():
+    """One session of New York, from 13:30 to 20:00 in UTC."""
+    index = pd.date_range("2024-07-02 13:30", periods=78, freq="5min", tz="UTC")
+    close = pd.DataFrame({"A": 50.0 + 0.1 * np.arange(78)}, index=index)
+    return Bars(close - 0.05, close + 0.1, close - 0.1, close, close * 0.0 + 1e3, close, "sample")
+
+
+@pytest.mark.parametrize("feature", named("SYM0").values(), ids=name_of)
+def test_every_family_reads_no_more_than_it_declares(feature, lake):
+    bars = five_minutes() if isinstance(feature, Intraday) else lake.bars()
+    found = evaluate([feature], bars)
+    whole = feature.compute(bars)
+    values = whole.values if isinstance(whole, Columns) else whole.to_numpy(dtype=np.float32).T[None]
+    np.testing.assert_array_equal(found.values, values)
+    assert np.isfinite(found.values).any()
 
 
 @pytest.mark.parametrize("feature", LIBRARY[1:], ids=lambda feature: feature.name)

@@ -25,6 +25,8 @@ _LIBRARY_FOLDERS = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", 
 _TYPED = "__main__"
 # What is typed beside a class and read by it, such as N = 20.
 _PLAIN = (bool, int, float, str)
+# Raise it when columns that were kept must not be served: before 2, a feature could read what it did not declare.
+_FORMAT = "columns 2"
 _LIBRARIES = ("numpy", "pandas", "numba", "TA-Lib", "pandas-ta-classic")
 
 
@@ -33,7 +35,7 @@ def feature_digest(feature: Any) -> str:
     modules: set[str] = set()
     text = _described(feature, str(getattr(feature, "name", type(feature).__name__)), modules)
     sources = sorted(_sources(frozenset(modules)))
-    return hashlib.sha256("\n".join([text, *sources, *_versions()]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([_FORMAT, text, *sources, *_versions()]).encode()).hexdigest()
 
 
 def _described(value: Any, where: str, modules: set[str]) -> str:

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features.columns import Columns, joined
+from workbench.features.declared import SECTORS, declared
 from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
-from workbench.features.fingerprint import SECTORS, Fingerprint
+from workbench.features.fingerprint import Fingerprint
 from workbench.features.protocol import Family, Feature
 from workbench.features.store import Block, Shelf, blocks
 from workbench.types import FIELDS, Bars
@@ -81,7 +82,7 @@ class Engine:
             shelf = Shelf(place / feature_digest(part)[:32], part.inputs, part.lookback, by_symbol)
             found, count = _kept_or_computed(part, numbers, pieces, shelf)
             done.append(found.rows(shown - base))
-            name = part.name if isinstance(part, Feature) else type(part).__name__
+            name = _name(part)
             computed[name] = computed.get(name, 0) + count
         return Evaluation(joined(done), len(bars), computed)
 
@@ -154,10 +155,16 @@ def _runs(missing: Sequence[tuple[Block, NDArray[np.int64]]], lookback: int) -> 
 
 
 def _computed(part: Feature | Family, bars: Bars) -> Columns:
+    """Return the columns over bars of which a feature can read what it declared, and nothing else."""
+    some = declared(bars, _name(part), part.inputs)
     if isinstance(part, Family):
-        return part.compute(bars)
-    values = part.compute(bars).to_numpy(dtype=np.float32)
+        return part.compute(some)
+    values = part.compute(some).to_numpy(dtype=np.float32)
     return Columns((part.name,), bars.symbols, bars.index, np.ascontiguousarray(values.T)[None])
+
+
+def _name(part: Feature | Family) -> str:
+    return part.name if isinstance(part, Feature) else type(part).__name__
 
 
 def _checked(features: Sequence[Feature | Family]) -> list[Feature | Family]:

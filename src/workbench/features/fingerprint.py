@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.features.declared import SECTORS
 from workbench.types import FIELDS, Bars
 
-SECTORS = "sectors"
 Words = NDArray[np.uint64]
 _ODD = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)

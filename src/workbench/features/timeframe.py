@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from workbench.errors import DataRefused, NoData
+from workbench.features.declared import readable, regrouped
 from workbench.features.protocol import Feature
 from workbench.sessions import Calendar
-from workbench.types import FIELDS, Bars
+from workbench.types import Bars
 
 Period = Literal["week", "month"]
 _CODE = {"week": "W-SUN", "month": "M"}
@@ -94,18 +95,14 @@ def resampled(bars: Bars, period: Period, exchange: str = "XNYS") -> tuple[Bars,
     labels = bars.index[np.searchsorted(number, np.arange(len(periods)), side="right") - 1]
     chosen = {name: frame.set_axis(labels).loc[whole] for name, frame in frames.items()}
     known = np.searchsorted(bars.index, closes[whole])
-    return _with(bars, chosen), known
+    return regrouped(bars, chosen), known
 
 
 def sessions(bars: Bars, exchange: str = "XNYS") -> Bars:
     """Return daily bars made of shorter ones; a session that still lacks its last bar is left out."""
     number, days, whole = by_session(bars, exchange)
     frames = {name: frame.set_axis(days).loc[whole] for name, frame in aggregated(bars, number).items()}
-    return _with(bars, frames)
-
-
-def _with(bars: Bars, frames: dict[str, pd.DataFrame]) -> Bars:
-    return Bars(**frames, market=bars.market, sectors=bars.sectors)
+    return regrouped(bars, frames)
 
 
 def by_session(bars: Bars, exchange: str = "XNYS") -> tuple[np.ndarray, pd.DatetimeIndex, np.ndarray]:
@@ -126,10 +123,10 @@ def by_session(bars: Bars, exchange: str = "XNYS") -> tuple[np.ndarray, pd.Datet
 
 
 def aggregated(bars: Bars, number: np.ndarray) -> dict[str, pd.DataFrame]:
-    """Return the fields of longer bars: rows with the same number make one; NaN where a symbol had no bar."""
+    """Return the fields of longer bars that may be read: rows with the same number make one; NaN without a bar."""
     how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "traded_close": "last"}
     frames = {}
-    for name in (*FIELDS, "traded_close"):
+    for name in readable(bars):
         groups = getattr(bars, name).groupby(number)
         frames[name] = groups.sum(min_count=1) if name == "volume" else getattr(groups, how[name])()
     return frames
