@@ -3,6 +3,7 @@ import pytest
 from workbench.errors import InputRefused, ParamsRefused, StrategyRefused
 from workbench.params import StrategyParams
 from workbench.search.grid import corners, read_axis, read_grid
+from workbench.strategies import catalog
 
 PARAMS = StrategyParams(
     question="Does it pay, after costs?", params={"fast": 20, "slow": 100}, grid={"fast": [10, 20], "slow": [100]}
@@ -22,6 +23,8 @@ PARAMS = StrategyParams(
         ("fast=0.1:0.3:0.1", [0.1, 0.2, 0.3]),
         ("fast=[null, 0.4]", [None, 0.4]),
         ("fast=[calm, wild]", ["calm", "wild"]),
+        ('fast=["09:30", "16:00"]', ["09:30", "16:00"]),
+        ("fast='09:30',late", ["09:30", "late"]),
     ],
 )
 def test_an_axis_is_a_range_with_its_end_or_a_list(text, values):
@@ -41,6 +44,13 @@ def test_an_axis_is_a_range_with_its_end_or_a_list(text, values):
         ("fast=5:x:5", "a range is three numbers"),
         ("fast=5:nan:5", "three finite numbers"),
         ("fast=[]", "the list is empty"),
+        # YAML 1.1 reads these as numbers to the base of 60: 2:50 would be 170.
+        ("slow=2:50", "--grid slow=2:50: the step is missing; write --grid fast=5:60:5 (from:to:step) or"),
+        ("fast=5:20", "the step is missing"),
+        ("slow=1:2:3:4", "a range is three numbers, without brackets; write --grid fast=5:60:5 (from:to:step)"),
+        ("slow=[2:50, 100]", "the step is missing"),
+        ("slow=[5:60:5]", "a range is three numbers, without brackets"),
+        ("slow=5:60:5,100", "a range is three numbers"),
         ("fast=[1, [2]]", "not a plain list"),
         ("fast=[1, 2", "not a list"),
         ("fast=1:9999999:1", "9,999,999 values"),
@@ -83,6 +93,21 @@ def test_a_grid_without_a_choice_or_with_one_twice_is_refused(texts, error):
 def test_a_grid_that_nobody_waits_for_is_refused_with_its_count():
     with pytest.raises(InputRefused, match="4,000,000 cells are more than 2,000,000"):
         read_grid("sma_cross", PARAMS, ["fast=1:2000:1", "slow=1:2000:1"])
+
+
+def test_ten_thousand_million_cells_are_counted_before_their_values_are_looked_at(monkeypatch):
+    looked: list[str] = []
+    check = catalog.check_params
+    monkeypatch.setattr(catalog, "check_params", lambda name, params: (looked.extend(params), check(name, params)))
+    wide = ["fast=1:100000:1", "slow=1:100000:1"]
+    with pytest.raises(InputRefused, match="10,000,000,000 cells are more than 2,000,000, the most a grid may have"):
+        read_grid("sma_cross", PARAMS, wide)
+    assert looked == ["fast", "slow"]
+    # Nor does a search by trials look at each of a range's whole numbers.
+    assert len(read_grid("sma_cross", PARAMS, wide, most=10**18)["slow"]) == 100_000
+    assert len(looked) == 6
+    with pytest.raises(StrategyRefused, match="unknown parameter 'fsat'"):
+        read_grid("sma_cross", PARAMS, ["fsat=1:100000:1", "slow=1:100000:1"])
 
 
 def test_corners_keep_the_ends_of_numbers_and_every_word():

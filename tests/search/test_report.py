@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.cli.research import _show_sweep
 from workbench.registry.connection import Connection
 from workbench.search.bar import LogBar, duration
 from workbench.search.figures import draw
+from workbench.search.page import sources
 from workbench.search.report import next_lines, report
+from workbench.strategies.sma_cross import SmaCross
 
 # MLflow's schema uses what SQLAlchemy will take away.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -97,6 +100,59 @@ def test_the_page_says_it_all_and_loads_nothing(found, desk):
     assert "Choosing anew in each of 4 windows" in page
     assert len(re.findall(r"<svg", page)) == 3
     assert not re.findall(r"""(?:src|href)=["']?https?://""", page)
+
+
+@pytest.fixture
+def failing(desk, monkeypatch):
+    """A search in which two of eight cells fail: those with slow=24 raise when they look at the bars, save the last."""
+    weights = SmaCross.weights
+
+    def raising(self, bars):
+        if self.slow == 24 and self.fast < 8:
+            raise ValueError(f"no average of {self.slow}")
+        return weights(self, bars)
+
+    monkeypatch.setattr(SmaCross, "weights", raising)
+    return desk.sweep()
+
+
+def test_failed_cells_are_told_with_the_first_error_and_where(failing, desk, capsys):
+    told = "2 of 8 cells failed, the first: ValueError: no average of 24 at fast=2 slow=24"
+    assert failing.failure == told
+    left = report(failing, desk.settings, desk.paths)
+    assert f"<b>{told}</b>" in left.page.read_text()
+    _show_sweep(failing, left, desk.paths)
+    shown = capsys.readouterr().out
+    assert shown.count(told) == 1
+    # What failed is no row of the best: it would be a row of dashes.
+    assert failing.scored["slow"].eq(24).sum() == 1
+    rows = re.findall(r"^ *(\d+) +(\d+) ", shown, re.MULTILINE)
+    assert len(rows) == 6
+    assert ("2", "24") not in rows
+
+
+def test_nothing_is_said_of_failures_where_nothing_failed(found, desk, capsys):
+    left = report(found, desk.settings, desk.paths)
+    assert "failed" not in left.page.read_text()
+    _show_sweep(found, left, desk.paths)
+    assert "failed" not in capsys.readouterr().out
+
+
+def test_the_page_tells_its_sources_in_words_and_leaves_out_what_is_empty(desk):
+    made_by = {
+        "settings": "4f5e", "universe": ["TEC00", "FIN01"], "sizing": {},
+        "data": {"prices_daily": "version 3, digest 9f86", "actions": "version 1, digest 11aa"},
+    }  # fmt: skip
+    found = desk.sweep(made_by=made_by)
+    told = sources(found)
+    assert told[:4] == [
+        ("run", found.run_id), ("grid fast", "2, 4, 8"), ("grid slow", "6, 12, 24"), ("universe", "TEC00, FIN01")
+    ]  # fmt: skip
+    assert told[4:6] == [("data prices_daily", "version 3, digest 9f86"), ("data actions", "version 1, digest 11aa")]
+    assert [name for name, _ in told[6:]] == ["settings, digest", "code, digest", "trial ledger"]
+    page = report(found, desk.settings, desk.paths).page.read_text()
+    facts = page.partition("Where this comes from")[2]
+    assert not re.search(r"[{}\[\]]|&#39;|None|sizing", facts)
 
 
 def test_the_next_lines_hold_the_plateau_and_one_step_around_it(found):

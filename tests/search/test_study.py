@@ -5,7 +5,7 @@ import pytest
 from workbench.backtest.trials import Ledger, Question
 from workbench.errors import InputRefused
 from workbench.search.bar import NoBar
-from workbench.search.study import distributions, stages
+from workbench.search.study import distributions, space_size, stages
 from workbench.search.sweep import Request, sweep
 
 WIDE = ("fast=2:20:1", "slow=6:60:3")
@@ -20,6 +20,28 @@ def test_distributions_follow_the_grid():
         "d": "CategoricalDistribution(choices=(None, 0.4))",
         "e": "CategoricalDistribution(choices=('x', 'y'))",
     }
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [
+        # 2, 3 to 8 and 6, 7 to 24: an axis in uneven steps is whole numbers between its ends.
+        ({"fast": [2, 4, 8], "slow": [6, 12, 24]}, 7 * 19),
+        ({"fast": [5, 10, 15], "slow": [50, 100]}, 3 * 51),
+        ({"a": [0.1, 0.2, 0.3], "b": [None, "x"], "c": [4]}, 3 * 2),
+        ({"a": [0.2, 0.9], "b": [1, 2]}, None),
+    ],
+)
+def test_trials_choose_among_whole_numbers_between_the_ends_and_not_among_the_grids_cells(grid, size):
+    assert space_size(grid) == size
+
+
+def test_what_is_said_of_trials_is_true_of_what_they_try(desk):
+    said: list[str] = []
+    found = desk.sweep(trials=40, seed=1, say=said.append)
+    assert found.cells > 9  # more than the grid of three by three has
+    told = "40 trials of up to 133 cells between the ends of the grid by tpe, seed 1, pruned on the training windows"
+    assert told in said
 
 
 def test_trials_are_judged_after_a_quarter_a_half_and_all_of_the_windows():

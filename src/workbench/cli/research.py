@@ -97,7 +97,12 @@ def lookahead(
         print("Features of your own: workbench lookahead --feature module:name")
 
 
-def trials(set_: Set = None) -> None:
+def trials(
+    set_: Set = None,
+    lost: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Say that trials which runs keep a head of are lost for good.")
+    ] = None,
+) -> None:
     """Show what was tried for each question, and check that nothing was taken out of the ledger."""
     from textwrap import shorten
 
@@ -112,6 +117,8 @@ def trials(set_: Set = None) -> None:
         heads = kept_heads(Connection(settings, paths))
     except CannotWrite as error:  # MLflow opens its store for writing only
         unread = f"; the runs could not be asked for theirs: {error}"
+    if lost is not None:
+        print(f"recorded: {ledger.give_up(lost, heads).sentence}", file=sys.stderr)
     chain = ledger.verify(heads)
     if not chain.batches:
         print("nothing was tried yet: make backtest")
@@ -127,6 +134,8 @@ def trials(set_: Set = None) -> None:
         f"whole: {chain.trials:,} trials in {chain.batches:,} batches, head {chain.head[:12]}; "
         f"{len(heads)} runs keep a head of it{unread}"
     )
+    for loss in ledger.losses():
+        print(f"✗ {loss.sentence}")
 
 
 def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
@@ -137,7 +146,7 @@ def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
     columns = ["plateau", "train_score", "train_worst", "train_turnover", "test_score"]
     rows = [
         [short(row[name]) for name in found.varied] + [number(float(row[name])) for name in columns]
-        for row in found.table.head(8).to_dict("records")
+        for row in found.scored.head(8).to_dict("records")
     ]
     print()
     show_table(
@@ -147,6 +156,8 @@ def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
         numbers_from=0,
     )
     luck, strategy = found.luck, found.asked.strategy
+    if found.failure:
+        print(f"✗ {found.failure}")
     print(found.terrain.sentence)
     print(verdict(found))
     print(

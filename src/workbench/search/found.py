@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
 from workbench.search.luck import Luck
-from workbench.search.plateau import Terrain
+from workbench.search.plateau import Terrain, assigned
 from workbench.search.run import Asked
-from workbench.search.table import Rule
+from workbench.search.table import DONE, FAILED, Rule
+
+# Of an error, as much as is read in one line.
+MOST_OF_ERROR = 300
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,22 @@ class Found:
     def varied(self) -> list[str]:
         """The parameters that have more than one value."""
         return [name for name, values in self.asked.grid.items() if len(values) > 1]
+
+    @property
+    def scored(self) -> pd.DataFrame:
+        """The rows of the table that were measured on all windows; the others have nothing to compare."""
+        return self.table[self.table["status"] == DONE]
+
+    @property
+    def failure(self) -> str:
+        """How many cells failed, with the first error and where, in one line; empty where none failed."""
+        failed = self.table[self.table["status"] == FAILED]
+        if failed.empty:
+            return ""
+        first = failed.iloc[0]
+        why = shorten(str(first["error"]), MOST_OF_ERROR, placeholder=" …").rstrip(".")
+        where = assigned({name: first[name] for name in self.varied})
+        return f"{len(failed):,} of {self.cells:,} cells failed, the first: {why} at {where}"
 
     @property
     def best(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,6 +23,7 @@ from workbench.strategies import catalog
 
 # What nobody waits for, and no table holds.
 MOST_CELLS = 2_000_000
+_QUOTED = re.compile(r""" "(?:\\.|[^"\\])*" | '[^']*' """, re.VERBOSE)
 WRITE = "write --grid fast=5:60:5 (from:to:step) or --grid slow=[50,100,200]"
 
 Grid = Mapping[str, list[Any]]
@@ -39,7 +41,15 @@ def read_grid(
         named.add(name)
         grid[name] = values
     for name, values in grid.items():
-        for value in values:
+        catalog.check_params(strategy, {name: values[0]})
+    # Counted before every value is looked at: that would take longer than anybody waits for a refusal.
+    if count(grid) > most:
+        raise InputRefused(
+            f"{strategy}: {count(grid):,} cells are more than {most:,}, the most a grid may have; "
+            "take larger steps, or search with --trials 500"
+        )
+    for name, values in grid.items():
+        for value in {type(value): value for value in reversed(values)}.values():  # a value is checked by its type
             catalog.check_params(strategy, {name: value})
         seen = [str(value) for value in values]
         twice = next((value for value in seen if seen.count(value) > 1), None) if len(set(seen)) < len(seen) else None
@@ -49,11 +59,6 @@ def read_grid(
         raise ParamsRefused(
             f"{strategy}: the grid has {count(grid)} cell, there is nothing to search; {WRITE}, "
             f"or fill 'grid' in params/strategies/{strategy}.yaml"
-        )
-    if count(grid) > most:
-        raise InputRefused(
-            f"{strategy}: {count(grid):,} cells are more than {most:,}, the most a grid may have; "
-            "take larger steps, or search with --trials 500"
         )
     return grid
 
@@ -66,6 +71,9 @@ def read_axis(text: str) -> tuple[str, list[Any]]:
     parts = values.split(":")
     if len(parts) == 3 and "[" not in values:
         return name, _range(text, parts)
+    if ":" in _QUOTED.sub("", values):  # YAML takes 2:50 for 170, two minutes and fifty seconds
+        wrong = "the step is missing" if len(parts) == 2 else "a range is three numbers, without brackets"
+        raise ParamsRefused(f"--grid {text}: {wrong}; {WRITE}")
     try:
         read = yaml.safe_load(values if values.startswith("[") else f"[{values}]")
     except yaml.YAMLError as error:
@@ -112,4 +120,6 @@ def _range(text: str, parts: Sequence[str]) -> list[Any]:
     if many > MOST_CELLS:
         raise InputRefused(f"--grid {text}: {many:,} values, more than {MOST_CELLS:,} cells; take a larger step")
     whole = all("." not in part and "e" not in part.lower() for part in parts)
-    return [int(first + step * place) if whole else float(first + step * place) for place in range(many)]
+    if whole:
+        return list(range(int(first), int(last) + 1, int(step)))
+    return [float(first + step * place) for place in range(many)]

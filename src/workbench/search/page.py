@@ -42,12 +42,11 @@ def render(found: Found, pictures: Mapping[str, Figure]) -> str:
         pictures={name: Markup(svg(figure)) for name, figure in pictures.items()},  # noqa: S704 (our own drawing)
         captions=CAPTIONS,
         head=[*found.varied, *SHOWN],
-        rows=[_row(row, found) for _, row in found.table.head(ROWS).iterrows()],
+        rows=[_row(row, found) for _, row in found.scored.head(ROWS).iterrows()],
         definitions={name: COLUMNS[name] for name in SHOWN},
         missing=found.luck.missing,
         failed=_failed(found.table, found.varied),
-        grid={name: ", ".join(short(value) for value in values) for name, values in found.asked.grid.items()},
-        shape=found.asked.shape,
+        sources=sources(found),
     )
 
 
@@ -59,6 +58,35 @@ def verdict(found: Found) -> str:
         f"Choosing anew in each of {found.folds} windows and trading the next, the peak had a mean {score} of "
         f"{number(peak.mean)} and the best plateau {number(plateau.mean)}."
     )
+
+
+def sources(found: Found) -> list[tuple[str, str]]:
+    """Return what the numbers come from, a name and a text each; what is empty is left out."""
+    asked, shape = found.asked, dict(found.asked.shape)
+    data = shape.pop("data", None)
+    tables = data if isinstance(data, Mapping) else {"": data}
+    digests = {f"{name}, digest": shape.pop(name, None) for name in ("settings", "code")}
+    trials = f"{asked.trials:,} by {asked.sampler}, seed {asked.seed}, {asked.at_once} at once" if asked.trials else ""
+    rows = {
+        "run": found.run_id,
+        "trials": trials,
+        **{f"grid {name}": values for name, values in asked.grid.items()},
+        **{f"fixed {name}": short(value) for name, value in asked.fixed.items()},
+        **shape,
+        **{f"data {name}".strip(): text for name, text in tables.items()},
+        **digests,
+        "trial ledger": found.head or "nothing new to count",
+    }
+    return [(name, text) for name, value in rows.items() if (text := _told(value))]
+
+
+def _told(value: object) -> str:
+    """Return a fact in words, nothing for none."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {text}" for name, each in value.items() if (text := _told(each)))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(short(each) for each in value)
+    return "" if value is None else short(value)
 
 
 def _tiles(found: Found) -> list[tuple[str, str, str]]:
@@ -116,6 +144,8 @@ _PAGE = """\
 <p class="small">{{ "Trials" if found.asked.trials else "Sweep" }}: {{ cells }} cells ({{ counts }})
  on {{ found.folds }} training windows, market {{ found.market }}, tests {{ found.tested[0].date() }} to
  {{ found.tested[1].date() }}</p>
+{% if found.failure %}<p class="failure"><b>{{ found.failure }}</b></p>
+{% endif %}
 <section class="verdict"><b>{{ sentence }}</b><p>{{ verdict }}</p></section>
 <section class="tiles">
 {% for name, value, more in tiles %}<div><span>{{ name }}</span><b>{{ value }}</b><span>{{ more }}</span></div>
@@ -139,16 +169,8 @@ honest result of the whole procedure is the walk-forward (make backtest), not th
 <tr><td>{{ name }}</td><td class="small">{{ why }}</td></tr>{% endfor %}</tbody></table>{% endif %}
 <h2>Where this comes from</h2>
 <table class="facts"><tbody>
-<tr><td>run</td><td class="small">{{ found.run_id }}</td></tr>
-{% if found.asked.trials %}<tr><td>trials</td><td class="small">{{ found.asked.trials }} by
-{{ found.asked.sampler }}, seed
-{{ found.asked.seed }}, {{ found.asked.at_once }} at once</td></tr>{% endif %}
-{% for name, text in grid.items() %}<tr><td>grid {{ name }}</td><td class="small">{{ text }}</td></tr>
+{% for name, text in sources %}<tr><td>{{ name }}</td><td class="small">{{ text }}</td></tr>
 {% endfor %}
-{% for name, value in found.asked.fixed.items() %}<tr><td>fixed {{ name }}</td><td class="small">{{ value }}</td></tr>
-{% endfor %}
-{% for name, value in shape.items() %}<tr><td>{{ name }}</td><td class="small">{{ value }}</td></tr>{% endfor %}
-<tr><td>trial ledger</td><td class="small">{{ found.head or "nothing new to count" }}</td></tr>
 </tbody></table>
 </body>
 </html>

@@ -139,6 +139,19 @@ def distributions(grid: Grid) -> dict[str, Any]:
     return found
 
 
+def space_size(grid: Grid) -> int | None:
+    """Return of how many cells Optuna chooses, those included that the strategy will refuse; None: without number."""
+    sizes = []
+    for one in distributions(grid).values():
+        if hasattr(one, "choices"):
+            sizes.append(len(one.choices))
+        elif one.step is None:
+            return None
+        else:
+            sizes.append(round((one.high - one.low) / one.step) + 1)
+    return math.prod(sizes)
+
+
 def stages(folds: int) -> tuple[int, ...]:
     """Return the numbers of training windows after which a trial is judged: 3, 5 and 10 of 10."""
     return tuple(dict.fromkeys(math.ceil(share * folds) for share in STAGES))

@@ -26,7 +26,7 @@ from workbench.search.crew import Batch, Crew, Here, recruited
 from workbench.search.grid import count
 from workbench.search.problem import Measured, Problem, measure
 from workbench.search.run import Asked, SearchRun
-from workbench.search.study import Trial, search_trials
+from workbench.search.study import Trial, search_trials, space_size
 
 # Cells measured first, to know what one takes; the very first compiles and does not count.
 FIRST_CELLS = 4
@@ -105,7 +105,11 @@ class Work:
         asked = self.asked
         self.keep = _Everything()
         chosen = f"by {asked.sampler}, seed {asked.seed}"
-        self.say(f"{asked.trials:,} trials of {count(asked.grid):,} cells {chosen}, pruned on the training windows")
+        size = space_size(asked.grid)
+        cells = f"up to {size:,} cells" if size else "any cells"
+        self.say(
+            f"{asked.trials:,} trials of {cells} between the ends of the grid {chosen}, pruned on the training windows"
+        )
         bar.begin(asked.trials, 0)
 
         def measured(batches: Sequence[Batch]) -> None:
@@ -167,7 +171,7 @@ class Work:
         """Keep the ledger's head with the run at once: a run that is killed next has counted these cells too."""
         if receipt is not None:
             self.head = receipt.head
-            self.run.save(self.asked, "running", head=self.head)
+            self.run.save(self.asked, "running", head=self.head, trials=receipt.trials)
 
     def _recruit(self, cells: int) -> Crew:
         address = cluster_address()
