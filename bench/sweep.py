@@ -42,6 +42,7 @@ FEES = 5e-4
 AT_CLOSE = PortfolioParams(fill="close", whole_shares=False)
 FIVE_BP = CostParams(schedule="proportional", proportional_bps=FEES * 1e4, spread_bps=0, impact=0)
 PER_CALL = 2000
+LEAST_FEE = 1.0  # IB's least commission for an order
 SHARED = ("total_return", "sharpe", "max_drawdown", "turnover", "trades")
 Size = dict[str, Any]
 
@@ -206,6 +207,44 @@ def vectorbt_weights(size: Size) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "returns": found.to_numpy()}
 
 
+def bare_weights(size: Size) -> dict[str, Any]:
+    """Time one pass of vectorbt's own engine over the same accounts: a fixed fee an order, nothing settled."""
+    import vectorbt as vbt
+
+    close = market(size)
+    cells = [weights.shift(1).to_numpy() for weights in weights_of(close, size["distinct"])]
+
+    def pass_over(some: list[np.ndarray], prices: np.ndarray) -> np.ndarray:
+        symbols = prices.shape[1]
+        before = [np.vstack([np.full(symbols, np.nan), weights[:-1]]) for weights in some]
+        # An order where the weight changes, as in the others: none rebalances what only drifted.
+        targets = [np.where(now == then, np.nan, now) for now, then in zip(some, before, strict=True)]
+        made = vbt.Portfolio.from_orders(
+            np.tile(prices, len(some)),
+            size=np.hstack(targets),
+            size_type="targetpercent",
+            fixed_fees=LEAST_FEE,
+            slippage=CostParams().spread_bps / 2e4,
+            size_granularity=1.0,
+            init_cash=PortfolioParams().cash,
+            cash_sharing=True,
+            group_by=np.repeat(np.arange(len(some)), symbols),
+            call_seq="auto",
+            freq="1D",
+        )
+        value = made.value().to_numpy(dtype=float).reshape(len(prices), len(some))
+        return value / np.vstack([np.full(len(some), PortfolioParams().cash), value[:-1]]) - 1.0
+
+    pass_over([cells[0][:100]], close.to_numpy()[:100])
+    gc.collect()
+    gc.freeze()
+    some, start, found = max(1, PER_CALL // len(close.columns)), time.perf_counter(), []
+    for first in range(0, len(cells), some):
+        found.append(pass_over(cells[first : first + some], close.to_numpy()))
+        gc.collect()
+    return {"seconds": time.perf_counter() - start, "returns": np.hstack(found)}
+
+
 def kernel_weights_made(size: Size) -> dict[str, Any]:
     """Walk cells whose weights are made one at a time: for the memory."""
     close = market(size)
@@ -223,7 +262,7 @@ JOBS = {
     job.__name__: job
     for job in (
         kernel_sweep, kernel_times, vectorbt_sweep, kernel_files, vectorbt_files,
-        kernel_weights, vectorbt_weights, kernel_weights_made, nothing,
+        kernel_weights, vectorbt_weights, bare_weights, kernel_weights_made, nothing,
     )
 }  # fmt: skip
 
@@ -305,8 +344,15 @@ def measure_weights(asked: argparse.Namespace, folder: Path, size: Size) -> None
         off = difference(ours, theirs, ("returns",))
         # The simulator settles the cells of a grid roughly, to 1e-5 of the capital; the tests compare settled ones.
         assert off < 1e-4, f"the kernel and the simulator differ by {off}"
-        peer = "the simulator on vectorbt"
+        peer = "the workbench's simulator on vectorbt, passes repeated until commissions settle"
         report(f"weights_{schedule}", ours["seconds"], peer, theirs["seconds"] * asked.cells / cells, said)
+        if schedule == "ib_fixed":
+            bare = measure("bare_weights", folder, **options)
+            # It charges the least commission for each order and no impact: nearly the same returns, not the same.
+            off = float(np.abs(ours["returns"] - bare["returns"]).mean())
+            assert off < 5e-5, f"the kernel and a pass of vectorbt differ by {off} a session"
+            peer = "vectorbt, from_orders, one pass, a fixed fee an order"
+            report("weights_bare_vectorbt", ours["seconds"], peer, bare["seconds"] * asked.cells / cells, said)
     made = measure("kernel_weights_made", folder, **size)
     report("weights_memory", made["rss"], "the simulator on vectorbt", theirs["rss"], said, "MB")
     twice = measure("kernel_weights_made", folder, **{**size, "cells": asked.cells * 2})
@@ -325,6 +371,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--peer-params", type=int, help="measure vectorbt's sweep on so many parameters")
     options.add_argument("--peer-cells", type=int, default=2, help="measure the simulator on so many cells")
+    options.add_argument("--only", choices=("sweep", "slopes", "weights"), help="measure one part, not all three")
     options.add_argument("--job", choices=JOBS, help=argparse.SUPPRESS)
     options.add_argument("--of", type=json.loads, help=argparse.SUPPRESS)
     options.add_argument("--to", type=Path, help=argparse.SUPPRESS)
@@ -337,9 +384,9 @@ def main() -> None:
         os._exit(0)  # nothing is left to clean up, on either side
     size: Size = {name: getattr(asked, name) for name in ("symbols", "bars", "params", "windows")}
     with tempfile.TemporaryDirectory(prefix="bench-sweep-") as name:
-        measure_sweep(asked, Path(name), size)
-        measure_slopes(asked, Path(name), size)
-        measure_weights(asked, Path(name), size)
+        for part in (measure_sweep, measure_slopes, measure_weights):
+            if asked.only in (None, part.__name__.removeprefix("measure_")):
+                part(asked, Path(name), size)
 
 
 if __name__ == "__main__":
