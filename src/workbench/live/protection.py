@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from workbench.live.book import Book, Tracked
 from workbench.live.decision import Decision, Leg, Line
@@ -21,7 +21,10 @@ from workbench.live.gate import Asked
 from workbench.live.gate.facts import Origin
 from workbench.live.session import Desk
 from workbench.live.wishes import held_by
-from workbench.trading import Order, OrderType, Side
+from workbench.trading import Order, OrderStatus, OrderType, Side
+
+# A status may come before its executions. What has not come by then was corrected away: the positions tell.
+ON_ITS_WAY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,22 @@ def entering(book: Book) -> tuple[Tracked, ...]:
     return tuple(one for one in book.open_orders if not one.protects)
 
 
+def arriving(book: Book, now: datetime) -> tuple[Tracked, ...]:
+    """Return the orders that are filled by their status, and whose executions are not all counted yet."""
+    return tuple(
+        one for one in book.orders.values()
+        if one.status is OrderStatus.FILLED and one.filled < one.order.quantity
+        and one.ended is not None and now - one.ended < ON_ITS_WAY
+    )  # fmt: skip
+
+
 def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     """Return what is held without its stop or target, and the symbols where other ones must be taken back first.
 
-    What an order is still at work on is left alone until that has ended.
+    What an order is still at work on, or has just traded, is left alone until all of that is counted.
     """
     book = desk.journal.book
-    busy = {one.order.symbol for one in entering(book)}
+    busy = {one.order.symbol for one in (*entering(book), *arriving(book, desk.clock()))}
     missing: list[Protection] = []
     stale: set[str] = set()
     kept: set[str] = set()
@@ -94,11 +106,13 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     return tuple(missing), frozenset(stale)
 
 
-def taken_away(book: Book, since: datetime) -> tuple[Tracked, ...]:
-    """Return the orders that protected and were ended since a moment by the broker, not by us and not by a fill."""
+def taken_away(book: Book, since: datetime, symbols: Iterable[str]) -> tuple[Tracked, ...]:
+    """Return the orders that protected some symbols and that the broker ended since a moment: not we, not a fill."""
+    wanted = set(symbols)
     return tuple(
         one for one in book.orders.values()
-        if one.protects and one.ended is not None and one.ended >= since and not (one.cancel_asked or one.filled)
+        if one.protects and one.order.symbol in wanted and one.ended is not None and one.ended >= since
+        and not (one.cancel_asked or one.filled or one.status is OrderStatus.FILLED)
         and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
     )  # fmt: skip
 
@@ -118,9 +132,9 @@ def family_of(decision: Decision, line: Line, next_key: Callable[[], str]) -> tu
     return (asked, *around.orders(next_key, line.key))
 
 
-def outdated(decision: Decision, line: Line, book: Book) -> str:
+def outdated(decision: Decision, line: Line, book: Book, stuck: frozenset[str]) -> str:
     """Say why an order that was decided is not sent any more: a stop or target traded meanwhile, or still may."""
-    if protecting(book, [line.symbol]):
+    if line.symbol in stuck:
         return f"PROTECTION_AT_WORK: symbol={line.symbol}; what protects it is not taken back yet"
     for strategy in line.shares:
         wanted = decision.of(strategy)

@@ -33,7 +33,7 @@ from workbench.live.recovery import recover
 from workbench.live.report import SessionReport, report
 from workbench.live.result import result_of
 from workbench.live.session import Data, Desk
-from workbench.live.view import margin_of, rate_wait, view
+from workbench.live.view import DAY, margin_of, rate_wait, view
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
 LATE = timedelta(minutes=15)
@@ -100,7 +100,7 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
     data = desk.data(moment) if ending else require_fresh(desk, moment)
     if begun is None:
         stuck: frozenset[str] = frozenset()
-        if protection.protecting(desk.journal.book):  # taken back first, and decided by what is held then
+        if _unsettled(desk):  # taken back first, and decided by what is held then
             stuck = take_back(desk, make_decision(desk, moment, data, str).symbols)
         begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
         desk.journal.append(Draft(Kind.DECISION, begun.data))
@@ -118,8 +118,8 @@ def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
     for sales in (True, False):
         lines = [line for line in decision.lines if (line.signed < 0) is sales and _to_send(desk, line)]
         if lines:
-            take_back(desk, {line.symbol for line in lines})
-            lines = [line for line in lines if not _outdated(desk, decision, line)]
+            stuck = take_back(desk, {line.symbol for line in lines})
+            lines = [line for line in lines if not _outdated(desk, decision, line, stuck)]
             _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
             settle(desk)
     guard(desk, data)
@@ -129,7 +129,9 @@ def guard(desk: Desk, data: Data | None = None) -> None:
     """Put a stop and a target beside everything that is held without those that its strategy wants."""
     if desk.journal.halted or not desk.hours.opens <= desk.clock() < desk.hours.closes:
         return
-    take_back(desk, protection.lacking(desk)[1])
+    count(desk)
+    if stale := protection.lacking(desk)[1]:
+        take_back(desk, stale)
     missing, _ = protection.lacking(desk)
     if missing:
         asked = [(order,) for one in missing for order in one.orders(desk.journal.next_key)]
@@ -137,7 +139,7 @@ def guard(desk: Desk, data: Data | None = None) -> None:
 
 
 def take_back(desk: Desk, symbols: Iterable[str]) -> frozenset[str]:
-    """Cancel what protects these symbols, and return those of which something may still fill."""
+    """Cancel what protects these symbols, and return those of which something may still fill, or has uncounted."""
     wanted = frozenset(symbols)
     for one in protection.protecting(desk.journal.book, wanted):
         try:
@@ -146,17 +148,22 @@ def take_back(desk: Desk, symbols: Iterable[str]) -> frozenset[str]:
             continue  # it has just ended, which the broker tells next
         except (Disconnected, Unanswered):
             find_back(desk)
-    if protection.protecting(desk.journal.book, wanted):
+    if _unsettled(desk, wanted):
         settle(desk, lambda book: protection.protecting(book, wanted))
-    return frozenset(one.order.symbol for one in protection.protecting(desk.journal.book, wanted))
+    count(desk)
+    return frozenset(one.order.symbol for one in _unsettled(desk, wanted))
 
 
 def settle(desk: Desk, at_work: Callable[[Book], Sequence[Tracked]] = protection.entering) -> None:
-    """Write what the broker tells, for as long as orders are at work and patience lasts."""
+    """Write what the broker tells, for as long as orders are at work, or not counted, and patience lasts."""
     until = desk.clock() + timedelta(seconds=desk.patience)
     while True:
         hear(desk, min(desk.patience, 1.0))
-        if not at_work(desk.journal.book) or desk.clock() >= until:
+        if protection.arriving(desk.journal.book, desk.clock()):
+            count(desk)
+        if desk.clock() >= until or not (
+            at_work(desk.journal.book) or protection.arriving(desk.journal.book, desk.clock())
+        ):
             return
 
 
@@ -169,6 +176,16 @@ def hear(desk: Desk, seconds: float) -> None:
         return
     if told:
         record(desk.journal, desk.outbox, told)
+
+
+def count(desk: Desk) -> None:
+    """Write every execution that the broker knows when it is asked: it tells of an order's end before its fills."""
+    try:
+        fills = desk.broker.fills(desk.clock() - DAY)
+    except (Disconnected, Unanswered):
+        find_back(desk)
+        return
+    record(desk.journal, desk.outbox, fills)
 
 
 def find_back(desk: Desk) -> None:
@@ -264,6 +281,12 @@ def judge(desk: Desk, family: Sequence[Asked], state: GateState) -> tuple[Verdic
     return verdict, state
 
 
+def _unsettled(desk: Desk, symbols: Iterable[str] | None = None) -> tuple[Tracked, ...]:
+    """Return what protects some symbols, or all, and the orders whose executions are on their way."""
+    book = desk.journal.book
+    return (*protection.protecting(book, symbols), *protection.arriving(book, desk.clock()))
+
+
 def _tell(desk: Desk, asked: Asked, kind: str, why: str) -> None:
     order, protects = asked.order, asked.origin is Origin.PROTECTION
     kind, severity = ("unprotected", Severity.CRITICAL) if protects else (kind, Severity.WARNING)
@@ -271,8 +294,8 @@ def _tell(desk: Desk, asked: Asked, kind: str, why: str) -> None:
     desk.outbox.post(severity, kind, text, cooldown=f"{kind} {order.symbol}", key=order.key)
 
 
-def _outdated(desk: Desk, decision: Decision, line: Line) -> bool:
-    if why := protection.outdated(decision, line, desk.journal.book):
+def _outdated(desk: Desk, decision: Decision, line: Line, stuck: frozenset[str]) -> bool:
+    if why := protection.outdated(decision, line, desk.journal.book, stuck):
         desk.journal.append(denied(decision.asked(line), Verdict(Outcome.DENIED, (why,))))
         _tell(desk, decision.asked(line), "denied", why)
     return bool(why)

@@ -234,12 +234,13 @@ class Service:
         """Put back at once what the broker took away from beside a holding; what the gate denies is tried once."""
         lacking = protection.lacking(desk)
         if lacking != self._lacked and not self.journal.halted:
-            for tracked in protection.taken_away(self.journal.book, self.clock() - TAKEN_LATELY):
+            guard(desk)
+            bare = {one.symbol for one in lacking[0]}
+            for tracked in protection.taken_away(self.journal.book, self.clock() - TAKEN_LATELY, bare):
                 text = (
                     f"{tracked.order.symbol}: the broker ended {tracked.order.key}, which protected it: {tracked.text}"
                 )
                 self.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=f"ended {tracked.order.key}")
-            guard(desk)
         self._lacked = protection.lacking(desk)
 
     def _each_minute(self) -> None:

@@ -1,0 +1,143 @@
+"""What protects a holding, over the real client to a simulated gateway: messages that come late, in parts, or lie."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.ib.conftest import until
+from tests.live.test_exits import BRACKET, WORKING, seat
+from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
+from tests.live.test_service import bars as gateway_bars  # noqa: F401
+from workbench.live.ib import IBBroker
+from workbench.live.service import Service
+from workbench.strategies.exits import Exits
+from workbench.tws import Simulator
+from workbench.types import Bars
+
+
+class Held:
+    """A service that has bought AAA for one strategy, with its stop and its target at the gateway."""
+
+    def __init__(self, folder: Path, sim: Simulator, bars: Bars, exits: Exits = BRACKET) -> None:  # noqa: F811
+        self.sim = sim
+        self.day = str(bars.index[-1].date())
+        self.office = Office(folder, sim, bars, {})
+        self.office.seats = (seat("one", {self.day: {"AAA": 0.2}}, exits),)
+        self.service: Service = self.office.open()
+
+    @contextmanager
+    def trading(self) -> Iterator[Service]:
+        """Let it trade until what it bought is protected."""
+        with running(self.service):
+            until(lambda: self.service.journal.book.positions and len(self.working()) == 2, 20)
+            time.sleep(0.5)
+            yield self.service
+
+    def working(self) -> list[dict[str, Any]]:
+        return [one for one in self.sim.orders() if one["status"] in WORKING]
+
+    def of_type(self, kind: str) -> dict[str, Any]:
+        """Return the first order of a type that was sent."""
+        return next(one for one in self.sim.orders() if one["type"] == kind)
+
+    def fill_stop(self, **facts: Any) -> None:
+        stop = self.of_type("STP")
+        self.sim.fault("fill", client=stop["client_id"], order_id=stop["order_id"], price=95.0, **facts)
+
+    def cancel_all(self) -> None:
+        """Cancel all at the gateway, as a person or the broker does: the runner did not ask for it."""
+        with connected(self.office) as hand:
+            hand.cancel_all()
+
+    def told(self, kind: str = "unprotected") -> list[str]:
+        return [alert.text for alert in self.service.outbox.all() if alert.kind == kind]
+
+    def cancels(self) -> list[int]:
+        return [one["order_id"] for one in self.sim.log() if one["kind"] == "cancelOrder"]
+
+
+@contextmanager
+def connected(office: Office) -> Iterator[IBBroker]:
+    hand = IBBroker(office.live, office.live.kill_client_id)
+    hand.connect()
+    try:
+        yield hand
+    finally:
+        hand.close()
+
+
+@pytest.fixture
+def held(tmp_path, sim, gateway_bars) -> Iterator[Held]:  # noqa: F811
+    made = Held(tmp_path, sim, gateway_bars)
+    yield made
+    made.office.close(made.service)
+
+
+@pytest.mark.parametrize("late", ["never told", "told late"])
+def test_a_stop_that_filled_is_not_put_back_before_its_execution_is_counted(held, late):
+    with held.trading() as service:
+        if late == "never told":
+            held.sim.fault("drop", message="commissionReport", times=1)
+        else:
+            held.sim.fault("delay", message="commissionReport", seconds=0.7)
+        held.fill_stop()
+        until(lambda: not service.journal.book.positions)
+        time.sleep(2.0)
+    assert len(held.sim.orders()) == 3
+    assert held.sim.positions() == {}
+    assert held.told() == []
+
+
+def test_a_market_that_runs_through_a_stop_leaves_no_short_position(tmp_path, sim, gateway_bars):  # noqa: F811
+    held = Held(tmp_path, sim, gateway_bars, Exits(stop_atr=0.03, target_atr=50.0))
+    with held.trading() as service:
+        sim.fault("delay", message="commissionReport", seconds=0.7)
+        sim.speed(0)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and held.of_type("STP")["status"] != "Filled":
+            sim.advance(10 if sim.quote("AAA")["last"] > 99.80 else 1)
+            time.sleep(0.03)
+        until(lambda: not service.journal.book.positions)
+        time.sleep(2.0)
+    held.office.close(held.service)
+    assert held.of_type("STP")["status"] == "Filled"
+    assert sim.positions() == {}
+    assert len(sim.orders()) == 3
+
+
+def test_a_stop_that_fills_while_it_is_taken_back_is_not_sold_again(held):
+    list(held.service.run(once=True))
+    held.office.seats = (seat("one", {held.day: {"AAA": 0.0}}),)
+    clock, cancel, done = held.service.clock, held.service.broker.cancel, []
+    held.service.clock = lambda: clock() + timedelta(minutes=2)
+
+    def late(key: str) -> None:
+        if not done:
+            done.append(key)
+            held.sim.fault("delay", message="commissionReport", seconds=1.5)
+            held.fill_stop()
+            time.sleep(0.2)
+        cancel(key)
+
+    held.service.broker.cancel = late
+    (report,) = held.service.run(once=True)
+    assert done
+    assert held.sim.positions() == {}
+    assert len(held.sim.orders()) == 3
+    assert report.results[0].held == {}
+
+
+def test_an_entry_whose_commission_is_late_keeps_the_stop_and_target_it_was_sent_with(held):
+    held.sim.fault("delay", message="commissionReport", seconds=0.4)
+    with held.trading():
+        time.sleep(2.0)
+    assert held.cancels() == []
+    assert len(held.sim.orders()) == 3
+    assert held.told() == []
