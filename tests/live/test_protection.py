@@ -141,3 +141,16 @@ def test_an_entry_whose_commission_is_late_keeps_the_stop_and_target_it_was_sent
     assert held.cancels() == []
     assert len(held.sim.orders()) == 3
     assert held.told() == []
+
+
+def test_a_stop_in_the_middle_of_filling_is_left_alone(held):
+    with held.trading() as service:
+        held.fill_stop(shares=100)
+        until(lambda: len(held.working()) == 1)  # the gateway ends the target
+        before = held.sim.positions()["AAA"]
+        until(lambda: service.journal.book.positions == {"AAA": before})
+        time.sleep(2.0)
+        (left,) = held.working()
+        assert (left["type"], left["filled"]) == ("STP", 100)
+    assert held.cancels() == []
+    assert held.told() == []

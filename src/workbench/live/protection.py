@@ -96,7 +96,7 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
             family = [one for one in protecting(book, [symbol]) if seat.name in one.intent.asked.shares]
             if not family:
                 missing.append(wanted)
-            elif _whole(wanted, family):
+            elif _whole(wanted, family) or any(one.filled for one in family):  # one is in the middle of filling
                 kept |= {one.order.key for one in family}
     here = {seat.name for seat in desk.seats}
     for one in protecting(book):
