@@ -133,12 +133,17 @@ class Fill:
 
 @dataclass(frozen=True)
 class Position:
-    """What is held; ``average_cost`` is per share, commissions included as the broker does."""
+    """What is held, in whole shares; ``average_cost`` is per share, commissions included as the broker does.
+
+    ``part`` is what is held beyond them and cannot be traded here: half a share of a dividend that was reinvested; NaN
+    where the broker's number cannot be read.
+    """
 
     symbol: str
     quantity: int
-    average_cost: float
+    average_cost: float  # NaN where the broker does not say
     contract_id: int = 0
+    part: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -43,6 +44,7 @@ class Memory:
     """A broker of dictionaries. Every call is one step of its time; orders fill ``delay`` steps after they arrive."""
 
     held: dict[str, int]
+    parts_held: dict[str, float] = field(default_factory=dict)  # of a share, beside what is held whole
     delay: int = 0
     lag: int = 0  # steps that positions are behind
     working: dict[str, Working] = field(default_factory=dict)
@@ -100,7 +102,11 @@ class Memory:
     def positions(self) -> tuple[Position, ...]:
         self._step("positions")
         seen = self._seen[max(0, len(self._seen) - 1 - self.lag)]
-        return tuple(Position(symbol, shares, 100.0) for symbol, shares in seen.items())
+        symbols = seen.keys() | self.parts_held.keys()
+        return tuple(
+            Position(symbol, seen.get(symbol, 0), 100.0, part=self.parts_held.get(symbol, 0.0))
+            for symbol in sorted(symbols)
+        )
 
     def open_orders(self) -> tuple[Working, ...]:
         self._step("open_orders")
@@ -109,6 +115,9 @@ class Memory:
     def fills(self, since: datetime) -> tuple[Fill, ...]:
         self._step("fills")
         return tuple(fill for fill in self.executed if fill.at >= since)
+
+    def make_room(self, orders: int) -> None:
+        self._step("make_room")
 
     def next_order_id(self, floor: int) -> int:
         return max(floor, len(self.working) + 1)
@@ -277,6 +286,23 @@ def test_what_cannot_be_closed_is_told_and_stays_halted():
     assert "AAA +10" in alerts[0]
     assert "AAA: 201: no" in stopped.troubles
     assert log.halted
+
+
+def test_parts_of_a_share_keep_nothing_else_from_being_closed_and_are_named_at_the_end():
+    broker, alerts = Memory({"AAA": 100, "BBB": -40}, {"BBB": -0.25, "DRIP": 0.5, "ODD": math.nan}), []
+    stopped = stop(broker, timeout=1000, alerts=alerts).run("drill", "ada")
+    assert broker.held == {"AAA": 0, "BBB": 0}
+    assert not stopped.flat
+    assert stopped.seconds < 100  # nothing else can be done: it does not wait until the time is up
+    assert {symbol: stopped.positions[symbol] for symbol in ("BBB", "DRIP")} == {"BBB": -0.25, "DRIP": 0.5}
+    assert stopped.positions.keys() == {"BBB", "DRIP", "ODD"}
+    assert "positions BBB -0.25, DRIP +0.5, ODD +nan; 0 open orders" in alerts[0]
+    assert "ODD: what is held of it cannot be read; only whole" in alerts[0]
+    assert "DRIP: +0.5 shares are left; only whole shares can be closed here" in alerts[0]
+
+
+def test_parts_of_a_share_are_left_where_nothing_is_to_be_closed():
+    assert stop(Memory({"AAA": 10}, {"DRIP": 0.5})).run("drill", "ada", close=False).flat
 
 
 def test_a_broker_that_never_answers_is_tried_until_the_time_is_up():

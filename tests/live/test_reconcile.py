@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.paper.ledger import Ledger
 from workbench.live.reconcile import Of, adopt, compare, explain, reconcile, resolve
 from workbench.live.recovery import recover
-from workbench.trading import Order, OrderStatus, OrderType, Side
+from workbench.trading import Order, OrderStatus, OrderType, Position, Side
 
 
 @pytest.fixture
@@ -80,6 +81,52 @@ def test_a_manual_trade_is_not_ours_and_explains_its_position(traded, venue, out
     }  # fmt: skip
     assert list(traded.book.locked) == ["BBB"]
     assert {one.severity for one in outbox.pending()} == {"warning"}
+
+
+def hold(venue, monkeypatch, *held: Position) -> None:
+    """Let the broker tell of positions that the paper broker has no words for."""
+    monkeypatch.setattr(type(venue.broker), "positions", lambda _: held)
+
+
+def test_half_a_share_locks_its_symbol_only_and_is_not_ours(traded, venue, outbox, monkeypatch):
+    hold(venue, monkeypatch, Position("AAA", 100, 101.0), Position("DRIP", 0, 10.0, part=0.5))
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert (difference.of, difference.symbol, difference.ours) == (Of.POSITION, "DRIP", False)
+    assert difference.text.startswith("DRIP: +0.5 shares at the broker beyond whole shares")
+    assert list(traded.book.locked) == ["DRIP"]
+    assert [(one.kind, one.severity) for one in outbox.pending()] == [("reconcile_position", "warning")]
+
+
+def test_a_part_of_a_share_that_was_explained_stays_so_while_whole_ones_are_traded(traded, venue, outbox, monkeypatch):
+    hold(venue, monkeypatch, Position("AAA", 100, 101.0, part=0.3))
+    reconcile(traded, venue.broker, outbox)
+    explain(traded, venue.broker, "AAA", "ada", "a dividend was reinvested")
+    assert traded.book.locked == {}
+    monkeypatch.undo()
+    dispatch.send(traded, venue.broker, [wanted("k2", 20)])
+    venue.move("AAA", 101.0)
+    recover(traded, venue.broker, outbox)
+    hold(venue, monkeypatch, Position("AAA", 120, 101.0, part=0.3))
+    assert reconcile(traded, venue.broker, outbox).clean
+    hold(venue, monkeypatch, Position("AAA", 120, 101.0, part=0.6))
+    assert not reconcile(traded, venue.broker, outbox).clean
+
+
+def test_what_somebody_holds_in_parts_is_adopted_in_whole_shares(traded, venue, outbox, monkeypatch):
+    hold(venue, monkeypatch, Position("AAA", 100, 101.0), Position("BBB", 10, 50.0, part=0.5))
+    found = reconcile(traded, venue.broker, outbox).unexplained
+    assert [(one.symbol, one.ours) for one in found] == [("BBB", False), ("BBB", False)]
+    adopt(traded, venue.broker, "BBB", "ada", "bought by hand")
+    assert traded.book.positions == {"AAA": 100, "BBB": 10}
+    assert reconcile(traded, venue.broker, outbox).clean
+
+
+def test_a_position_that_cannot_be_read_is_a_difference_of_its_symbol(traded, venue, outbox, monkeypatch):
+    hold(venue, monkeypatch, Position("AAA", 100, 101.0), Position("ODD", 0, math.nan, part=math.nan))
+    reconcile(traded, venue.broker, outbox)
+    assert list(traded.book.locked) == ["ODD"]
+    explain(traded, venue.broker, "ODD", "ada", "the broker said what it is")
+    assert reconcile(traded, venue.broker, outbox).clean
 
 
 def test_a_manual_order_is_not_ours(traded, venue, outbox):

@@ -6,10 +6,14 @@ disk before anything else happens; the journal is written beside it, and where i
 1. halt: no order begins to be sent                     4. close what two looks say is held
 2. cancel all, within a second                          5. flat twice in a row: done; else go on until the time is up
 3. write down, halt and fence off the runner            6. tell a person; only a person resumes
+
+What fails for one symbol keeps no other from being closed. Parts of a share cannot be sold here: they are named, and
+the account is not called flat.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +71,7 @@ class Stopped:
     """What the stop reached: ``flat`` only where the broker said twice that nothing is held and nothing is open."""
 
     flat: bool
-    positions: Mapping[str, int]
+    positions: Mapping[str, float]
     open_orders: tuple[str, ...]
     closing_orders: int
     seconds: float
@@ -76,7 +80,7 @@ class Stopped:
     def __str__(self) -> str:
         if self.flat:
             return f"flat: no position and no open order at the broker, {self.closing_orders} closing orders"
-        held = ", ".join(f"{symbol} {shares:+d}" for symbol, shares in self.positions.items()) or "none seen"
+        held = ", ".join(f"{symbol} {shares:+.12g}" for symbol, shares in self.positions.items()) or "none seen"
         return (
             f"NOT FLAT after {self.seconds:.0f} s: positions {held}; {len(self.open_orders)} open orders; look into "
             f"the broker's own terminal, then: make flatten. {'; '.join(self.troubles[-3:])}"
@@ -110,7 +114,7 @@ class Stop:
         return replace(stopped, troubles=tuple(self._troubles))
 
     def _until_flat(self, started: float, close: bool) -> Stopped:
-        flat, cancelled, look = 0, False, _Look({}, ())
+        done, cancelled, look = 0, False, _Look({}, {}, ())
         while True:
             try:
                 if not cancelled:
@@ -118,16 +122,16 @@ class Stop:
                     self.broker.cancel_all()
                     cancelled = True
                 look = self._look()
-                flat = flat + 1 if look.flat(close) else 0
-                if flat >= FLAT_LOOKS:
-                    return self._stopped(True, look, started)
+                done = done + 1 if look.done(close) else 0
+                if done >= FLAT_LOOKS:
+                    return self._stopped(not (close and look.parts), look, started)
                 if self._strangers(look):
                     self.broker.cancel_all()  # sent by the runner while the halt was on its way, or by hand
                 elif close:
                     self._close(look)
                 self._before = look.positions
             except Exception as error:  # noqa: BLE001 (whatever fails, the next look may not)
-                flat, cancelled = 0, False
+                done, cancelled = 0, False
                 self._trouble(str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}")
             if self.clock() - started >= self.timeout:
                 return self._stopped(False, look, started)
@@ -141,7 +145,12 @@ class Stop:
 
     def _look(self) -> _Look:
         orders = tuple(one for one in self.broker.open_orders() if one.remaining > 0)
-        return _Look({one.symbol: one.quantity for one in self.broker.positions() if one.quantity}, orders)
+        held = self.broker.positions()
+        parts = {one.symbol: one.part for one in held if one.part}
+        for symbol, part in parts.items():
+            left = f"{part:+g} shares are left" if math.isfinite(part) else "what is held of it cannot be read"
+            self._trouble(f"{symbol}: {left}; only whole shares can be closed here")
+        return _Look({one.symbol: one.quantity for one in held if one.quantity}, parts, orders)
 
     def _strangers(self, look: _Look) -> bool:
         ours = {closing.key for closing in self._closing.values()}
@@ -190,7 +199,8 @@ class Stop:
     def _stopped(self, flat: bool, look: _Look, started: float) -> Stopped:
         keys = tuple(one.order.key or f"#{one.order_id} (not ours)" for one in look.orders)
         count = sum(closing.tries for closing in self._closing.values())
-        return Stopped(flat, look.positions, keys, count, self.clock() - started, tuple(self._troubles))
+        held = {symbol: look.positions.get(symbol, 0) + part for symbol, part in look.parts.items()}
+        return Stopped(flat, {**look.positions, **held}, keys, count, self.clock() - started, tuple(self._troubles))
 
     def _trouble(self, text: str) -> None:
         if text not in self._troubles:
@@ -208,9 +218,11 @@ class Stop:
 @dataclass(frozen=True)
 class _Look:
     positions: Mapping[str, int]
+    parts: Mapping[str, float]  # of a share
     orders: tuple[Working, ...]
 
-    def flat(self, close: bool) -> bool:
+    def done(self, close: bool) -> bool:
+        """Whether nothing is left that can be closed."""
         return not self.orders and not (close and self.positions)
 
 

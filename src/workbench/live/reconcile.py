@@ -9,6 +9,7 @@ A person ends it: ``explain`` says that it is known and may stay, ``adopt`` take
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from workbench.trading import Fill, OrderStatus, Working
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
 MAX_CASH = Limits().max_cash_difference
+PART = "part"  # the number of a difference in parts of a share
 LOOKS = 3  # until nothing fills between the first question and the last
 
 
@@ -80,6 +82,7 @@ class _Seen:
 
     fills: tuple[Fill, ...]
     positions: dict[str, int]
+    parts: dict[str, float]  # of a share, held by whoever trades them: not this runner
     orders: tuple[Working, ...]
     cash: float
     equity: float
@@ -142,8 +145,8 @@ def adopt(
         "fills": [fill_data(fill) for fill in fills], "shares": shares, "given": shares + traded, "cash": cash,
         "strategy": strategy,
     }  # fmt: skip
-    orders = [one.id for one in found if one.of is Of.ORDER]
-    data = {"action": "adopt", "adopted": adopted, "accepted": orders}
+    staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
+    data = {"action": "adopt", "adopted": adopted, "accepted": staying}
     _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
     return found
 
@@ -194,11 +197,13 @@ def _look(broker: Broker) -> _Seen:
         now = broker.now()
         since = now - timedelta(days=1)
         before = broker.fills(since)
-        positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
+        held = broker.positions()
         orders, account, fills = broker.open_orders(), broker.account(), broker.fills(since)
         if {(one.id, one.revision) for one in before} == {(one.id, one.revision) for one in fills}:
             break
-    return _Seen(fills, positions, orders, account.cash, account.equity, now)
+    positions = {one.symbol: one.quantity for one in held if one.quantity}
+    parts = {one.symbol: one.part for one in held if one.part}
+    return _Seen(fills, positions, parts, orders, account.cash, account.equity, now)
 
 
 def _foreign(book: Book, seen: _Seen) -> list[Fill]:
@@ -231,10 +236,14 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
         ours, theirs = book.positions.get(symbol, 0), seen.positions.get(symbol, 0)
         if ours != theirs:
             by_others = sum(fill.signed for fill in foreign if fill.symbol == symbol)
-            known = ours + by_others == theirs
+            known = ours + by_others == theirs or symbol in seen.parts
             why = "trades that are not ours explain it" if known else "nothing explains it"
             text = f"{symbol}: {ours:+d} shares in the journal, {theirs:+d} at the broker; {why}"
             found.append(Difference(Of.POSITION, symbol, ours, theirs, text, ours=not known))
+    for symbol, part in seen.parts.items():
+        told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
+        text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"
+        found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
     uncharged = any(execution not in book.commissions for execution in book.fills)
     cash = book.cash + book.cash_explained
     if not (foreign or uncharged) and abs(cash - seen.cash) > cash_tolerance:

@@ -194,13 +194,22 @@ def test_an_account_with_a_value_that_cannot_be_used_is_refused(tag, value, word
         account_of("DU1", VALUES | {tag: value}, NOW)
 
 
-def test_a_position_has_its_cost_and_a_fraction_is_refused_by_name():
+@pytest.mark.parametrize(
+    ("size", "whole", "part"),
+    [(-30.0, -30, 0.0), (0.5, 0, 0.5), (100.3, 100, 0.3), (-7.25, -7, -0.25), (99.99999999, 100, 0.0)],
+)
+def test_a_position_is_whole_shares_and_what_is_beyond_them(size, whole, part):
     contract = Contract(conId=7, symbol="AAA", secType="STK", currency="USD")
-    assert position_of(WirePosition("DU1", contract, -30.0, 99.5)) == Position("AAA", -30, 99.5, 7)
-    with pytest.raises(DataRefused, match=r"position AAA 0\.5: a fraction"):
-        position_of(WirePosition("DU1", contract, 0.5, 99.5))
-    with pytest.raises(DataRefused, match="average cost"):
-        position_of(WirePosition("DU1", contract, 5.0, math.nan))
+    assert position_of(WirePosition("DU1", contract, size, 99.5)) == Position("AAA", whole, 99.5, 7, part)
+
+
+@pytest.mark.parametrize("size", [math.nan, math.inf, UNSET])
+def test_a_position_that_cannot_be_read_is_named_and_hides_no_other(size):
+    contract = Contract(conId=7, symbol="AAA", secType="STK", currency="USD")
+    found = position_of(WirePosition("DU1", contract, size, UNSET))
+    assert (found.symbol, found.quantity) == ("AAA", 0)
+    assert math.isnan(found.part)
+    assert math.isnan(found.average_cost)
 
 
 def test_a_daily_bar_begins_at_midnight_in_new_york():

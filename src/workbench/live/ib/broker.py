@@ -256,12 +256,17 @@ class IBBroker:
         return account_of(self.account_id, await ears.summary(ACCOUNT_TAGS), await ears.now())
 
     async def _positions(self, ears: Ears) -> tuple[Position, ...]:
+        held = await self._held(ears)
+        # Parts of a share are told twice: a message that was damaged is not damaged again in the same place.
+        return await self._held(ears) if any(one.part for one in held) else held
+
+    async def _held(self, ears: Ears) -> tuple[Position, ...]:
         found: dict[int, Position] = {}
         for one in await ears.connection.ask_alone("reqPositions", ears.connection.ib.reqPositionsAsync):
             if one.account != self.account_id:
                 continue
             found[one.contract.conId] = position_of(one)
-        return tuple(one for one in found.values() if one.quantity)
+        return tuple(one for one in found.values() if one.quantity or one.part)
 
     async def _completed(self, ears: Ears) -> tuple[Working, ...]:
         await ears.executions()

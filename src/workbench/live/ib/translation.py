@@ -228,15 +228,15 @@ def account_of(name: str, values: Mapping[str, tuple[str, str]], at: datetime) -
 
 
 def position_of(wire: WirePosition) -> Position:
-    """Return what is held of one contract, in whole shares, with its cost."""
-    symbol, size, cost = symbol_of(wire.contract), float(wire.position), amount(wire.avgCost)
-    if size != int(size):
-        raise DataRefused(
-            f"position {symbol} {size:g}: a fraction of a share cannot be traded here; close it by hand first"
-        )
-    if cost is None:
-        raise DataRefused(f"position {symbol}: average cost {wire.avgCost!r}; ask again")
-    return Position(symbol, int(size), cost, wire.contract.conId)
+    """Return what is held of one contract: whole shares, and what is beyond them or cannot be read.
+
+    It refuses nothing: one odd position of somebody else must not hide all others from the emergency stop.
+    """
+    size, cost = amount(wire.position), amount(wire.avgCost)
+    size = math.nan if size is None else round(size, 6)
+    whole = int(size) if math.isfinite(size) else 0
+    part = round(size - whole, 6)
+    return Position(symbol_of(wire.contract), whole, math.nan if cost is None else cost, wire.contract.conId, part)
 
 
 def require_paper(mode: str, wanted: str, accounts: Iterable[str]) -> str:
