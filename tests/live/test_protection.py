@@ -48,8 +48,11 @@ class Held:
         return next(one for one in self.sim.orders() if one["type"] == kind)
 
     def fill_stop(self, **facts: Any) -> None:
-        stop = self.of_type("STP")
-        self.sim.fault("fill", client=stop["client_id"], order_id=stop["order_id"], price=95.0, **facts)
+        self.fill("STP", 95.0, **facts)
+
+    def fill(self, kind: str, price: float, **facts: Any) -> None:
+        order = self.of_type(kind)
+        self.sim.fault("fill", client=order["client_id"], order_id=order["order_id"], price=price, **facts)
 
     def cancel_all(self) -> None:
         """Cancel all at the gateway, as a person or the broker does: the runner did not ask for it."""
@@ -153,4 +156,19 @@ def test_a_stop_in_the_middle_of_filling_is_left_alone(held):
         (left,) = held.working()
         assert (left["type"], left["filled"]) == ("STP", 100)
     assert held.cancels() == []
+    assert held.told() == []
+
+
+def test_what_a_target_that_filled_in_part_left_without_its_stop_gets_one_when_nothing_more_fills(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        held.fill("LMT", 110.0, shares=100)
+        until(lambda: len(held.working()) == 1)  # the gateway ends the stop
+        left = held.sim.positions()["AAA"]
+        until(lambda: service.journal.book.positions == {"AAA": left})
+        time.sleep(1.0)
+        assert held.cancels() == []
+        service._desk.clock = lambda: clock() + timedelta(seconds=31)
+        until(lambda: len(held.working()) == 2)
+    assert sorted((one["type"], one["quantity"]) for one in held.working()) == [("LMT", left), ("STP", left)]
     assert held.told() == []

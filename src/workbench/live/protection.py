@@ -25,6 +25,8 @@ from workbench.trading import Order, OrderStatus, OrderType, Side
 
 # A status may come before its executions. What has not come by then was corrected away: the positions tell.
 ON_ITS_WAY = timedelta(minutes=5)
+# A target that filled in part has ended its stop at the broker: the rest of it is waited for so long, and no longer.
+FILLING = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
             family = [one for one in protecting(book, [symbol]) if seat.name in one.intent.asked.shares]
             if not family:
                 missing.append(wanted)
-            elif _whole(wanted, family) or any(one.filled for one in family):  # one is in the middle of filling
+            elif _whole(wanted, family) or any(_filling(one, book, desk.clock()) for one in family):
                 kept |= {one.order.key for one in family}
     here = {seat.name for seat in desk.seats}
     for one in protecting(book):
@@ -158,6 +160,13 @@ def _whole(wanted: Protection, family: Iterable[Tracked]) -> bool:
         there == {one for one in asked if one[1] is not None} and len(orders) == len(there) and len(groups) == 1
         and rest == {abs(wanted.shares)}
     )  # fmt: skip
+
+
+def _filling(one: Tracked, book: Book, now: datetime) -> bool:
+    """Whether an open order is in the middle of filling: a stop that began to fill is for sale at any price."""
+    if not one.filled:
+        return False
+    return one.order.type is OrderType.STOP or now - max(fill.at for fill in book.of_order(one.order.key)) < FILLING
 
 
 def _lasting(order: Order, group: str, parent: str) -> Order:
