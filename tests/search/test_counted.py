@@ -66,3 +66,16 @@ def test_the_command_misses_a_sweep_whose_ledger_was_removed_and_believes_it_whe
         trials()
     ledger.file.write_bytes(kept)
     trials()
+
+
+def test_a_sweep_beside_a_ledger_that_is_gone_counts_nothing_until_its_backup_is_back(desk):
+    found, ledger = desk.sweep(), Ledger(desk.paths.trials)
+    kept, before = ledger.file.read_bytes(), ledger.count()
+    ledger.file.unlink()
+    with pytest.raises(DataRefused, match=f"that run {found.run_id} wrote is gone.*; restore the file from a backup"):
+        desk.sweep("fast=[7,9]", "slow=[30]")
+    assert not ledger.file.exists()
+    assert list(swept_heads(desk.paths)) == [found.run_id]
+    ledger.file.write_bytes(kept)
+    desk.sweep("fast=[7,9]", "slow=[30]")
+    assert ledger.verify(swept_heads(desk.paths)).trials == before + 2

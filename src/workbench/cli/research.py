@@ -164,6 +164,8 @@ def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
         f"Trials in the ledger for this question: {luck.trials:,}, different bets among them: {luck.bets:,}. "
         f"Deflated Sharpe ratio {percent(luck.dsr)}, probability of overfitting {percent(luck.pbo)}."
     )
+    if "trials" in luck.missing:
+        print(f"✗ {luck.missing['trials']}")
     if found.market == "sample":
         print(MADE)
     print(f"\n  page   {paths.short(left.page)}\n  table  {paths.short(found.folder)}/table.parquet")

@@ -13,16 +13,13 @@ from typing import Any
 from workbench.backtest.overfit import Overfitting, evidence
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Ledger, Question, Receipt, record_failure, record_walk_forward
-from workbench.disk import read_json
+from workbench.backtest.trials.kept import HEAD, kept_by_sweeps
 from workbench.errors import WorkbenchError
 from workbench.params import Paths, Settings, StrategyParams, load_strategy_params
 from workbench.registry import record
 from workbench.registry.connection import Connection, load_mlflow
 from workbench.registry.store import masked
 from workbench.types import SAMPLE
-
-# The tag by which a run keeps the ledger's head.
-HEAD = "trials.head"
 
 
 @dataclass(frozen=True)
@@ -107,8 +104,7 @@ def kept_heads(connection: Connection) -> dict[str, str]:
 
 def swept_heads(paths: Paths) -> dict[str, str]:
     """Return, by run, the head that each sweep on this disk kept with the last cells it counted, killed ones too."""
-    facts = [read_json(file) or {} for file in sorted(paths.runs.glob("*/sweep.json"))]
-    return {str(each["run_id"]): str(each["head"]) for each in facts if each.get("head") and each.get("run_id")}
+    return {kept.run: kept.head for kept in kept_by_sweeps(paths)}
 
 
 @contextlib.contextmanager

@@ -28,12 +28,13 @@ import pandas as pd
 import workbench
 from workbench.background import in_background
 from workbench.backtest.result import WalkForward
+from workbench.backtest.trials.kept import HEAD
 from workbench.errors import NoData
 from workbench.params import StrategyParams
 from workbench.registry import record
 from workbench.registry.checkout import checkout
 from workbench.registry.connection import Connection
-from workbench.registry.counting import HEAD, count_failure, counted_on_error
+from workbench.registry.counting import count_failure, counted_on_error
 from workbench.registry.recording import Recording, failed_on_error, metrics
 from workbench.registry.store import masked
 

@@ -43,6 +43,6 @@ def weigh(returns: pd.Series, kept: Array, benchmark: pd.Series, ledger: Ledger,
         trials=ledger.count(question),
         bets=ledger.effective(question).trials,
         pbo_cells=len(kept),
-        missing={name: why for name, why in numbers.missing.items() if name in ("dsr", "pbo")},
+        missing={name: why for name, why in numbers.missing.items() if name in ("trials", "dsr", "pbo")},
         **{name: numbers.known.get(name) for name in ("beta", "dsr", "dsr_raw", "pbo")},
     )

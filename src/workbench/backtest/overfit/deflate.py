@@ -86,6 +86,8 @@ def judge(name: str, returns: pd.Series, benchmark: pd.Series, ledger: Ledger, q
     best = ledger.expected_best(question, by_week(market)), ledger.expected_best(question)
     if None in best:
         numbers.lack(COUNTED, "no trial with returns is in the ledger for this question; record what was tried first")
+    if losses := ledger.losses():
+        numbers.lack(("trials",), "; ".join(loss.sentence for loss in losses))
     luck, luck_raw = ((value or 0.0) / math.sqrt(max(len(own) - 1, 1)) for value in best)
     numbers.find("expected_max", lambda: luck)
     if raw is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.backtest.trials.schema import TRIAL, Row, select
+from workbench.backtest.trials.alike import Variants
+from workbench.backtest.trials.schema import BASE, IS_VARIANT, TRIAL, Row, select
 
 # SQLite takes this many values in one query, wherever it runs.
 AT_ONCE = 500
@@ -15,27 +17,38 @@ AT_ONCE = 500
 def fresh_rows(connection: sqlite3.Connection, rows: Sequence[Row]) -> dict[str, Row]:
     """Return, by key, the rows that are not recorded yet.
 
-    A row under a known key whose returns are others gets a key of its own: something shaped it that its key does not
-    tell, such as data read by hand.
+    A row under a known key whose returns are others than all that came under it gets a key of its own: something shaped
+    it that its key does not tell, such as data read by hand.
     """
-    held = {values[0]: Row(*values) for values in _found(connection, TRIAL, [row.key for row in rows])}
+    held = {values[0]: Row(*values) for values in _found(connection, "key", [row.key for row in rows])}
     fresh: dict[str, Row] = {}
-    unlike: list[Row] = []
+    unlike: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         before = held.get(row.key) or fresh.setdefault(row.key, row)
-        if not row.like(before):
-            unlike.append(row.apart())
-    known = set(known_keys(connection, [row.key for row in unlike]))
-    return fresh | {row.key: row for row in unlike if row.key not in known}
+        if row is not before and not row.like(before):
+            unlike[row.key].append(row)
+    known = {key: Variants([held.get(key) or fresh[key]]) for key in unlike}
+    for values in _found(connection, BASE, list(unlike), f"{IS_VARIANT} AND "):
+        variant = Row(*values)
+        known[variant.base].add(variant)
+    for key, others in unlike.items():
+        for row in others:
+            if not known[key].has(row):
+                known[key].add(row)
+                variant = row.apart()
+                fresh[variant.key] = variant
+    return fresh
 
 
 def known_keys(connection: sqlite3.Connection, keys: Sequence[str]) -> Iterator[str]:
     """Give those of the keys that are recorded."""
-    return (key for (key,) in _found(connection, "key", keys))
+    return (values[0] for values in _found(connection, "key", keys, columns="key"))
 
 
-def _found(connection: sqlite3.Connection, columns: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _found(
+    connection: sqlite3.Connection, name: str, keys: Sequence[str], also: str = "", columns: str = TRIAL
+) -> Iterator[tuple[Any, ...]]:
     for first in range(0, len(keys), AT_ONCE):
         some = keys[first : first + AT_ONCE]
-        where = f"WHERE key IN ({','.join('?' * len(some))})"
+        where = f"WHERE {also}{name} IN ({','.join('?' * len(some))})"
         yield from connection.execute(select("trials", columns, where), some).fetchall()

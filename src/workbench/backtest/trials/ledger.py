@@ -2,32 +2,33 @@
 
 A batch is written whole or not at all, whoever kills the process; two processes write one after the other; a reader
 sees whole batches. A row that is changed or deleted breaks the chain, a batch cut off the end is missed by the runs
-that keep its head: ``verify`` names the first.
+that keep its head: ``verify`` names the first, and nothing is appended to a chain that lacks what runs on this disk
+keep, before a person has restored it or said that it is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from workbench.backtest.trials.chain import RESTORE, RESTORE_OR_SAY, Chain, append_batch, follow, heads_of
 from workbench.backtest.trials.clusters import Effective, effective
+from workbench.backtest.trials.kept import Kept, at_least, kept_on_disk
 from workbench.backtest.trials.known import fresh_rows, known_keys
+from workbench.backtest.trials.lost import LOST, Loss, loss_text, losses, missing
 from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
-from workbench.backtest.trials.schema import BATCH, TRIAL, Row, insert, row_values, select, statements
+from workbench.backtest.trials.schema import Row, statements
 from workbench.backtest.trials.weeks import Floats, Weekly, aligned
 from workbench.disk import writable
-from workbench.errors import CannotWrite, DataRefused
+from workbench.errors import CannotWrite, DataRefused, InputRefused
 
 SOURCES = ("walk_forward", "sweep", "optuna", "notebook", "failed")
 DONE, FAILED = "done", "failed"
@@ -46,15 +47,6 @@ class Receipt:
     evaluated: int
     added: int
     trials: int
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A chain that held from its first batch to its last."""
-
-    batches: int
-    trials: int
-    head: str
 
 
 @dataclass(frozen=True)
@@ -79,27 +71,37 @@ class Ledger:
         """
         with self._writing() as connection:
             fresh = fresh_rows(connection, rows)
-            number, previous = connection.execute(
-                "SELECT coalesce(max(number), 0) + 1, coalesce((SELECT head FROM batches ORDER BY number DESC), '') "
-                "FROM batches"
-            ).fetchone()
             added = sorted(fresh.values(), key=lambda row: row.key)
-            batch = (
-                number,
-                f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-                question.id,
-                question.text,
-                question.market,
-                source,
-                run_id,
-                len(rows),
-                len(added),
-            )
-            head = _head(previous, batch, map(row_values, added))
-            connection.execute(insert("batches", f"{BATCH}, head"), (*batch, head))
-            connection.executemany(insert("trials", f"{TRIAL}, batch"), ((*row_values(row), number) for row in added))
+            facts = (question.id, question.text, question.market, source, run_id, len(rows))
+            number, head = append_batch(connection, facts, added)
             total = _count(connection, question.id)
+        _whole_at[self.file.resolve()] = head
         return Receipt(number, head, question.id, len(rows), len(added), total)
+
+    def give_up(self, reason: str, heads: Mapping[str, str] | None = None) -> Loss:
+        """Record that what runs keep a head of is lost for good: trials are counted again, and the loss stays visible.
+
+        ``heads`` has by run the head that a run elsewhere kept; those of the project's runs on this disk are known.
+        """
+        if not reason.strip():
+            raise InputRefused("give_up: no reason; say why the trials are gone, it is shown wherever they are missing")
+        known = kept_on_disk(self.file)
+        pairs = {(each.run, each.head) for each in known}
+        known += [Kept(run, head) for run, head in (heads or {}).items() if (run, head) not in pairs]
+        if known:
+            with self._writing(whole=False) as connection:
+                if gone := missing(known, heads_of(connection), losses(connection)):
+                    text = loss_text(" ".join(reason.split()), {(each.run, each.head) for each in gone})
+                    append_batch(connection, ("", text, "", LOST, "", at_least(gone)), [])
+                    return losses(connection)[-1]
+        raise InputRefused(
+            f"{self.file.name}: nothing is lost, it has the head of each of the {len(known)} runs that keep one"
+        )
+
+    def losses(self) -> list[Loss]:
+        """Return what was given up as lost, the oldest first."""
+        with self._reading() as connection:
+            return [] if connection is None else losses(connection)
 
     def count(self, question: Question | None = None) -> int:
         """Return how many trials a question has, or all of them: failed ones count."""
@@ -193,33 +195,29 @@ class Ledger:
         """Return the chain, or raise with its first broken link; ``heads`` has by run the head that the run kept."""
         seen = [""]
         with self._reading() as connection:
-            trials = 0 if connection is None else self._follow(connection, seen)
-        for run, head in (heads or {}).items():
-            if head not in seen:
-                raise DataRefused(
-                    f"{self.file.name}: batch {head[:12]}… that run {run} wrote is gone, the last of "
-                    f"{len(seen) - 1} is {seen[-1][:12] or 'none'}; {_RESTORE}"
-                )
+            trials = 0 if connection is None else follow(connection, self.file.name, seen)
+            known = [] if connection is None else losses(connection)
+        self._refuse(missing((Kept(run, head) for run, head in (heads or {}).items()), seen, known), seen[1:])
         return Chain(batches=len(seen) - 1, trials=trials, head=seen[-1])
 
-    def _follow(self, connection: sqlite3.Connection, seen: list[str]) -> int:
-        """Compute every head again, add it to ``seen``, and return how many trials the chain has."""
-        trials = 0
-        for *batch, head in connection.execute(select("batches", f"{BATCH}, head", "ORDER BY number")):
-            number, recorded, run_id, added = batch[0], batch[1], batch[6], batch[8]
-            name = f"{self.file.name}: batch {number} of {recorded} (run {run_id or 'by hand'})"
-            if number != len(seen):
-                raise DataRefused(f"{name} follows batch {len(seen) - 1}: what lay between was deleted; {_RESTORE}")
-            counted = _Counted(connection.execute(select("trials", TRIAL, "WHERE batch = ? ORDER BY key"), (number,)))
-            if _head(seen[-1], batch, counted) != head:
-                lost = f"{counted.count} trials are left of {added}" if counted.count != added else "it was changed"
-                raise DataRefused(f"{name} does not match its digest: {lost}; {_RESTORE}")
-            trials += counted.count
-            seen.append(head)
-        (stored,) = connection.execute("SELECT count(*) FROM trials").fetchone()
-        if stored != trials:
-            raise DataRefused(f"{self.file.name}: {stored - trials} trials belong to no batch; {_RESTORE}")
-        return trials
+    def _require_kept(self, connection: sqlite3.Connection) -> None:
+        """Refuse to go on with a chain that lacks what the runs on this disk keep.
+
+        They are read once: as long as the chain holds what it held then, it still holds all of theirs.
+        """
+        last = _whole_at.get(self.file.resolve(), "")
+        if connection.execute("SELECT 1 FROM batches WHERE head = ?", (last,)).fetchone() is None:
+            heads = heads_of(connection)
+            self._refuse(missing(kept_on_disk(self.file), heads, losses(connection)), heads)
+
+    def _refuse(self, gone: Sequence[Kept], heads: Sequence[str]) -> None:
+        """Raise when something is gone."""
+        if gone:
+            more = f" (as are those of {len(gone) - 1} more)" if len(gone) > 1 else ""
+            raise DataRefused(
+                f"{self.file.name}: batch {gone[0].head[:12]}… that run {gone[0].run} wrote is gone{more}, the last of "
+                f"{len(heads)} is {heads[-1][:12] if heads else 'none'}; {RESTORE_OR_SAY}"
+            )
 
     def _table(self, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:
         with self._reading() as connection:
@@ -241,15 +239,22 @@ class Ledger:
             yield connection if made else None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Open the file alone, and commit at the end; nothing is written where something is raised."""
+    def _writing(self, *, whole: bool = True) -> Iterator[sqlite3.Connection]:
+        """Open the file alone, and commit at the end; nothing is written where something is raised.
+
+        It must be ``whole``, unless this is to say what is lost; one that is missed is not made anew.
+        """
         with self._explained():
+            if whole and not self.file.exists():
+                self._refuse(kept_on_disk(self.file), [])
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(self._open("rwc")) as connection:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("BEGIN IMMEDIATE")
                 for statement in statements():
                     connection.execute(statement)
+                if whole:
+                    self._require_kept(connection)
                 yield connection
                 connection.execute("COMMIT")
 
@@ -271,7 +276,7 @@ class Ledger:
         except (sqlite3.Error, OSError) as error:
             name, text = self.file.name, str(error)
             if "malformed" in text or "not a database" in text:
-                raise DataRefused(f"{name}: damaged ({text}); {_RESTORE}") from error
+                raise DataRefused(f"{name}: damaged ({text}); {RESTORE}") from error
             if "locked" in text:
                 text = f"locked by another process for more than {LOCK_SECONDS:.0f} s"
             raise CannotWrite(
@@ -279,32 +284,8 @@ class Ledger:
             ) from error
 
 
-_RESTORE = (
-    "restore the file from a backup; without one the count begins anew together with its runs: "
-    "move it, mlruns/ and data/runs/ away"
-)
-
-
-class _Counted:
-    """Rows passed on as they come, and counted."""
-
-    def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        self.rows, self.count = rows, 0
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for row in self.rows:
-            self.count += 1
-            yield row
-
-
-def _head(previous: str, batch: Sequence[Any], rows: Iterable[tuple[Any, ...]]) -> str:
-    """Return the digest of a batch: of the head before it, its own facts, and every value of its trials."""
-    chained = hashlib.sha256(json.dumps([previous, *batch]).encode())
-    for row in rows:
-        *facts, weekly = row
-        chained.update(json.dumps(facts).encode())
-        chained.update(hashlib.sha256(weekly or b"").digest())
-    return chained.hexdigest()
+# By file, the head of a chain that had all that the runs of its project keep.
+_whole_at: dict[Path, str] = {}
 
 
 def _of_question(columns: str, where: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
-_SCHEMA = """
+# A trial that only its returns tell apart: 16 digits of their digest, a dash, and the key that did not tell all. The
+# digits come first, so that the lowest keys stay an even sample.
+IS_VARIANT, BASE = "substr(key, 17, 1) = '-'", "substr(key, 18)"
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS batches (
     number INTEGER PRIMARY KEY, head TEXT NOT NULL UNIQUE, recorded TEXT NOT NULL, question TEXT NOT NULL,
     text TEXT NOT NULL, market TEXT NOT NULL, source TEXT NOT NULL, run_id TEXT NOT NULL,
@@ -21,6 +24,7 @@ CREATE TABLE IF NOT EXISTS trials (
     params TEXT NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL, sharpe REAL, n INTEGER NOT NULL,
     skew REAL, kurtosis REAL, week INTEGER, weekly BLOB);
 CREATE INDEX IF NOT EXISTS trials_by_batch ON trials (batch);
+CREATE INDEX IF NOT EXISTS variants_by_key ON trials ({BASE}) WHERE {IS_VARIANT};
 """
 _GUARDS = "".join(
     f"CREATE TRIGGER IF NOT EXISTS {table}_{verb} BEFORE {verb} ON {table} "
@@ -28,8 +32,9 @@ _GUARDS = "".join(
     for table in ("batches", "trials")
     for verb in ("UPDATE", "DELETE")
 )
-# Two weeks' returns that are nearer than a tenth of a basis point are the same.
-SAME_WEEK = 1e-5
+# A week's returns are the same up to this share of what the trial's weeks spread, or of how far this week lies out: the
+# last share of an order makes less. What float32 rounds off is the same too, and the ratio where there are no returns.
+SAME, ROUNDED, SAME_RATIO = 3e-3, 2e-7, 1e-9
 BATCH = "number, recorded, question, text, market, source, run_id, evaluated, added"
 TRIAL = "key, strategy, params, status, error, sharpe, n, skew, kurtosis, week, weekly"
 
@@ -50,20 +55,40 @@ class Row:
     week: int | None = None
     weekly: bytes | None = None
 
+    @property
+    def kind(self) -> Hashable:
+        """What two trials with the same returns have in common at least."""
+        return self.status, self.n, self.week, self.sharpe is None, None if self.weekly is None else len(self.weekly)
+
+    @property
+    def values(self) -> NDArray[np.float32] | NDArray[np.float64]:
+        """What is compared: the weekly returns, or the Sharpe ratio where there are none."""
+        return np.array([self.sharpe or 0.0]) if self.weekly is None else np.frombuffer(self.weekly, "<f4")
+
+    @property
+    def tolerance(self) -> NDArray[np.float64]:
+        """How far each value of another trial may lie off, if it has the same returns."""
+        values = self.values.astype(float)
+        if self.weekly is None:
+            return np.array([SAME_RATIO])
+        out = np.abs(values - values.mean())
+        found: NDArray[np.float64] = SAME * np.maximum(values.std(), out) + ROUNDED * np.abs(values)
+        return found
+
     def like(self, other: Row) -> bool:
         """Return whether both have the same returns, but for rounding and the last share of an order."""
-        if (self.status, self.n, self.week) != (other.status, other.n, other.week):
-            return False
-        if self.weekly is None or other.weekly is None:
-            return self.weekly == other.weekly and math.isclose(self.sharpe or 0.0, other.sharpe or 0.0, abs_tol=1e-9)
-        one, two = np.frombuffer(self.weekly, "<f4"), np.frombuffer(other.weekly, "<f4")
-        return one.shape == two.shape and np.allclose(one, two, rtol=1e-3, atol=SAME_WEEK)
+        return self.kind == other.kind and bool((np.abs(self.values - other.values) <= self.tolerance).all())
+
+    @property
+    def base(self) -> str:
+        """The key without what ``apart`` put before it."""
+        return self.key[17:] if self.key[16:17] == "-" else self.key
 
     def apart(self) -> Row:
         """Return the row under a key of its own, which has its returns in it."""
         told = hashlib.sha256(repr((self.key, self.status, self.n, self.week)).encode())
         told.update(repr(self.sharpe).encode() if self.weekly is None else self.weekly)
-        return replace(self, key=told.hexdigest())
+        return replace(self, key=f"{told.hexdigest()[:16]}-{self.key}")
 
 
 row_values = attrgetter(*TRIAL.split(", "))
