@@ -9,7 +9,9 @@ import pytest
 from workbench.backtest import stats
 from workbench.backtest.explorer import Explorer
 from workbench.backtest.trials import Ledger, Question
+from workbench.errors import StrategyRefused
 from workbench.params import Settings, SizingParams, StrategyParams, Universe
+from workbench.strategies.sma_cross import SmaCross
 
 PARAMS = StrategyParams(
     question="Does it pay on a random walk?",
@@ -90,6 +92,36 @@ def test_every_setting_that_was_looked_at_counts_once(explorer, tmp_path):
     # other data is another trial
     replace(counting, bars=counting.bars.until(counting.bars.index[-2])).simulation(fast=5, slow=40)
     assert ledger.count(question) == 3
+
+
+@pytest.mark.parametrize("way", ["look", "simulation"])
+def test_a_look_that_fails_counts_once_and_one_that_makes_no_sense_is_none(explorer, tmp_path, monkeypatch, way):
+    ledger = Ledger(tmp_path / "trials.db")
+    look = getattr(replace(explorer, ledger=ledger), way)
+
+    def fails(strategy, bars):
+        raise ZeroDivisionError(f"fast {strategy.fast}")
+
+    with pytest.raises(StrategyRefused):
+        look(fast=30, slow=20)
+    assert ledger.count() == 0
+    monkeypatch.setattr(SmaCross, "weights", fails)
+    for fast in (5, 5, 10):
+        with pytest.raises(ZeroDivisionError, match=f"fast {fast}"):
+            look(fast=fast, slow=40)
+    assert ledger.count(Question(PARAMS.question, "sample")) == 2
+    table = ledger.trials()
+    assert set(table["params"]) == {'{"fast": 5, "slow": 40}', '{"fast": 10, "slow": 40}'}
+    assert set(table["error"]) == {"ZeroDivisionError: fast 5", "ZeroDivisionError: fast 10"}
+
+
+def test_a_failed_look_that_cannot_be_counted_says_both(explorer, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(SmaCross, "weights", lambda strategy, bars: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as failed:
+        replace(explorer, ledger=Ledger(tmp_path / "file" / "trials.db")).look(fast=5, slow=40)
+    (note,) = failed.value.__notes__
+    assert "the failed look is not in the trial ledger: trials.db: " in note
 
 
 @pytest.mark.parametrize("name", ["open", "high", "volume", "traded_close"])

@@ -7,7 +7,8 @@ then when they are executed without a browser (nbclient issue 312).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,12 +22,13 @@ from workbench.backtest.engine import simulate
 from workbench.backtest.kernel.weights import sweep_cells
 from workbench.backtest.result import Curve, Simulation
 from workbench.backtest.text import multiple, number, percent, whole
-from workbench.backtest.trials import Ledger, Question, record
+from workbench.backtest.trials import Ledger, Question, record, record_failure
 from workbench.backtest.walkforward import params_text
-from workbench.errors import StrategyRefused
+from workbench.errors import StrategyRefused, WorkbenchError
 from workbench.params import Settings, StrategyParams
 from workbench.strategies import catalog
-from workbench.strategies.exits import Exits, exits_of
+from workbench.strategies.exits import exits_of
+from workbench.strategies.protocol import Strategy
 from workbench.types import FIELDS, Bars
 
 
@@ -65,11 +67,14 @@ class Explorer:
         """Return the curve of the strategy at these parameters; the file's own stand for those not named.
 
         The kernel walks it, so that a slider feels like one. What is looked at was tried: with a ledger it counts as a
-        trial of the strategy's question.
+        trial of the strategy's question, also where it fails. What the strategy refuses to be was not tried.
         """
         cell = {**self.params.params, **chosen}
-        weights, universe, exits = self._weights(cell)
-        sweep, returns = sweep_cells([weights], universe, self.settings.portfolio, self.settings.costs, exits=[exits])
+        made, universe = self._made(cell)
+        with self._counted_on_error(cell):
+            account, costs = self.settings.portfolio, self.settings.costs
+            weights = made.weights(self.bars)
+            sweep, returns = sweep_cells([weights], universe, account, costs, exits=[exits_of(made)])
         curve = Curve(returns[0].rename("return"), self.settings.portfolio.cash, self.bars.market)
         if self.ledger is not None:
             self._count(self.ledger, cell, curve.returns)
@@ -78,8 +83,10 @@ class Explorer:
     def simulation(self, **chosen: Any) -> Simulation:
         """Return the same with its positions, orders and trades; it takes longer, and counts as a trial too."""
         cell = {**self.params.params, **chosen}
-        weights, universe, exits = self._weights(cell)
-        simulation = simulate(weights, universe, self.settings.portfolio, self.settings.costs, exits)
+        made, universe = self._made(cell)
+        with self._counted_on_error(cell):
+            account, costs = self.settings.portfolio, self.settings.costs
+            simulation = simulate(made.weights(self.bars), universe, account, costs, exits_of(made))
         if self.ledger is not None:
             self._count(self.ledger, cell, simulation.returns)
         return simulation
@@ -113,19 +120,40 @@ class Explorer:
         redraw()
         return ipywidgets.VBox([ipywidgets.HBox(list(sliders.values())), text, picture])
 
-    def _weights(self, cell: Mapping[str, Any]) -> tuple[pd.DataFrame, Bars, Exits | None]:
+    def _made(self, cell: Mapping[str, Any]) -> tuple[Strategy, Bars]:
         symbols = catalog.universe(self.params.universe, self.bars, self.settings.data.benchmark)
-        made = catalog.build(self.name, symbols, self.settings.sizing, cell)
-        return made.weights(self.bars), self.bars.select(symbols), exits_of(made)
+        return catalog.build(self.name, symbols, self.settings.sizing, cell), self.bars.select(symbols)
+
+    @contextmanager
+    def _counted_on_error(self, cell: Mapping[str, Any]) -> Iterator[None]:
+        """Count a look that failed; where even that fails, the first error says so and is the one to report."""
+        try:
+            yield
+        except Exception as error:
+            if self.ledger is not None:
+                text = " ".join(f"{type(error).__name__}: {error}".split())[:1000]
+                try:
+                    record_failure(self.ledger, self._question, self.name, text, params=cell, made_by=self._made_by)
+                except WorkbenchError as uncounted:
+                    error.add_note(f"and the failed look is not in the trial ledger: {uncounted}")
+            raise
 
     def _count(self, ledger: Ledger, cell: Mapping[str, Any], returns: pd.Series) -> None:
-        made_by = {
+        frame, made_by = returns.to_frame(), self._made_by
+        record(ledger, self._question, self.name, [cell], frame, source="notebook", made_by=made_by)
+
+    @property
+    def _question(self) -> Question:
+        return Question(self.params.question, self.bars.market)
+
+    @property
+    def _made_by(self) -> dict[str, Any]:
+        """What shapes a look besides its parameters."""
+        return {
             "settings": self.settings.digest(("data", "sizing", "portfolio", "costs")),
             **self.params.model_dump(mode="json", include={"universe", "sizing"}),
             "data": self._data,
         }
-        question = Question(self.params.question, self.bars.market)
-        record(ledger, question, self.name, [cell], returns.to_frame(), source="notebook", made_by=made_by)
 
     @cached_property
     def _data(self) -> str:
