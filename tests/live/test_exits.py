@@ -74,10 +74,10 @@ def test_what_one_strategy_opens_alone_is_one_bracket_that_lasts(tmp_path, make)
     sent: list[list[str]] = []
     place_bracket = rehearsal.broker.place_bracket
 
-    def watched(orders):
+    def watched(orders, *more):
         orders = list(orders)
         sent.append([one.parent for one, _ in orders])
-        return place_bracket(orders)
+        return place_bracket(orders, *more)
 
     rehearsal.broker.place_bracket = watched
     rehearsal.trade(rehearsal.sessions[0])
@@ -212,7 +212,7 @@ def test_a_bracket_of_which_nothing_left_is_sent_again_as_one(tmp_path, make):
     stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), count=1)
     rehearsal = stage.open()
 
-    def dying(orders):
+    def dying(*_):
         raise KeyboardInterrupt  # three intents are written, nothing is sent
 
     rehearsal.broker.place_bracket = dying

@@ -5,13 +5,17 @@ No call answers with nothing to mean that it failed: it raises ``Disconnected``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
 
 Update = Fill | Working
+
+
+def nothing() -> None:
+    """Require nothing."""
 
 
 class Broker(Protocol):
@@ -83,8 +87,13 @@ class Broker(Protocol):
         """Send an order and return it as acknowledged; ``Unanswered`` means that it may be there."""
         ...
 
-    def place_bracket(self, orders: Iterable[tuple[Order, int]]) -> tuple[Working, ...]:
-        """Send a parent and its children so that none works before all are there."""
+    def place_bracket(
+        self, orders: Iterable[tuple[Order, int]], require: Callable[[], None] = nothing
+    ) -> tuple[Working, ...]:
+        """Send a parent and its children so that none works before all are there.
+
+        ``require`` is asked right before they are let go; where it raises, what is there is taken back.
+        """
         ...
 
     def cancel(self, key: str) -> None:

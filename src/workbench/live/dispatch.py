@@ -13,7 +13,7 @@ from workbench.live.gate.facts import Asked, Origin
 from workbench.live.journal.event import Draft, Event, Kind
 from workbench.live.journal.facts import Intent, fill_data, rejected_data, working_data
 from workbench.live.journal.journal import Journal
-from workbench.trading import Fill, OrderStatus, Working
+from workbench.trading import Fill, Order, OrderStatus, Working
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,25 @@ def drafts_of(book: Book, update: Update) -> list[Draft]:
     return [Draft(Kind.ACKNOWLEDGED, working_data(update), update.order.key, update.order.symbol)]
 
 
+def make_ready(broker: Broker, orders: Sequence[Order]) -> None:
+    """Wait for all that orders need before they can leave: while a halt is held off, nothing is waited for."""
+    for symbol in {order.symbol for order in orders}:
+        broker.instrument(symbol)
+    broker.make_room(len(orders))
+
+
 def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
     """Send one intent, and write what was answered."""
     order = intent.order
-    broker.make_room(1)  # before a halt is held off, not while it is
+    try:
+        make_ready(broker, [order])
+    except OrderRejected as error:
+        return _refused(journal, [intent], error)[0]
     with journal.sending(emergency=intent.asked.origin is Origin.EMERGENCY):
         try:
             working = broker.place(order, intent.order_id)
         except OrderRejected as error:
-            journal.append(Draft(Kind.ACKNOWLEDGED, rejected_data(str(error)), order.key, order.symbol))
-            return Placed(intent, None, str(error), error.code)
+            return _refused(journal, [intent], error)[0]
         except BrokerError as error:
             journal.append(_unanswered(intent, error))
             raise
@@ -103,15 +112,16 @@ def place(journal: Journal, broker: Broker, intent: Intent) -> Placed:
 
 
 def place_bracket(journal: Journal, broker: Broker, intents: Sequence[Intent]) -> tuple[Placed, ...]:
-    """Send the intents of one bracket, and write what was answered."""
-    broker.make_room(len(intents))
-    with journal.sending(emergency=intents[0].asked.origin is Origin.EMERGENCY):
+    """Send the intents of one bracket, and write what was answered; a halt before it is let go takes it back."""
+    try:
+        make_ready(broker, [one.order for one in intents])
+    except OrderRejected as error:
+        return _refused(journal, intents, error)
+    with journal.sending(emergency=intents[0].asked.origin is Origin.EMERGENCY) as require:
         try:
-            found = broker.place_bracket([(one.order, one.order_id) for one in intents])
+            found = broker.place_bracket([(one.order, one.order_id) for one in intents], require)
         except OrderRejected as error:
-            refused = rejected_data(str(error))
-            journal.append(*(Draft(Kind.ACKNOWLEDGED, refused, one.order.key, one.order.symbol) for one in intents))
-            return tuple(Placed(one, None, str(error)) for one in intents)
+            return _refused(journal, intents, error)
         except BrokerError as error:
             journal.append(*(_unanswered(one, error) for one in intents))
             raise
@@ -134,6 +144,12 @@ def _send(journal: Journal, broker: Broker, intents: Sequence[Intent], number: i
     except TradingHalted as error:
         journal.append(*(never_sent(one, f"never sent: {error}") for one in intents[number:]))
         raise
+
+
+def _refused(journal: Journal, intents: Sequence[Intent], error: OrderRejected) -> tuple[Placed, ...]:
+    refused = rejected_data(str(error))
+    journal.append(*(Draft(Kind.ACKNOWLEDGED, refused, one.order.key, one.order.symbol) for one in intents))
+    return tuple(Placed(one, None, str(error), error.code) for one in intents)
 
 
 def _unanswered(intent: Intent, error: BrokerError) -> Draft:

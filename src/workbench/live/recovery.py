@@ -21,7 +21,7 @@ from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import OrderRejected
 from workbench.live.book import Tracked
 from workbench.live.broker import Broker
-from workbench.live.dispatch import drafts_of, never_sent, record
+from workbench.live.dispatch import drafts_of, make_ready, never_sent, record
 from workbench.live.gate.facts import Asked
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import rejected_data, working_data
@@ -145,12 +145,15 @@ def _groups(again: Sequence[Tracked]) -> list[list[Tracked]]:
 
 def _resend(journal: Journal, broker: Broker, group: Sequence[Tracked]) -> list[Recovered]:
     """Send again under the same numbers; the broker's 'number is taken' means that one was there after all."""
-    broker.make_room(len(group))
-    with journal.sending(emergency=group[0].emergency):
+    try:
+        make_ready(broker, [one.order for one in group])
+    except OrderRejected as error:
+        return _refused(journal, group, error)
+    with journal.sending(emergency=group[0].emergency) as require:
         journal.append(*(Draft(Kind.SENT, {"again": True}, one.order.key, one.order.symbol) for one in group))
         try:
             pairs = [(one.order, one.intent.order_id) for one in group]
-            seen = broker.place_bracket(pairs) if len(pairs) > 1 else (broker.place(*pairs[0]),)
+            seen = broker.place_bracket(pairs, require) if len(pairs) > 1 else (broker.place(*pairs[0]),)
         except OrderRejected as error:
             return _refused(journal, group, error)
         journal.append(*(_acknowledged(one) for one in seen))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.conformance.broker.desk import Desk
-from workbench.errors import Disconnected, OrderRejected
+from workbench.errors import Disconnected, OrderRejected, TradingHalted
 from workbench.live.broker import Broker
 from workbench.trading import Fill, Order, OrderStatus, OrderType, Side, Working
 
@@ -236,6 +236,20 @@ def test_exits_end_with_an_entry_that_is_cancelled(broker):
     broker.cancel("entry")
     collected(broker, has(OrderStatus.CANCELLED))
     assert broker.open_orders() == ()
+
+
+def test_a_bracket_that_may_not_be_let_go_any_more_leaves_nothing(broker, desk):
+    def refuse() -> None:
+        raise TradingHalted("trading is halted (a test of it)")
+
+    first = broker.next_order_id(1)
+    group = [order("entry"), limit("target", 110.0, side=Side.SELL, parent="entry")]
+    with pytest.raises(TradingHalted, match="a test of it"):
+        broker.place_bracket([(one, first + place) for place, one in enumerate(group)], refuse)
+    desk.move("AAA", 100.0)
+    assert broker.open_orders() == ()
+    assert broker.positions() == ()
+    assert fills(broker) == ()
 
 
 def test_what_fills_while_away_is_not_told_but_known(desk: Desk):

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from ib_async import Contract
 
 from workbench.errors import BrokerError, DataRefused, Disconnected, InputRefused, OrderRejected, Unanswered
-from workbench.live.broker import Update
+from workbench.live.broker import Update, nothing
 from workbench.live.ib.book import Book
 from workbench.live.ib.connection import NotAllowed, code_in
 from workbench.live.ib.ears import LINES_AT_ONCE, Ears
@@ -157,8 +157,10 @@ class IBBroker:
         self._next_id = max(self._next_id, order_id + 1)
         return self._run(lambda ears: ears.desk.place(order, order_id, *tool), self.params.order_seconds)
 
-    def place_bracket(self, orders: Iterable[tuple[Order, int]]) -> tuple[Working, ...]:
-        """Send a parent and its children: none works before all are there."""
+    def place_bracket(
+        self, orders: Iterable[tuple[Order, int]], require: Callable[[], None] = nothing
+    ) -> tuple[Working, ...]:
+        """Send a parent and its children: none works before all are there, and none where ``require`` raises then."""
         family = tuple(orders)
         if not family or any(child.parent != family[0][0].key for child, _ in family[1:]):
             raise InputRefused("bracket: a parent first, then its children, each naming the parent's key")
@@ -169,7 +171,7 @@ class IBBroker:
             self._next_id = max(self._next_id, order_id + 1)
         tools = [self._instruments[order.symbol] for order, _ in family]
         seconds = self.params.order_seconds * len(family) + self.params.heartbeat_answer_seconds
-        return self._run(lambda ears: ears.desk.place_bracket(family, tools), seconds)
+        return self._run(lambda ears: ears.desk.place_bracket(family, tools, require), seconds)
 
     def cancel(self, key: str) -> None:
         """Ask for the cancel of every living incarnation of an order."""

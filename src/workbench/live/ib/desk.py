@@ -48,9 +48,15 @@ class Desk:
             self._tickets.pop(order_id, None)
 
     async def place_bracket(
-        self, orders: Sequence[tuple[Order, int]], tools: Sequence[tuple[Instrument, Contract]]
+        self,
+        orders: Sequence[tuple[Order, int]],
+        tools: Sequence[tuple[Instrument, Contract]],
+        require: Callable[[], None],
     ) -> tuple[Working, ...]:
-        """Send a family: all but the last wait at the broker, and where one of them is refused, none is let go."""
+        """Send a family: all but the last wait at the broker, and where one of them is refused, none is let go.
+
+        Neither is one where ``require`` raises once they wait there: the broker's answer may have taken seconds.
+        """
         for (order, _), (tool, _) in zip(orders, tools, strict=True):
             wire_order(order, tool.tick, self.book.account)  # what we refuse ourselves is refused before any is sent
         parent_id = orders[0][1]
@@ -61,18 +67,21 @@ class Desk:
                 tickets[order_id] = self._send(order, order_id, tool, contract, transmit=False, parent_id=above)
             await self.connection.time()  # what was refused so far is known by now
             self._refuse_family(tickets)
+            await asyncio.to_thread(require)  # it reads files, and this loop does not wait for a disk
             order, order_id = orders[-1]
             tickets[order_id] = self._send(order, order_id, *tools[-1], transmit=True, parent_id=parent_id)
             for one, ticket in tickets.items():
                 await self._word(ticket, one, tickets)
             return tuple(self._stands(ticket, one) for one, ticket in tickets.items())
-        except OrderRejected as error:
-            await self._take_back(tickets, error)
+        except Unanswered:
             raise
         except Disconnected as error:
             if not tickets:
                 raise
             raise Unanswered(f"{error}; the bracket of {orders[0][0].key} may be there: look it up") from error
+        except WorkbenchError as error:  # refused, or halted
+            await self._take_back(tickets, error)
+            raise
         finally:
             for _, order_id in orders:
                 self._tickets.pop(order_id, None)
@@ -147,7 +156,7 @@ class Desk:
             )
         return now
 
-    async def _take_back(self, tickets: Mapping[int, Ticket], error: OrderRejected) -> None:
+    async def _take_back(self, tickets: Mapping[int, Ticket], error: WorkbenchError) -> None:
         """Cancel what is left of a family; where some of it has filled, it was not simply refused."""
         try:
             for order_id in tickets:

@@ -201,20 +201,29 @@ class Journal:
                 self._unlock_sending()
 
     @contextmanager
-    def sending(self, *, emergency: bool = False) -> Iterator[None]:
-        """Hold off a halt while an order is written and sent; raise where one was written before."""
+    def sending(self, *, emergency: bool = False) -> Iterator[Callable[[], None]]:
+        """Hold off a halt while an order is written and sent; raise where one was written before.
+
+        A halt is not held off for long: whoever waits between the first bytes and the last asks what this yields again.
+        """
         locked = self._lock_sending(HALT_SECONDS if emergency else SEND_SECONDS)
         if not (locked or emergency):
             raise AlreadyRunning(
                 f"account {self.account}: another process has been sending for more than {SEND_SECONDS:.0f} s; "
                 "nothing was sent; look whether it hangs: make status"
             )
+
+        def require() -> None:
+            if emergency:
+                return
+            self._halt_file.require_none()
+            _permit_state(self.sync())
+            self._halt_file.require_none()  # to read the journal may have taken its time
+
         try:
-            if not emergency:
-                self._halt_file.require_none()
             self.sync()
-            _permit_state(self.book, emergency)
-            yield
+            require()
+            yield require
         finally:
             if locked:
                 self._unlock_sending()
@@ -320,13 +329,14 @@ class Journal:
 
 
 def _permit(book: Book, asked: Asked) -> None:
-    _permit_state(book, asked.origin is Origin.EMERGENCY)
+    if asked.origin is not Origin.EMERGENCY:
+        _permit_state(book)
     if asked.order.key in book.orders:
         raise DataRefused(f"order {asked.order.key}: was journaled before; make a new key for a new order")
 
 
-def _permit_state(book: Book, emergency: bool) -> None:
-    if book.halted and not emergency:
+def _permit_state(book: Book) -> None:
+    if book.halted:
         raise TradingHalted(f"trading is halted ({book.because}); nothing is sent until a person resumes: make resume")
 
 

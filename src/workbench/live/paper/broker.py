@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.commissions import Fills, commission, half_spread
 from workbench.errors import DataRefused, Disconnected, OrderRejected
-from workbench.live.broker import Update
+from workbench.live.broker import Update, nothing
 from workbench.live.paper.ledger import Ledger, Resting
 from workbench.live.paper.market import Market, Print
 from workbench.live.paper.matching import match
@@ -157,9 +157,12 @@ class PaperBroker:
         """Accept an order, or raise with the broker's number for why not."""
         return self.place_bracket([(order, order_id)])[0]
 
-    def place_bracket(self, orders: Iterable[tuple[Order, int]]) -> tuple[Working, ...]:
+    def place_bracket(
+        self, orders: Iterable[tuple[Order, int]], require: Callable[[], None] = nothing
+    ) -> tuple[Working, ...]:
         """Accept all of these orders or none."""
         ledger = self._run()
+        require()
         with ledger.change():
             taken = [self._accept(ledger, order, order_id) for order, order_id in orders]
         return tuple(one.working(self.client_id) for one in taken)
