@@ -241,6 +241,19 @@ def test_a_correction_at_the_broker_comes_into_the_books(traded, venue, outbox):
     assert traded.book.cash == pytest.approx(1_000_000 - 10_200 - 1)
 
 
+def test_a_trade_that_the_exchange_took_back_leaves_the_books_with_its_commission(traded, venue, outbox, monkeypatch):
+    (fill,) = venue.broker.fills(venue.project.clock() - minutes(60))
+    book = ledger(venue)
+    book.set_fact("cash", book.fact("cash") + 10_100.0)  # what was paid comes back, the dollar of commission does not
+    monkeypatch.setattr(type(venue.broker), "fills", lambda *_: (replace(fill, revision=2, quantity=0, price=0.0),))
+    hold(venue, monkeypatch)
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert (traded.book.positions, traded.book.books) == ({}, {})
+    assert traded.book.cash == pytest.approx(1_000_000 - 1)
+    assert [one.kind for one in outbox.pending()] == ["odd_fill"]
+    assert "order k1: corrected from 100 to 0 shares when it was filled" in outbox.pending()[0].text
+
+
 def test_what_was_there_before_the_first_session_is_not_ours(journal, venue, outbox):
     venue.stranger().place(Order("", "BBB", Side.BUY, 30), 1)
     venue.move("BBB", 50.0)

@@ -243,6 +243,18 @@ def test_9_a_correction_replaces_what_it_corrects_and_a_duplicate_changes_nothin
     assert [(one.symbol, one.quantity) for one in broker.positions()] == [("AAA", 90)]
 
 
+def test_9_a_trade_that_the_exchange_takes_back_is_a_correction_to_no_shares(sim, broker):
+    broker.place(market("k1"), broker.next_order_id(1))
+    (first,) = {one.id for one in fills_in(told(broker))}
+    sim.fault("correct", exec_id=f"{first}.01", shares=0)
+    assert {(one.id, one.revision, one.quantity) for one in fills_in(told(broker))} == {(first, 2, 0)}
+    assert broker.positions() == ()
+    broker.cut()
+    broker.connect()  # which asks for everything once more
+    assert [(one.id, one.revision, one.quantity) for one in broker.fills(LONG_AGO)] == [(first, 2, 0)]
+    assert [one.filled for one in broker.completed_orders()] == [100]  # as the order's own status said
+
+
 def test_10_ids_do_not_come_again_when_the_gateway_forgets_them(sim, broker):
     number = broker.next_order_id(40)
     assert number == 40

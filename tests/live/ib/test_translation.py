@@ -161,13 +161,20 @@ def test_an_execution_is_a_fill_with_its_revision():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"shares": 0.5}, {"shares": 0.0}, {"shares": -3.0}, {"price": 0.0}, {"price": -1.0}, {"price": math.nan},
+        {"shares": 0.5}, {"shares": -3.0}, {"price": 0.0}, {"price": -1.0}, {"price": math.nan},
+        {"shares": math.nan}, {"shares": math.inf}, {"shares": 0.0, "execId": "0000e0d5.1234.01.01"}, {"shares": -0.5},
         {"side": "?"}, {"execId": "12"}, {"execId": "a.b"}, {"time": datetime(2026, 1, 5, 15)},
     ],
 )  # fmt: skip
 def test_an_execution_that_cannot_be_is_refused(changes):
     with pytest.raises(DataRefused):
         fill_of(Stock("AAA", "SMART", "USD"), execution(**changes), "k1", None)
+
+
+@pytest.mark.parametrize(("price", "told"), [(101.5, 101.5), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0)])
+def test_a_correction_to_no_shares_is_a_bust(price, told):
+    fill = fill_of(Stock("AAA", "SMART", "USD"), execution(shares=0.0, price=price), "k1", 1.0)
+    assert (fill.id, fill.revision, fill.signed, fill.price) == ("0000e0d5.1234.01", 2, 0, told)
 
 
 VALUES = {

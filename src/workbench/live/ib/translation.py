@@ -175,12 +175,17 @@ def own_order(wire: WireOrder, contract: Contract, parent: str = "") -> Order:
 
 
 def fill_of(contract: Contract, execution: Execution, key: str, commission: float | None) -> Fill:
-    """Return an execution in our words; ``0000e0d5.1234.01.02`` is the second revision of ``0000e0d5.1234.01``."""
+    """Return an execution in our words; ``0000e0d5.1234.01.02`` is the second revision of ``0000e0d5.1234.01``.
+
+    A correction to no shares, at whatever price, is a bust: the exchange took the trade back.
+    """
     root, dot, last = execution.execId.rpartition(".")
     if not dot or not last.isdigit():
         raise DataRefused(f"execution '{execution.execId}': its id has no revision; the message is damaged")
     shares, paid = float(execution.shares), price(float(execution.price))
-    if not (shares > 0 and shares == int(shares)) or paid is None or execution.side not in ("BOT", "SLD"):
+    if busted := shares == 0 and int(last) > 1:
+        paid = paid or 0.0
+    if not (busted or (shares > 0 and shares % 1 == 0)) or paid is None or execution.side not in ("BOT", "SLD"):
         raise DataRefused(
             f"execution {execution.execId}: {execution.side} {execution.shares:g} at {execution.price!r}; whole shares "
             f"at a price above 0 are expected"
