@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
-from ib_async import Contract, Execution, OrderState
+from ib_async import CommissionReport, Contract, Execution, ExecutionFilter, OrderState
 from ib_async import Order as WireOrder
+from ib_async.objects import Fill as WireFill
 
 from tests.live.ib.conftest import market, told, until
+from workbench.errors import DataRefused
 from workbench.live.ib.book import Book
+from workbench.live.ib.wire import Gateway
 from workbench.trading import Fill
 
 STOCK = Contract(secType="STK", symbol="AAA", exchange="SMART", currency="USD")
@@ -101,6 +104,47 @@ def test_a_damaged_answer_does_not_replace_what_is_known(book):
     assert (held(book), book.unsure) == ([(40, 10.0)], {FIRST.execId})
     book.executed(STOCK, FIRST, live=False)  # whole again
     assert (held(book), book.unsure) == ([(40, 10.0)], frozenset())
+
+
+STRANGE = [{"shares": 0.5}, {"shares": 10.5}, {"price": 0.0}, {"price": -1.25}, {"side": "?"}]
+THEIRS = {"clientId": 0, "orderId": 0, "permId": 77, "orderRef": "", "execId": "0000e0d5.9999.01.01"}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("live", [True, False])
+def test_an_execution_of_somebody_else_that_has_no_words_here_is_left_out_and_logged_once(book, caplog, strange, live):
+    for _ in range(2):
+        assert book.executed(STOCK, replace(FIRST, **THEIRS, **strange), live=live) is None
+    assert (book.fills, book.unsure, book.doubts) == ({}, frozenset(), [])
+    (line,) = caplog.messages
+    assert line.startswith("execution 0000e0d5.9999.01.01: ")
+    assert line.endswith("not ours, and left out: what it changed shows in the positions")
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize("ours", [{}, {"clientId": 0}, {"clientId": 0, "orderId": 0, "orderRef": ""}])
+def test_an_execution_of_an_order_of_ours_is_never_left_out(book, strange, ours):
+    told = replace(FIRST, **ours, **strange)
+    with pytest.raises(DataRefused, match="0000e0d5.1234.01.01"):
+        book.executed(STOCK, told, live=False)
+    assert book.executed(STOCK, told, live=True) is None
+    assert len(book.doubts) == 1  # the broker is asked
+
+
+def test_a_strange_execution_of_somebody_else_keeps_no_runner_from_connecting(sim, broker, monkeypatch):
+    broker.place(market("k1"), broker.next_order_id(1))
+    told(broker)
+    whole = Gateway.reqExecutionsAsync
+
+    async def more(gateway: Gateway, which: ExecutionFilter) -> list[WireFill]:
+        found = list(await whole(gateway, which))
+        theirs = replace(FIRST, acctNumber=broker.account_id, **THEIRS, shares=0.5)
+        return [*found, WireFill(STOCK, theirs, CommissionReport(), theirs.time)]
+
+    monkeypatch.setattr(Gateway, "reqExecutionsAsync", more)
+    broker.cut()
+    broker.connect()
+    assert [(one.key, one.quantity) for one in broker.fills(datetime(2020, 1, 1, tzinfo=UTC))] == [("k1", 100)]
 
 
 def test_an_execution_without_its_commission_is_asked_for(sim, broker):

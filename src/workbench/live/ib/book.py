@@ -14,6 +14,7 @@ may be damaged, and an execution that never was is worse than one that is known 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -28,6 +29,7 @@ from workbench.trading import Fill, Order, OrderStatus, Working
 
 # An order's name: the broker's permanent id, or client and order id as long as it has none.
 Name = int | tuple[int, int]
+logger = logging.getLogger(__name__)
 TENTH_OF_A_CENT = 0.001  # a share: how well an average price must agree with the executions that made it
 
 
@@ -60,6 +62,7 @@ class Book:
         self._day: date | None = None
         self._ended: set[int] = set()  # orders that had ended when that day began
         self._once: dict[str, Told] = {}  # by the same: told by one message, and named by no other yet
+        self._left_out: set[str] = set()  # executions of others that have no words here
         self._changes: list[Update] = []
 
     def take(self) -> tuple[Update, ...]:
@@ -72,6 +75,7 @@ class Book:
         if day == self._day:
             return
         self._day = day
+        self._left_out.clear()
         for name in (self._ended & self.orders.keys()) - self.missing:
             order = self.orders.pop(name)
             self._names.pop((order.client_id, order.order_id), None)
@@ -166,6 +170,10 @@ class Book:
                 contract, execution, execution.orderRef if ours else "", amount(self._fees.get(execution.execId))
             )
         except DataRefused as error:
+            known_order = self.orders.get(execution.permId)
+            if not (ours or (known_order is not None and known_order.ours)):
+                self._leave_out(execution.execId, error)
+                return None
             if not live:
                 raise
             self.doubts.append(str(error))
@@ -185,6 +193,12 @@ class Book:
             self._once[execution.execId] = told
             self._settle(fill.permanent_id)
         return self.fills.get(fill.id)
+
+    def _leave_out(self, name: str, error: DataRefused) -> None:
+        """Do without an execution of somebody else: parts of a share, a combination that was paid for being taken."""
+        if name not in self._left_out:
+            self._left_out.add(name)
+            logger.warning("%s; not ours, and left out: what it changed shows in the positions", error)
 
     @property
     def unsure(self) -> frozenset[str]:
