@@ -12,6 +12,7 @@ from workbench.live import dispatch
 from workbench.live.journal.event import Kind
 from workbench.live.paper import PaperBroker
 from workbench.live.paper.ledger import Ledger
+from workbench.live.reconcile import reconcile
 from workbench.live.recovery import Outcome, recover
 from workbench.live.trading_state import TradingState
 from workbench.trading import Order, OrderStatus, OrderType, Side
@@ -157,6 +158,34 @@ def test_a_late_fill_of_a_cancelled_order_is_applied_and_told(journal, venue, ou
     assert [one.text for one in outbox.pending()] == [
         "order k1: 40 shares filled when it was cancelled; look at the broker: workbench reconcile"
     ]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_word_that_is_older_than_the_end_of_its_order_is_no_alarm(journal, venue, outbox, together):
+    (placed,) = dispatch.send(journal, venue.broker, [wanted("k1")])
+    venue.move("AAA", 101.0)
+    (fill,) = venue.broker.fills(venue.project.clock() - minutes(60))
+    told = [
+        replace(placed.working, filled=0),
+        fill,
+        replace(placed.working, permanent_id=9, status=OrderStatus.WORKING, filled=100),
+        replace(placed.working, status=OrderStatus.FILLED, filled=100),
+        replace(placed.working, permanent_id=9, status=OrderStatus.ACCEPTED),
+    ]
+    for updates in [told] if together else [[one] for one in told]:
+        dispatch.record(journal, outbox, updates)
+    assert journal.book.orders["k1"].status is OrderStatus.FILLED
+    assert (journal.book.flags, outbox.all()) == ([], ())
+
+
+def test_an_order_that_the_broker_works_on_after_its_end_is_found_by_the_reconciliation(journal, venue, outbox):
+    reconcile(journal, venue.broker, outbox)
+    (placed,) = dispatch.send(journal, venue.broker, [wanted("k1", limit=90.0)])
+    dispatch.record(journal, outbox, [replace(placed.working, status=OrderStatus.REJECTED)])
+    dispatch.record(journal, outbox, [replace(placed.working, status=OrderStatus.WORKING, permanent_id=9)])
+    assert outbox.all() == ()
+    (difference,) = reconcile(journal, venue.broker, outbox).unexplained
+    assert difference.text == "AAA: order k1 is open at the broker, and rejected in the journal"
 
 
 class Flaky:

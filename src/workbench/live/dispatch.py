@@ -56,12 +56,23 @@ def cancel(journal: Journal, broker: Broker, key: str, reason: str) -> None:
 
 def record(journal: Journal, outbox: Outbox, updates: Iterable[Update]) -> tuple[Event, ...]:
     """Write what the broker told of our orders; what was known already, and what is not ours, is left out."""
-    flags = len(journal.book.flags)
-    events = journal.append(*(draft for update in updates for draft in drafts_of(journal.book, update)))
+    flags, events = len(journal.book.flags), list[Event]()
+    drafts: list[Draft] = []
+    ending: set[str] = set()  # keys of orders that what is not written yet may end
+    for update in updates:
+        ends = isinstance(update, Fill) or update.status.terminal
+        key = update.key if isinstance(update, Fill) else update.order.key
+        if not ends and key in ending:  # whether it comes too late, the book knows once that is written
+            events += journal.append(*drafts)
+            drafts, ending = [], set()
+        drafts += drafts_of(journal.book, update)
+        if ends:
+            ending.add(key)
+    events += journal.append(*drafts)
     for flag in journal.book.flags[flags:]:
         text = f"order {flag.key}: {flag.text}; look at the broker: workbench reconcile"
         outbox.post(Severity.CRITICAL, "odd_fill", text, key=flag.key, event=flag.number)
-    return events
+    return tuple(events)
 
 
 def drafts_of(book: Book, update: Update) -> list[Draft]:
@@ -80,8 +91,10 @@ def drafts_of(book: Book, update: Update) -> list[Draft]:
         return []
     if update.status is tracked.status and update.permanent_id == tracked.permanent_id:
         return []
+    if tracked.status.terminal and not update.status.terminal:
+        return []  # a word that came late; where the broker does work on it still, the reconciliation sees it
     if tracked.status is OrderStatus.WORKING and update.status is OrderStatus.ACCEPTED:
-        return []  # a word that came late
+        return []  # this one too
     return [Draft(Kind.ACKNOWLEDGED, working_data(update), update.order.key, update.order.symbol)]
 
 

@@ -125,7 +125,7 @@ def test_an_execution_of_somebody_else_that_has_no_words_here_is_left_out_and_lo
 @pytest.mark.parametrize("ours", [{}, {"clientId": 0}, {"clientId": 0, "orderId": 0, "orderRef": ""}])
 def test_an_execution_of_an_order_of_ours_is_never_left_out(book, strange, ours):
     told = replace(FIRST, **ours, **strange)
-    with pytest.raises(DataRefused, match="0000e0d5.1234.01.01"):
+    with pytest.raises(DataRefused, match=r"0000e0d5\.1234\.01\.01"):
         book.executed(STOCK, told, live=False)
     assert book.executed(STOCK, told, live=True) is None
     assert len(book.doubts) == 1  # the broker is asked
