@@ -59,6 +59,11 @@ class Held:
         with connected(self.office) as hand:
             hand.cancel_all()
 
+    def settled(self, seconds: float = 3.0) -> list[tuple[str, str, int]]:
+        """Return what works at the gateway after some seconds: by now whatever would be sent has been."""
+        time.sleep(seconds)
+        return sorted((one["type"], one["action"], one["quantity"]) for one in self.working())
+
     def told(self, kind: str = "unprotected") -> list[str]:
         return [alert.text for alert in self.service.outbox.all() if alert.kind == kind]
 
@@ -172,3 +177,14 @@ def test_what_a_target_that_filled_in_part_left_without_its_stop_gets_one_when_n
         until(lambda: len(held.working()) == 2)
     assert sorted((one["type"], one["quantity"]) for one in held.working()) == [("LMT", left), ("STP", left)]
     assert held.told() == []
+
+
+def test_what_a_person_closed_by_hand_gets_no_stop(held):
+    with held.trading() as service:
+        shares = service.journal.book.positions["AAA"]
+        held.sim.fault("manual", symbol="AAA", action="SELL", shares=shares)
+        time.sleep(0.3)
+        held.cancel_all()
+        assert held.settled() == []
+    assert held.sim.positions() == {}
+    assert f"SELL {shares} AAA: POSITION_DIFFERS: symbol=AAA, journal={shares:,}, broker=0" in held.told()

@@ -302,8 +302,15 @@ def _outdated(desk: Desk, decision: Decision, line: Line, stuck: frozenset[str])
 
 
 def _look(desk: Desk, data: Data, symbols: set[str]) -> GateState:
-    hear(desk, 0.0)
-    return view(desk, data, symbols, reconciled=True)
+    """Return what the gate is shown; a fill that one side tells before the other is waited for a moment."""
+    until = desk.clock() + min(timedelta(seconds=desk.patience), LOOK_AGAIN)
+    while True:
+        hear(desk, 0.0)
+        count(desk)
+        state = view(desk, data, symbols, reconciled=True)
+        if desk.clock() >= until or all(state.booked_of(name) == state.held(name) for name in symbols):
+            return state
+        hear(desk, LOOK_AGAIN.total_seconds() / 4)
 
 
 def _permit(desk: Desk, asked: Asked) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from workbench.errors import BrokerError, DataRefused, OrderRejected
 from workbench.live.book import CASH, Book, Tracked
 from workbench.live.gate import Asked, Day, GateState, Sent
+from workbench.live.reconcile import Difference, Of
 from workbench.live.session import Data, Desk
 from workbench.live.trading_state import TradingState
 from workbench.trading import Instrument, Margin, Order
@@ -44,6 +45,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, be
         closes=_closes(data),
         account=account,
         positions=positions,
+        booked=_booked(book, positions),
         open_orders=orders,
         books=book.books,
         capital={seat.name: seat.capital for seat in desk.seats if seat.capital is not None},
@@ -75,6 +77,20 @@ def rate_wait(state: GateState, more: int = 1) -> float:
         if len(recent) > room:
             longest = max(longest, seconds - (state.now - recent[-room - 1]).total_seconds())
     return longest
+
+
+def _booked(book: Book, positions: Mapping[str, int]) -> dict[str, int]:
+    """Return what the journal has of the account, and with it what a person explained that the broker has beyond it.
+
+    Where the broker has less than the journal, no word of a person puts the shares there: it stays a difference.
+    """
+    found = dict(book.positions)
+    for symbol, held in positions.items():
+        ours = found.get(symbol, 0)
+        explained = Difference(Of.POSITION, symbol, ours, held, "").id in book.accepted
+        if explained and min(held, 0) <= ours <= max(held, 0):
+            found[symbol] = held
+    return found
 
 
 def _trading(book: Book, halted: str) -> TradingState:

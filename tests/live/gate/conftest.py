@@ -67,7 +67,7 @@ def make_state(**changes: Any) -> GateState:
         worked={},
         what_if=Margin(5_000.0, 5_000.0, 100_000.0, 1.0),
     )
-    return replace(sound, **changes)
+    return replace(sound, **{"booked": changes.get("positions") or {}} | changes)
 
 
 def make_asked(

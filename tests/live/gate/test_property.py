@@ -59,6 +59,7 @@ def random_case(w, draw: Random):
         often(draw.randrange(1, draw.choice((30, 110))), 0, -5, 2.5, odds=30), draw.choice(tuple(Side)), limit=limit,
         planned=often(200, 40), origin=often(Origin.STRATEGY, Origin.OPERATOR, Origin.ALERT),
     )  # fmt: skip
+    positions = {name: draw.choice((0, 0, 0, 0, 20, 50, 80, -20, -50, -80)) for name in SYMBOLS}
     state = w.state(
         limits=LIMITS,
         trading=draw.choice((*[TradingState.ACTIVE] * 4, *[TradingState.REDUCING] * 4, TradingState.HALTED, None)),
@@ -66,7 +67,8 @@ def random_case(w, draw: Random):
         connected=often(True, False, None, odds=30),
         quotes=quotes,
         closes=dict.fromkeys(SYMBOLS, 100.0),
-        positions={name: draw.choice((0, 0, 0, 0, 20, 50, 80, -20, -50, -80)) for name in SYMBOLS},
+        positions=positions,
+        booked=often(positions, {**positions, "AAA": positions["AAA"] - 20}, None, odds=90),
         open_orders=working,
         sectors=dict(zip(SYMBOLS, draw.choice((("T", "T", "F"), ("T", "F", "H"))), strict=True)),
         account=w.account(equity=often(100_000.0, *WRONG, odds=40), buying_power=often(1e6, 4_000.0, *WRONG)),
@@ -112,6 +114,8 @@ def breaks(w, asked, state) -> list[str]:
     found += [] if prices and all(0 < price < math.inf for price in prices) else ["price"]
     found += [] if -5 <= age <= 60 else ["age"]
     found += [] if (state.reconciled, state.connected) == (True, True) else ["standing"]
+    if asked.origin is not Origin.OPERATOR:
+        found += [] if (state.booked or {}).get("AAA") == state.positions["AAA"] else ["booked"]
     found += [] if isinstance(order.quantity, int) and order.quantity > 0 else ["quantity"]
     found += ["tick"] if order.limit is not None and order.limit not in (90.0, 100.0, 106.0) else []
     found += ["rate"] if len(state.sent) >= 2 else []

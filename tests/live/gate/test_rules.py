@@ -66,6 +66,18 @@ ROWS = [
     (2, lambda w: (w.asked(), w.state(reconciled=None)), "RECONCILED: cannot be evaluated: reconciliation unknown"),
     (2, lambda w: (w.asked(), w.state(locked=frozenset({"AAA", "BBB"}))), "SYMBOL_LOCKED: symbol=AAA, locked=2"),
     (2, lambda w: (w.asked(), w.state(locked=frozenset({"BBB"}))), None),
+    (2, lambda w: (w.asked(50, SELL, origin=Origin.PROTECTION, stop=96.0), w.state(booked={"AAA": 50})),
+     "POSITION_DIFFERS: symbol=AAA, journal=50, broker=0"),
+    (2, lambda w: (w.asked(20, SELL), w.state(positions={"AAA": 20}, booked={"AAA": 50})),
+     "POSITION_DIFFERS: symbol=AAA, journal=50, broker=20"),
+    (2, lambda w: (w.asked(10, SELL, origin=Origin.ALERT), w.state(positions={"AAA": 50}, booked={})),
+     "POSITION_DIFFERS: symbol=AAA, journal=0, broker=50"),
+    (2, lambda w: (w.asked(), w.state(booked=None)),
+     "RECONCILED: cannot be evaluated: positions in the journal unknown"),
+    (2, lambda w: (w.asked(), w.state(positions=None)), "RECONCILED: cannot be evaluated: positions unknown"),
+    (2, lambda w: (w.asked(20, SELL, origin=Origin.OPERATOR), w.state(positions={"AAA": 20}, booked={"AAA": 50})),
+     None),
+    (2, lambda w: (w.asked(), w.state(booked={"BBB": 50})), None),
     (3, lambda w: (w.asked(), w.state(connected=False)), "NOT_CONNECTED: connected=False"),
     (3, lambda w: (w.asked(), w.state(connected=None)), "CONNECTED: cannot be evaluated: connection unknown"),
     (3, lambda w: (w.asked(), w.state(connected=True)), None),
@@ -156,7 +168,8 @@ ROWS = [
      "POSITION_EXCEEDS_MAX: max_position=999, position=1,000"),
     (12, lambda w: (w.asked(11), w.state(capital={"trend": 2_000.0}, books={"trend": {"BBB": 10}})),
      "CAPITAL_EXCEEDS_STAGE: strategy=trend, max_capital=2,000, capital=2,100"),
-    (12, lambda w: (w.asked(), w.state(positions=None)), "POSITION: cannot be evaluated: positions unknown"),
+    (12, lambda w: (w.asked(origin=Origin.OPERATOR), w.state(positions=None)),
+     "POSITION: cannot be evaluated: positions unknown"),
     (12, lambda w: (w.asked(), w.state(open_orders=None)), "POSITION: cannot be evaluated: open orders unknown"),
     (12, lambda w: (w.asked(), w.state(account=w.account(at=w.now - timedelta(seconds=201)))),
      "POSITION: cannot be evaluated: account values are 201 s old, max_account_age_seconds=200"),
@@ -369,7 +382,7 @@ def test_a_way_out_is_open_when_the_day_is_lost_the_account_full_and_the_symbol_
 def test_the_emergency_stop_closes_while_halted_and_does_nothing_else(world):
     halted = world.state(
         trading=TradingState.HALTED, reconciled=False, locked=frozenset({"AAA"}), hours=None, quotes={},
-        positions={"AAA": 900}, sent=None, fills=None,
+        positions={"AAA": 900}, booked=None, sent=None, fills=None,
     )  # fmt: skip
     close = {"origin": Origin.EMERGENCY, "shares": {}, "packs": {}, "decision": "", "planned": 0}
     assert check(world.asked(900, SELL, **close), halted) is None

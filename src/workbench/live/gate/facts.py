@@ -98,7 +98,8 @@ class Sent:
 class GateState:
     """The world as the rules see it. What is None is not known, and what is not known denies.
 
-    ``positions`` and ``open_orders`` are the account's, whoever's they are. ``worked`` has the shares of each decision
+    ``positions`` and ``open_orders`` are the account's, whoever's they are; ``booked`` is what the journal has of the
+    same positions, with the differences that a person explained. ``worked`` has the shares of each decision
     that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what they hold;
     ``books`` each strategy's own shares, ``capital`` the most that it may have at work, where its stage bounds it.
     """
@@ -119,6 +120,7 @@ class GateState:
     closes: Mapping[str, float] | None = None
     account: Account | None = None
     positions: Mapping[str, int] | None = None
+    booked: Mapping[str, int] | None = None
     open_orders: tuple[Working, ...] | None = None
     books: Mapping[str, Mapping[str, int]] | None = None
     capital: Mapping[str, float] = field(default_factory=dict)
@@ -134,6 +136,10 @@ class GateState:
     def held(self, symbol: str) -> int:
         """Return the shares held of a symbol."""
         return known(self.positions, "positions").get(symbol, 0)
+
+    def booked_of(self, symbol: str) -> int:
+        """Return the shares that the journal has of a symbol."""
+        return known(self.booked, "positions in the journal").get(symbol, 0)
 
     def pending(self, symbol: str, side: Side, beside: Order | None = None) -> int:
         """Return the shares that open orders of a side may still trade, leaving out the group of ``beside``.

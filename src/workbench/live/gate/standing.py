@@ -20,6 +20,10 @@ def _reconciled(asked: Asked, state: GateState) -> Iterator[Denial]:
         yield deny("NOT_RECONCILED", symbol=asked.order.symbol)
     if asked.order.symbol in state.locked:
         yield deny("SYMBOL_LOCKED", symbol=asked.order.symbol, locked=len(state.locked))
+    if asked.origin is not Origin.OPERATOR:  # who looks at the broker himself may act on what he sees there
+        booked, held = state.booked_of(asked.order.symbol), state.held(asked.order.symbol)
+        if booked != held:
+            yield deny("POSITION_DIFFERS", symbol=asked.order.symbol, journal=booked, broker=held)
 
 
 def _connected(_: Asked, state: GateState) -> Iterator[Denial]:
