@@ -254,6 +254,23 @@ def test_a_trade_that_the_exchange_took_back_leaves_the_books_with_its_commissio
     assert "order k1: corrected from 100 to 0 shares when it was filled" in outbox.pending()[0].text
 
 
+def test_an_adopted_correction_of_a_forgotten_order_brings_the_books_to_the_broker(
+    project, traded, venue, outbox, monkeypatch
+):
+    (fill,) = traded.book.fills.values()
+    for days in (1, 20, 1):
+        project.clock.set(project.clock() + minutes(days * 24 * 60))
+        traded.begin(date=str(project.clock().date()), equity=1.0, seats={})
+    assert "k1" not in traded.book.orders
+    assert traded.book.books == {"one": {"AAA": 100}}
+    monkeypatch.setattr(type(venue.broker), "fills", lambda *_: (replace(fill, revision=2, quantity=90),))
+    hold(venue, monkeypatch, Position("AAA", 90, 101.0))
+    assert {one.of for one in reconcile(traded, venue.broker, outbox).unexplained} == {Of.EXECUTION, Of.POSITION}
+    adopt(traded, venue.broker, "AAA", "ada", "the exchange corrected it", "one")
+    assert (traded.book.positions, traded.book.books) == ({"AAA": 90}, {"one": {"AAA": 90}})
+    assert reconcile(traded, venue.broker, outbox).clean
+
+
 def test_what_was_there_before_the_first_session_is_not_ours(journal, venue, outbox):
     venue.stranger().place(Order("", "BBB", Side.BUY, 30), 1)
     venue.move("BBB", 50.0)

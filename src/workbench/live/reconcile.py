@@ -138,6 +138,8 @@ def adopt(
         raise NoData(f"{symbol or 'cash'}: nothing differs at the broker, so there is nothing to adopt; explain it")
     fills = [fill for fill in _foreign(journal.book, seen) if fill.symbol == symbol and symbol]
     fills = [fill for fill in fills if _execution(fill).id not in journal.book.accepted]
+    forgotten = [fill for fill in fills if fill.id in journal.book.settled]  # in the position as it was: not once more
+    fills = [fill for fill in fills if fill not in forgotten]
     traded = sum(fill.signed for fill in fills)
     shares = seen.positions.get(symbol, 0) - journal.book.positions.get(symbol, 0) - traded if symbol else 0
     cash = 0.0 if symbol else seen.cash - journal.book.cash
@@ -146,6 +148,7 @@ def adopt(
         "strategy": strategy,
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
+    staying += [_execution(fill).id for fill in forgotten]
     data = {"action": "adopt", "adopted": adopted, "accepted": staying}
     _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
     return found
