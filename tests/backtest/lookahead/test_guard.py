@@ -106,7 +106,8 @@ def test_code_that_fails_on_a_shorter_history_is_said_to_fail_live(eventful):
 def test_a_function_that_ignores_its_data_is_said_to_be_unexamined(eventful):
     known = eventful.close.shift(-1)  # computed beforehand, on everything
     report = lookahead.examine(lambda b: known.reindex(b.index), eventful)
-    assert any("what it knows it has from elsewhere, unexamined" in note for note in report.notes)
+    assert report.verdict == "in doubt"
+    assert any("what it knows it has from elsewhere, unexamined" in doubt for doubt in report.doubts)
 
 
 def test_the_data_is_not_changed_by_a_subject_that_writes_into_it(eventful):

@@ -40,6 +40,7 @@ REPORT = {
         {"name": "repeat", "dates": 900, "runs": 2},
     ],
     "findings": [],
+    "doubts": [],
     "clean": True,
 }
 TABLE = {"passed": True, "rows": 5000, "files": 3, "rules": ["close_positive", "known_at"], "quarantined": {"jump": 2}}

@@ -40,6 +40,7 @@ READS = {
         ("lookahead.json", "reports.0.clean", (*NO_FLAG, False)),
         ("lookahead.json", "reports.1.clean", (*NO_FLAG, False)),
         ("lookahead.json", "reports.0.findings", (*NO_LIST, [{"kind": "reads ahead", "text": "x"}])),
+        ("lookahead.json", "reports.0.doubts", NO_LIST),
         ("lookahead.json", "reports.1.findings", (*NO_LIST, [{"kind": "fails", "text": "x"}])),
         ("lookahead.json", "reports.0.checks", (*NO_LIST, [], [{"name": "repeat", "dates": 99, "runs": 1}])),
         ("lookahead.json", "reports.0.checks.1.dates", NO_COUNT),

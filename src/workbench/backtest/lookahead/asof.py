@@ -21,6 +21,7 @@ from workbench.backtest.lookahead.answer import Answer, Label, compare, read_ans
 from workbench.backtest.lookahead.dates import decided_at
 from workbench.backtest.lookahead.finding import Check, Finding, Report, day
 from workbench.backtest.lookahead.lookback import WEIGHT_UNIT
+from workbench.backtest.lookahead.opened import in_doubt, opened
 from workbench.backtest.lookahead.replay import Depth
 from workbench.backtest.lookahead.subject import FEATURE, FUNCTION, STRATEGY, Raised, Runner, Subject
 from workbench.backtest.lookahead.world import World
@@ -138,6 +139,7 @@ def examine_reader(subject: Subject, lake: Lake, depth: Depth, seed: int) -> Rep
         dates=tuple(day(replay.index[row]) for row in rows),
         findings=tuple(findings),
         notes=tuple(notes),
+        doubts=tuple(replay.doubts),
     )
 
 
@@ -148,7 +150,9 @@ class _Replay:
         self.subject, self.lake = subject, lake
         self.run = Runner(subject)
         self.empty = 0
-        now = self._raw(lake)
+        with opened() as seen:
+            now = self._raw(lake)
+        self.doubts = in_doubt(seen)
         index = (
             now.index.levels[0]
             if isinstance(getattr(now, "index", None), pd.MultiIndex)

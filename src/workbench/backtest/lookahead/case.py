@@ -15,6 +15,7 @@ from workbench.backtest.lookahead.cold import Cold, Unanswered, open_cold
 from workbench.backtest.lookahead.dates import decided_at
 from workbench.backtest.lookahead.finding import day
 from workbench.backtest.lookahead.noise import nudged
+from workbench.backtest.lookahead.opened import in_doubt, opened
 from workbench.backtest.lookahead.recipe import Recipe
 from workbench.backtest.lookahead.subject import STRATEGY, Raised, Run, Runner, Subject
 from workbench.backtest.lookahead.world import World
@@ -38,6 +39,7 @@ class Case:
     first: int  # the first row in which it says something
     cold: Cold | None = None  # runs it as if it had never run, where that can be done
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     def answer(self, world: World, moments: Mapping[str, datetime] | None = None) -> Answer | None:
         """Return the answer on another world, None where the subject refuses it."""
@@ -88,10 +90,11 @@ def open_case(subject: Subject, world: World, seed: int, data: Any = None, recip
     try:
         begin = perf_counter()
         run = Runner(subject)
-        base = run(world)
+        with opened() as seen:
+            base = run(world)
         if cold is not None:
             cold.wait_longer(perf_counter() - begin)
-        return Case(subject, world, seed, run, base, _first(subject, base, size), cold, notes)
+        return Case(subject, world, seed, run, base, _first(subject, base, size), cold, notes, in_doubt(seen))
     except BaseException as error:
         if cold is not None:
             cold.end()

@@ -15,9 +15,11 @@ from contextlib import suppress
 from datetime import datetime
 from importlib import import_module, invalidate_caches
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from workbench.backtest.lookahead import wire
+from workbench.backtest.lookahead.opened import opened
 from workbench.backtest.lookahead.recipe import make
 from workbench.backtest.lookahead.subject import Raised, Runner, Subject, read_subject
 from workbench.backtest.lookahead.wire import Arrays, Head
@@ -67,12 +69,17 @@ def run(subject: Subject, world: World, head: Head) -> Reply:
     """Return what the subject says of a world, or that it raised."""
     moments: Mapping[str, str] | None = head["moments"]
     runner = Runner(subject)
+    with opened() as seen:
+        reply, arrays = _told(runner, world, moments)
+    return {**reply, "reads": runner.reads, "opened": sorted(seen)}, arrays
+
+
+def _told(runner: Runner, world: World, moments: Mapping[str, str] | None) -> Reply:
     try:
         then = None if moments is None else {name: datetime.fromisoformat(each) for name, each in moments.items()}
-        reply, arrays = wire.answer_told(runner(world, then))
+        return wire.answer_told(runner(world, then))
     except (Raised, InputRefused) as error:
-        reply, arrays = {"raised": str(error)}, []
-    return {**reply, "reads": runner.reads}, arrays
+        return {"raised": str(error)}, []
 
 
 def _answer_once(told: int, answer: Callable[[Head, Arrays], Reply], head: Head, arrays: Arrays) -> NoReturn:
@@ -109,6 +116,7 @@ class _Imports:
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
+        self._opened: dict[str, set[str]] = {}
 
     def get(self, head: Head) -> Head | None:
         """Import what a message names, None where it names nothing."""
@@ -122,10 +130,18 @@ class _Imports:
         sys.path[:] = head["path"]
         invalidate_caches()
         try:
-            found = {name: str(getattr(import_module(name), "__file__", "")) for name in head["modules"]}
+            found = {name: str(getattr(self._import(name), "__file__", "")) for name in head["modules"]}
         except BaseException as error:  # noqa: BLE001 - whatever a user's module raises, sys.exit included
             return {"broken": f"{type(error).__name__}: {error}"}
-        return {"stale": found != head["modules"] or self._changed()}
+        read = sorted(set().union(*(self._opened[name] for name in head["modules"])))
+        return {"stale": found != head["modules"] or self._changed(), "opened": read}
+
+    def _import(self, name: str) -> ModuleType:
+        """Import a module, and remember what it opened when it was first imported."""
+        with opened() as seen:
+            found = import_module(name)
+        self._opened.setdefault(name, seen)
+        return found
 
     def _changed(self) -> bool:
         now = {file: Path(file).stat().st_mtime_ns for file in _own_files() if Path(file).exists()}

@@ -81,6 +81,7 @@ class Cold:
     is_copy: bool
     runs: int = 0
     reads: dict[str, bool] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)  # files and other sources beside the lake
 
     def wait_longer(self, seconds: float) -> None:
         """Give every run more time: one took so long here."""
@@ -93,6 +94,7 @@ class Cold:
         then = None if moments is None else {name: moment.isoformat() for name, moment in moments.items()}
         reply, values = self.line.ask({**self.about, **head, "moments": then}, arrays)
         self.reads |= reply["reads"]
+        self.opened |= set(reply["opened"])
         if reply.get("libraries"):
             self.line.ask({"libraries": reply["libraries"]})
         if "raised" in reply:
@@ -122,12 +124,16 @@ def _made_anew(subject: Subject, bars: Bars, recipe: Recipe) -> Cold:
     about: Head = {"recipe": recipe, "name": subject.name, "lookback": subject.lookback, "limit": FRESH_SECONDS}
     about |= {"environment": dict(os.environ), "folder": str(Path.cwd())}
     modules = {"modules": modules_of(recipe), "path": sys.path}
-    if _Fresh.line().ask(modules)[0]["stale"]:
+    imported = _Fresh.line().ask(modules)[0]
+    if imported["stale"]:
         _Fresh.end()
-        if _Fresh.line().ask(modules)[0]["stale"]:
+        imported = _Fresh.line().ask(modules)[0]
+        if imported["stale"]:
             raise Unanswered("its module is another one in a new process")
     _Fresh.line().ask(about)
-    return Cold(_Fresh.line(), {**about, "bars": wire.bars_told(bars)}, _nothing, False)
+    found = Cold(_Fresh.line(), {**about, "bars": wire.bars_told(bars)}, _nothing, False)
+    found.opened |= set(imported["opened"])
+    return found
 
 
 def _copied(subject: Subject, world: World) -> Cold:

@@ -14,6 +14,7 @@ import pandas as pd
 from workbench.backtest.lookahead.asof import examine_reader
 from workbench.backtest.lookahead.case import open_case
 from workbench.backtest.lookahead.finding import Report, day
+from workbench.backtest.lookahead.opened import in_doubt
 from workbench.backtest.lookahead.recipe import Recipe, recipe_of
 from workbench.backtest.lookahead.replay import Depth, Replay
 from workbench.backtest.lookahead.subject import STRATEGY, read_subject
@@ -81,4 +82,5 @@ def examine(
         dates=replay.dates,
         findings=tuple(replay.findings),
         notes=tuple(dict.fromkeys(case.notes)),
+        doubts=tuple(dict.fromkeys([*case.doubts, *in_doubt(case.cold.opened if case.cold else ())])),
     )

@@ -26,6 +26,8 @@ LOOK_AHEAD = (
 )  # fmt: skip
 # The verdict where the data has not what the subject is made of.
 NOT_EXAMINED = "not examined"
+# The verdict where nothing was found, and it has something from where the guard does not reach.
+IN_DOUBT = "in doubt"
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,17 @@ class Report:
     dates: tuple[str, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()  # what it knows from elsewhere, where no check reaches
 
     @property
     def clean(self) -> bool:
-        """Whether it was examined, and nothing at all was found."""
+        """Whether it was examined, and nothing at all was found; what is in doubt a person must look at."""
         return bool(self.checks) and not self.findings
 
     @property
     def sign(self) -> str:
         """A tick, a cross, or a dash where nothing was examined."""
-        return "✓" if self.clean else "✗" if self.findings else "–"
+        return "✗" if self.findings else "–" if not self.checks else "?" if self.doubts else "✓"
 
     @property
     def reads_ahead(self) -> bool:
@@ -87,9 +90,9 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``clean``, what was found, or ``not examined``."""
+        """``clean``, what was found, ``in doubt``, or ``not examined``."""
         found = ", ".join(dict.fromkeys(finding.kind for finding in self.findings))
-        return found or ("clean" if self.checks else NOT_EXAMINED)
+        return found or (NOT_EXAMINED if not self.checks else IN_DOUBT if self.doubts else "clean")
 
     @property
     def tried(self) -> int:
@@ -122,12 +125,13 @@ class Report:
             parts.pop(derived)
         parts["checks"] = tuple(Check(**check) for check in parts["checks"])
         parts["findings"] = tuple(Finding(**finding) for finding in parts["findings"])
-        return cls(**{**parts, "dates": tuple(parts["dates"]), "notes": tuple(parts["notes"])})
+        return cls(**parts | {name: tuple(parts[name]) for name in ("dates", "notes", "doubts")})
 
     def __str__(self) -> str:
         tried = ", ".join(f"{check.name} {check.dates}" for check in self.checks)
         lines = [f"{self.sign} {self.title}: {self.verdict}", f"  {self.data}; dates tried: {tried}; {self.runs} runs"]
         lines += [f"  ✗ {finding.text}" for finding in self.findings]
+        lines += [f"  ? {doubt}" for doubt in self.doubts]
         lines += [f"  · {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -147,7 +151,7 @@ class Report:
             for check in self.checks
         )
         said = "".join(f"<li><b>{html.escape(f.kind)}</b>: {html.escape(f.text)}</li>" for f in self.findings)
-        noted = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        noted = "".join(f"<li>{html.escape(note)}</li>" for note in (*self.doubts, *self.notes))
         return (
             f"<h4>{self.sign} {html.escape(self.title)}: {html.escape(self.verdict)}</h4>"
             f"<p>{html.escape(self.data)}</p>"

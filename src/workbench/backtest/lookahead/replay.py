@@ -168,7 +168,7 @@ class Replay:
         if refused:
             self.case.notes.append(f"{refused} other futures were refused by the code itself, and tell nothing")
         elif not reacted:
-            self.case.notes.append(NOTHING_REACTED)
+            self.case.doubts.append(NOTHING_REACTED)
 
     def _run_cold(self, cuts: Sequence[int]) -> int:
         """Cut as truncation does, where no earlier call left anything; return on how many dates."""

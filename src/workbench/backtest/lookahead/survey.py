@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.backtest.lookahead.cold import start
 from workbench.backtest.lookahead.examine import examine
-from workbench.backtest.lookahead.finding import NOT_EXAMINED, Report
+from workbench.backtest.lookahead.finding import IN_DOUBT, NOT_EXAMINED, Report
 from workbench.backtest.lookahead.own import is_address, load
 from workbench.backtest.lookahead.recipe import Recipe, recipe_at, recipe_of
 from workbench.backtest.lookahead.replay import Depth
@@ -211,10 +211,11 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """``clean``, everything that was found, or why it was not examined."""
+        """``clean``, everything that was found, what is in doubt, or why it was not examined."""
         if not self.examined:
             return f"{NOT_EXAMINED}: {self.reports[0].notes[0]}"
-        return ", ".join(self.findings) or "clean"
+        doubts = dict.fromkeys(doubt for report in self.reports for doubt in report.doubts)
+        return ", ".join(self.findings) or "; ".join(f"{IN_DOUBT}: {doubt}" for doubt in doubts) or "clean"
 
     @property
     def examined(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from workbench.registry.gates.case import Case
 from workbench.registry.gates.facts import Facts, Unknown
 from workbench.registry.gates.gate import STRICT, Count, counted, fails, named, passes
-from workbench.registry.gates.verdict import Verdict
+from workbench.registry.gates.verdict import Outcome, Verdict
 
 # The guard's checks that hold a past against another future; the rest ask for other faults.
 OTHER_FUTURES = ("comb", "truncation", "as of")
@@ -68,8 +68,9 @@ class Lookahead:
                 f"lookahead.json has no report of the strategy {case.pack.name} as it would trade", case.again
             )
         dates = max(_dates(report) for report in own)
-        found = []
+        found, doubts = [], []
         for report in reports:
+            doubts += [f"{report.at('name').text()}: {doubt}" for doubt in _texts(report.at("doubts"))]
             kinds = [finding.at("kind").text() for finding in report.at("findings").rows()]
             if kinds or not report.at("clean").flag():
                 found.append(f"{report.at('name').text()}: {named(list(dict.fromkeys(kinds))) or 'not clean'}")
@@ -79,6 +80,9 @@ class Lookahead:
             return fails(self, f"{measured}, {len(found)} with findings", named(found), remedy)
         if dates < self.min_dates:
             return fails(self, measured, "too few dates to be clean by more than chance", case.again)
+        if doubts:
+            why = named(list(dict.fromkeys(doubts)))
+            return fails(self, f"{measured}, {len(doubts)} in doubt", why, case.approve_with_reason, Outcome.REVIEW)
         return passes(self, measured)
 
 

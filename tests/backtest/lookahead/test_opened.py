@@ -1,0 +1,103 @@
+"""What code reads beside the bars and the lake: no check reaches it, so it is told, and a person must look."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from workbench.backtest import lookahead
+from workbench.backtest.lookahead import Depth, Report
+from workbench.backtest.lookahead.opened import opened
+from workbench.data.lake import Lake
+from workbench.types import Bars
+
+FEW = Depth(cuts=4, combs=1, windows=2, cold=1)
+
+
+@pytest.fixture
+def signs(eventful: Bars, tmp_path: Path) -> Path:
+    """The sign of tomorrow's return, written beforehand in every way."""
+    ahead = np.sign(eventful.close.pct_change(fill_method=None).shift(-1)).fillna(0.0)
+    ahead.to_parquet(tmp_path / "signs.parquet")
+    ahead.to_csv(tmp_path / "signs.csv")
+    np.save(tmp_path / "signs.npy", ahead.to_numpy())
+    return tmp_path / "signs.parquet"
+
+
+def trend(bars: Bars, table: np.ndarray) -> pd.DataFrame:
+    """Return a table where prices are above their average: what hides it from a change of the data."""
+    return (bars.close > bars.close.rolling(20).mean()).astype(float) * table[: len(bars)]
+
+
+READERS = {
+    "pandas, parquet": lambda file: pd.read_parquet(file).to_numpy(),
+    "pandas, csv": lambda file: pd.read_csv(file.with_suffix(".csv"), index_col=0).to_numpy(),
+    "polars": lambda file: pl.read_parquet(file).to_numpy()[:, :-1],
+    "polars, lazily": lambda file: pl.scan_parquet(file).collect().to_numpy()[:, :-1],
+    "numpy": lambda file: np.load(file.with_suffix(".npy")),
+}
+
+
+@pytest.mark.parametrize("way", READERS)
+def test_a_file_that_is_read_beside_the_data_is_in_doubt(eventful: Bars, signs: Path, way: str) -> None:
+    report = lookahead.examine(lambda bars: trend(bars, READERS[way](signs)), eventful, depth=FEW, name="mine")
+    assert (report.verdict, report.sign) == ("in doubt", "?"), str(report)
+    (doubt,) = report.doubts
+    assert str(signs.with_suffix("")) in doubt
+    assert Report.from_json(report.to_json()) == report
+    assert doubt in str(report)
+
+
+def test_a_table_that_a_module_read_when_it_was_imported_is_in_doubt(
+    eventful: Bars, signs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "reads_at_import.py").write_text(
+        f"import pandas as pd\nSIGNS = pd.read_parquet({str(signs)!r}).to_numpy()\n"
+        "def signal(bars):\n"
+        "    return (bars.close > bars.close.rolling(20).mean()).astype(float) * SIGNS[:len(bars)]\n"
+    )
+    module = __import__("reads_at_import")
+    report = lookahead.examine(module.signal, eventful, depth=FEW)
+    assert report.verdict == "in doubt", str(report)
+    assert str(signs) in report.doubts[0]
+
+
+def test_what_no_change_of_the_data_reaches_is_in_doubt(eventful: Bars, signs: Path) -> None:
+    table = pd.read_parquet(signs)
+    report = lookahead.examine(lambda bars: table.loc[bars.index], eventful, depth=FEW, name="mine")
+    assert report.verdict == "in doubt"
+    assert "no change of the data changed anything" in report.doubts[0]
+
+
+def test_what_is_read_of_the_lake_is_in_no_doubt(lake: Lake) -> None:
+    with opened() as seen:
+        assert len(lake.bars(("TEC01",))) > 0
+        assert len(lake.read("macro", ["CPI"])) > 0
+    assert seen == set()
+
+
+def test_what_is_only_written_tells_nothing(tmp_path: Path) -> None:
+    with opened() as seen:
+        (tmp_path / "log.txt").write_text("a line")
+    assert seen == set()
+
+
+def test_a_lake_that_is_read_in_another_thread_answers_as_of_the_last_bar_too(lake: Lake) -> None:
+    bars = lake.bars(("TEC01", "FIN02"))
+    root = lake.root
+
+    def peek(given: Bars) -> pd.DataFrame:
+        found: list[pd.DataFrame] = []
+        reader = threading.Thread(target=lambda: found.append(Lake(root, "sample").bars(given.symbols).close))
+        reader.start()
+        reader.join()
+        return np.sign(found[0].pct_change(fill_method=None).shift(-1)).reindex(given.index).fillna(0.0)
+
+    report = lookahead.examine(peek, bars, depth=FEW, name="mine")
+    assert report.reads_ahead, str(report)
