@@ -87,6 +87,7 @@ def test_trading_before_the_deciding_close_is_refused(project):
     [
         ("costs: [1, 2\n", "line 2"),
         ("costs: {}\ncosts: {}\n", "key 'costs' is written twice"),
+        ("costs:\n  spread_bps: 2:50\n", "line 2: 2:50 would be read as a number to base 60"),
         ("- a\n", "expected 'key: value' lines, found a list"),
     ],
 )

@@ -32,7 +32,7 @@ def read_yaml(file: Path, paths: Paths) -> dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, where YAML would silently keep the last."""
+    """SafeLoader that refuses a key written twice, where YAML would keep the last, and numbers to base 60."""
 
 
 def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -45,4 +45,15 @@ def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -
     return loader.construct_mapping(node)
 
 
+def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:
+    """Return a number; YAML reads 2:50 as one to base 60, which nobody means."""
+    if ":" in node.value:
+        problem = f"{node.value} would be read as a number to base 60; put it in quotes, or write a list"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    whole = node.tag.endswith("int")
+    return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
