@@ -7,13 +7,18 @@ from dataclasses import replace
 import pytest
 
 from tests.live.conftest import minutes, wanted
+from tests.live.test_exits import make  # noqa: F401 (the fixture)
+from tests.live.test_exits import seat as bounded
+from tests.live.test_runner import WIDE, Stage, last_days
 from workbench.errors import DataRefused, Disconnected, OrderRejected, TradingHalted, Unanswered
 from workbench.live import dispatch
 from workbench.live.journal.event import Kind
+from workbench.live.operator import confirm
 from workbench.live.paper import PaperBroker
 from workbench.live.paper.ledger import Ledger
 from workbench.live.reconcile import reconcile
 from workbench.live.recovery import Outcome, recover
+from workbench.live.runner import begin, put_in_order, run_session
 from workbench.live.trading_state import TradingState
 from workbench.trading import Order, OrderStatus, OrderType, Side
 
@@ -122,7 +127,9 @@ def test_nothing_is_sent_again_while_halted(journal, venue, outbox):
 
 def test_the_gate_is_asked_before_anything_is_sent_again(journal, venue, outbox):
     journal.intend([wanted("k1"), wanted("k2", symbol="BBB")], 5)
-    found = recover(journal, venue.broker, outbox, permit=lambda asked: "LOCKED" if asked.order.key == "k1" else "")
+    found = recover(
+        journal, venue.broker, outbox, permit=lambda family: "LOCKED" if family[0].order.key == "k1" else ""
+    )
     assert outcomes(found) == {"k1": Outcome.ABANDON, "k2": Outcome.RESEND}
     assert broker_orders(venue) == [("k2", 6)]
 
@@ -142,6 +149,67 @@ def test_a_bracket_is_sent_again_as_one(journal, venue, outbox):
     journal.intend([entry, target], 5)
     assert outcomes(recover(journal, venue.broker, outbox)) == {"entry": Outcome.RESEND, "target": Outcome.RESEND}
     assert broker_orders(venue) == [("entry", 5), ("target", 6)]
+
+
+def test_the_gate_is_asked_about_a_bracket_as_a_whole(journal, venue, outbox):
+    entry = wanted("entry")
+    target = wanted("target", side=Side.SELL, limit=110.0, parent="entry", oca="x")
+    journal.intend([wanted("k1", symbol="BBB"), entry, target], 5)
+    asked: list[list[str]] = []
+
+    def permit(family) -> str:
+        asked.append([one.order.key for one in family])
+        return "CONFIRM" if any(one.order.parent for one in family) else ""
+
+    found = recover(journal, venue.broker, outbox, permit=permit)
+    assert asked == [["k1"], ["entry", "target"]]
+    assert outcomes(found) == {"k1": Outcome.RESEND, "entry": Outcome.ABANDON, "target": Outcome.ABANDON}
+    assert broker_orders(venue) == [("k1", 5)]
+    assert {journal.book.orders[key].status for key in ("entry", "target")} == {OrderStatus.CANCELLED}
+
+
+def test_a_confirmed_bracket_is_sent_again_whole(tmp_path, make):  # noqa: F811
+    made = make()
+    limits = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    seats = (bounded("one", {last_days(made, 2)[0]: {"AAA": 0.5}}),)
+    stage = Stage(tmp_path, made, seats, limits=limits, count=1)
+    rehearsal = stage.open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    confirmed: list[str] = []
+
+    def wait(moment) -> bool:
+        waiting = list(desk.journal.book.past.denied)
+        if moment == desk.hours.closes and waiting and not confirmed:
+            rehearsal.clock.set(desk.hours.opens + minutes(10))
+            confirmed.extend(waiting)
+            confirm(desk.journal, waiting[0], who="ada", now=rehearsal.clock())
+            return True
+        rehearsal.clock.set(max(moment, rehearsal.clock()))
+        return False
+
+    def dying(*_):
+        raise KeyboardInterrupt  # three intents are written, nothing is sent
+
+    desk.wait = wait
+    rehearsal.broker.place_bracket = dying
+    with pytest.raises(KeyboardInterrupt):
+        run_session(desk)
+    session = rehearsal.sessions[0]
+    rehearsal.close()
+    assert confirmed
+    again = stage.open()
+    again.broker.connect()
+    desk = again.desk(session)
+    begin(desk)
+    put_in_order(desk)
+    orders = [(one.order.type, one.order.signed, one.status) for one in again.journal.book.orders.values()]
+    again.close()
+    assert orders == [
+        (OrderType.MARKET, 500, OrderStatus.FILLED),
+        (OrderType.STOP, -500, OrderStatus.ACCEPTED),
+        (OrderType.LIMIT, -500, OrderStatus.ACCEPTED),
+    ]
 
 
 def test_a_late_fill_of_a_cancelled_order_is_applied_and_told(journal, venue, outbox):

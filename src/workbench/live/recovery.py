@@ -60,10 +60,13 @@ def recover(
     broker: Broker,
     outbox: Outbox,
     *,
-    permit: Callable[[Asked], str] = lambda _: "",
+    permit: Callable[[Sequence[Asked]], str] = lambda _: "",
     resend_within: timedelta = RESEND_WITHIN,
 ) -> tuple[Recovered, ...]:
-    """Bring the journal to what the broker knows; ``permit`` is the gate, and returns why not for what it denies."""
+    """Bring the journal to what the broker knows.
+
+    ``permit`` is the gate: it is asked about an order, or a bracket as a whole, and returns why not for what it denies.
+    """
     journal.sync()
     working = {(one.order.key, one.order_id): one for one in broker.open_orders()}
     ended = {one.order.key: one for one in broker.completed_orders()}
@@ -85,24 +88,32 @@ def recover(
                 found.append(_told(tracked, Outcome.ADOPT, f"{seen.status} at the broker"))
         elif tracked.status is not OrderStatus.MISSING:
             absent.append(tracked)
-    again: list[Tracked] = []
+    unsent: list[Tracked] = []
     for tracked in absent:
         if lost := _lost(tracked, now):
             drafts.append(_missing(tracked, lost))
             found.append(_told(tracked, Outcome.MISSING, lost))
-        elif why := _too_late(journal, tracked, now, resend_within) or permit(tracked.intent.asked):
-            drafts.append(never_sent(tracked.intent, f"never sent: {why}"))
-            found.append(_told(tracked, Outcome.ABANDON, why))
         else:
-            again.append(tracked)
+            unsent.append(tracked)
     journal.append(*drafts)
-    for group in _groups(again):
-        found += _resend(journal, broker, group)
+    _alert(outbox, found)
+    for group in _groups(unsent):
+        why = next(filter(None, (_too_late(journal, one, now, resend_within) for one in group)), "")
+        if why := why or permit([one.intent.asked for one in group]):  # all of a bracket or none
+            journal.append(*(never_sent(one.intent, f"never sent: {why}") for one in group))
+            found += [_told(one, Outcome.ABANDON, why) for one in group]
+        else:
+            sent = _resend(journal, broker, group)
+            _alert(outbox, sent)
+            found += sent
+    return tuple(found)
+
+
+def _alert(outbox: Outbox, found: Iterable[Recovered]) -> None:
     for one in found:
         if one.outcome is Outcome.MISSING:
             text = f"{one.symbol}: order {one.key} is missing: {one.text}; locked until: workbench reconcile"
             outbox.post(Severity.CRITICAL, "missing_order", text, cooldown=f"missing {one.key}", key=one.key)
-    return tuple(found)
 
 
 def _begin(open_orders: Iterable[Tracked], now: datetime) -> datetime:

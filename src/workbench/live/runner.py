@@ -69,7 +69,7 @@ def begin(desk: Desk) -> None:
 
 def put_in_order(desk: Desk) -> Reconciled:
     """Find out what became of every order, hold the books against the broker's, and stop where they differ."""
-    recover(desk.journal, desk.broker, desk.outbox, permit=lambda asked: _permit(desk, asked))
+    recover(desk.journal, desk.broker, desk.outbox, permit=lambda family: _permit(desk, family))
     told = reconcile(desk.journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
     ours = [one for one in told.unexplained if one.ours and one.symbol]  # of cash, the gate only lets reduce
     if ours:
@@ -313,9 +313,8 @@ def _look(desk: Desk, data: Data, symbols: set[str]) -> GateState:
         hear(desk, LOOK_AGAIN.total_seconds() / 4)
 
 
-def _permit(desk: Desk, asked: Asked) -> str:
-    """Ask the gate about an order that was written but never arrived; it is sent again only if it still may be."""
-    state = view(desk, desk.data(desk.clock()), {asked.order.symbol}, reconciled=True, beside=asked.order.key)
-    if not state.reduces(asked.order):
-        state = replace(state, what_if=margin_of(desk, asked.order))
-    return decide(asked, state).reason or ""
+def _permit(desk: Desk, family: Sequence[Asked]) -> str:
+    """Ask the gate about orders that were written but never arrived; they are sent again only if they still may be."""
+    symbols, keys = {one.order.symbol for one in family}, {one.order.key for one in family}
+    verdict, _ = judge(desk, family, view(desk, desk.data(desk.clock()), symbols, reconciled=True, beside=keys))
+    return verdict.reason or ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from workbench.errors import BrokerError, DataRefused, OrderRejected
@@ -17,14 +17,16 @@ DAY = timedelta(days=1)
 RETURNS = 120  # sessions that correlations are computed over
 
 
-def view(desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, beside: str = "") -> GateState:
-    """Return the state of now for orders of some symbols; ``beside`` is a key that is left out: its own."""
+def view(
+    desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, beside: Collection[str] = ()
+) -> GateState:
+    """Return the state of now for orders of some symbols; ``beside`` are keys that are left out: their own."""
     broker, book = desk.broker, desk.journal.book
     now, account = broker.now(), broker.account()
     positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
     orders = broker.open_orders()
     near = {*symbols, *positions, *(one.order.symbol for one in orders)}
-    today = [book.orders[key] for key in book.past.today if key != beside]
+    today = [book.orders[key] for key in book.past.today if key not in beside]
     halted = desk.journal.halted
     opened = book.past.equity_at_open if book.past.session == desk.session else None
     equity_at_open = account.equity if opened is None else opened
