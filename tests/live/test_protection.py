@@ -13,9 +13,11 @@ import pytest
 
 from tests.live.ib.conftest import until
 from tests.live.test_exits import BRACKET, WORKING, seat
+from tests.live.test_runner import WIDE
 from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live.ib import IBBroker
+from workbench.live.journal.event import Draft, Kind
 from workbench.live.service import Service
 from workbench.strategies.exits import Exits
 from workbench.tws import Simulator
@@ -188,3 +190,65 @@ def test_what_a_person_closed_by_hand_gets_no_stop(held):
         assert held.settled() == []
     assert held.sim.positions() == {}
     assert f"SELL {shares} AAA: POSITION_DIFFERS: symbol=AAA, journal={shares:,}, broker=0" in held.told()
+
+
+def test_a_stop_that_is_called_inactive_and_lives_on_gets_no_twin(held):
+    with held.trading() as service:
+        stop = held.of_type("STP")
+        told = service.broker._ears.moved
+
+        async def inactive() -> None:
+            told(stop["order_id"], "Inactive", 0.0, 0.0, stop["perm_id"], stop["client_id"])
+
+        service.broker._loop.run(inactive(), 1.0)
+        until(lambda: held.told())
+        assert [kind for kind, *_ in held.settled()] == ["LMT", "STP"]
+    why = f"AAA: order {stop['ref']} was told to be rejected and works at the broker; nothing more is put beside it"
+    assert held.told()[0].startswith(why)
+    assert held.cancels() == []
+    assert len(held.sim.orders()) == 3
+
+
+def test_what_the_broker_ends_again_and_again_is_put_back_three_times_a_minute_apart(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        for minutes in range(7):
+            service.clock = service._desk.clock = lambda late=timedelta(seconds=61 * minutes): clock() + late
+            held.cancel_all()
+            until(lambda: not held.working() or len(held.sim.orders()) == 9)
+            time.sleep(1.5)
+            if minutes == 0:
+                assert len(held.sim.orders()) == 5  # at once the first time
+                held.cancel_all()
+                assert held.settled(2.0) == []  # and then a minute later
+        assert len(held.sim.orders()) == 9
+        assert held.settled() == []
+    texts = held.told()
+    assert len(texts) == 2
+    assert "the broker ended" in texts[0]
+    assert texts[1].startswith("AAA: the broker has ended what was put back 3 times in this session; nothing more is")
+
+
+def test_what_was_denied_is_put_back_when_its_symbol_is_unlocked(held):
+    with held.trading() as service:
+        service.journal.append(Draft(Kind.RECONCILE, {"locked": {"AAA": "a difference"}}))
+        held.cancel_all()
+        assert held.settled() == []
+        service.journal.append(Draft(Kind.OPERATOR, {"unlocked": True, "who": "ada", "reason": "looked"}, "", "AAA"))
+        until(lambda: len(held.working()) == 2)
+    assert any("SYMBOL_LOCKED" in text for text in held.told())
+
+
+def test_what_was_denied_is_asked_for_again_each_minute_and_journaled_once(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        service._desk.limits = lambda: WIDE.model_copy(update={"min_minutes_before_close": 389.0})
+        held.cancel_all()
+        assert held.settled() == []
+        service._desk.limits = lambda: WIDE
+        assert held.settled() == []  # not before the minute is over
+        denials = [event.data["reasons"][0] for event in service.journal.events() if event.kind is Kind.DENIAL]
+        assert [text.split(":")[0] for text in denials] == ["SESSION_CLOSED"]
+        service.clock = lambda: clock() + timedelta(seconds=61)
+        until(lambda: len(held.working()) == 2)
+    assert len(held.sim.orders()) == 5

@@ -10,8 +10,9 @@ They last (GTC), so that they protect whoever dies:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from workbench.live.book import Book, Tracked
@@ -21,17 +22,23 @@ from workbench.live.gate import Asked
 from workbench.live.gate.facts import Origin
 from workbench.live.session import Desk
 from workbench.live.wishes import held_by
-from workbench.trading import Order, OrderStatus, OrderType, Side
+from workbench.trading import Order, OrderStatus, OrderType, Side, Working
 
 # A status may come before its executions. What has not come by then was corrected away: the positions tell.
 ON_ITS_WAY = timedelta(minutes=5)
 # A target that filled in part has ended its stop at the broker: the rest of it is waited for so long, and no longer.
 FILLING = timedelta(seconds=30)
+# What the broker ends again and again is put back so often in a session, this far apart; then a person looks.
+PUT_BACK_AT_MOST = 3
+PUT_BACK_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Protection:
-    """The stop and the target that one strategy's shares should have; ``shares`` are signed as they are held."""
+    """The stop and the target that one strategy's shares should have; ``shares`` are signed as they are held.
+
+    ``group`` names the orders of which one fills, where one of them lies at the broker already.
+    """
 
     strategy: str
     pack: str
@@ -39,6 +46,20 @@ class Protection:
     shares: int
     stop: float | None
     target: float | None
+    group: str = ""
+
+    def without(self, types: Iterable[OrderType]) -> Protection:
+        """Return it without its stop or its target."""
+        left = set(types)
+        return replace(
+            self, stop=None if OrderType.STOP in left else self.stop,
+            target=None if OrderType.LIMIT in left else self.target,
+        )  # fmt: skip
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is wanted."""
+        return self.stop is None and self.target is None
 
     def orders(self, next_key: Callable[[], str], parent: str = "") -> tuple[Asked, ...]:
         """Return the orders: of one group, the stop first."""
@@ -52,7 +73,7 @@ class Protection:
             found.append(Order(own, self.symbol, side, quantity, OrderType.LIMIT, limit=self.target))
         shares, packs = {self.strategy: -self.shares}, {self.strategy: self.pack}
         return tuple(
-            Asked(_lasting(order, key, parent), Origin.PROTECTION, shares, packs) for order in found
+            Asked(_lasting(order, self.group or key, parent), Origin.PROTECTION, shares, packs) for order in found
         )  # fmt: skip
 
 
@@ -92,14 +113,16 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     for seat in desk.seats:
         for symbol, leg in legs_of(seat.name, book).items():
             shares = book.books.get(seat.name, {}).get(symbol, 0)
-            if symbol in busy or shares * leg.side <= 0 or (leg.stop is None and leg.target is None):
-                continue
             wanted = Protection(seat.name, seat.pack, symbol, shares, leg.stop, leg.target)
+            if symbol in busy or shares * leg.side <= 0 or wanted.empty:
+                continue
             family = [one for one in protecting(book, [symbol]) if seat.name in one.intent.asked.shares]
-            if not family:
-                missing.append(wanted)
-            elif _whole(wanted, family) or any(_filling(one, book, desk.clock()) for one in family):
+            filling = any(_filling(one, book, desk.clock()) for one in family)
+            left = None if filling else _beside(wanted, family)
+            if filling or left is not None:
                 kept |= {one.order.key for one in family}
+            if left is not None and not left.empty:
+                missing.append(left)
     here = {seat.name for seat in desk.seats}
     for one in protecting(book):
         ours = here & one.intent.asked.shares.keys()
@@ -108,13 +131,38 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     return tuple(missing), frozenset(stale)
 
 
+def guarded(desk: Desk) -> bool:
+    """Whether what lacks is put there now: while the market is open, and not while trading is halted."""
+    return desk.hours.opens <= desk.clock() < desk.hours.closes and not desk.journal.halted
+
+
+def to_put(desk: Desk) -> tuple[tuple[Protection, ...], Mapping[str, str]]:
+    """Return what is put beside holdings now, and why something else is not, by symbol."""
+    missing, book = lacking(desk)[0], desk.journal.book
+    alive = _alive(book, desk.broker.open_orders()) if missing else {}
+    found: list[Protection] = []
+    why = dict[str, str]()
+    for wanted in missing:
+        lost = _lost(book, wanted)
+        tries = Counter(one.order.type for one in lost)
+        allowed = wanted.without(kind for kind, count in tries.items() if count >= PUT_BACK_AT_MOST)
+        if wanted.symbol in alive:
+            why[wanted.symbol] = alive[wanted.symbol]
+            continue
+        if allowed != wanted:
+            why[wanted.symbol] = f"the broker has ended what was put back {PUT_BACK_AT_MOST} times in this session"
+        if not allowed.empty and all(desk.clock() - one.at >= PUT_BACK_EVERY for one in lost):
+            found.append(allowed)
+    return tuple(found), why
+
+
 def taken_away(book: Book, since: datetime, symbols: Iterable[str]) -> tuple[Tracked, ...]:
     """Return the orders that protected some symbols and that the broker ended since a moment: not we, not a fill."""
     wanted = set(symbols)
     return tuple(
         one for one in book.orders.values()
         if one.protects and one.order.symbol in wanted and one.ended is not None and one.ended >= since
-        and not (one.cancel_asked or one.filled or one.status is OrderStatus.FILLED)
+        and _by_broker(one)
         and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
     )  # fmt: skip
 
@@ -148,18 +196,51 @@ def outdated(decision: Decision, line: Line, book: Book, stuck: frozenset[str]) 
     return ""
 
 
-def _whole(wanted: Protection, family: Iterable[Tracked]) -> bool:
-    """Whether these orders are the very ones that are wanted, for all that is held."""
+def _beside(wanted: Protection, family: Iterable[Tracked]) -> Protection | None:
+    """Return what is wanted beside these orders, of their group; None where one of them is not what is wanted."""
     orders = list(family)
+    if not orders:
+        return wanted
+    asked = {OrderType.STOP: wanted.stop, OrderType.LIMIT: wanted.target}
     filled = sum(one.filled for one in orders)
-    there = {(one.order.type, one.order.stop or one.order.limit) for one in orders}
-    asked = {(OrderType.STOP, wanted.stop), (OrderType.LIMIT, wanted.target)}
-    rest = {one.order.quantity - filled for one in orders}
-    groups = {one.order.oca for one in orders}
-    return (
-        there == {one for one in asked if one[1] is not None} and len(orders) == len(there) and len(groups) == 1
-        and rest == {abs(wanted.shares)}
+    fit = all(
+        (one.order.stop or one.order.limit) == asked[one.order.type]
+        and one.order.quantity - filled == abs(wanted.shares)
+        for one in orders
     )  # fmt: skip
+    types, groups = {one.order.type for one in orders}, {one.order.oca for one in orders}
+    left = replace(wanted.without(types), group=orders[0].order.oca)
+    if not fit or len(types) < len(orders) or len(groups) > 1 or (filled and not left.empty):
+        return None  # a group that began to fill takes no other order in
+    return left
+
+
+def _alive(book: Book, open_orders: Iterable[Working]) -> dict[str, str]:
+    """Return by symbol which order of ours ended in the journal and works at the broker: that was no end."""
+    found: dict[str, str] = {}
+    for one in open_orders:
+        tracked = book.orders.get(one.order.key)
+        if tracked is not None and tracked.status.terminal and tracked.intent.order_id == one.order_id:
+            found[one.order.symbol] = f"order {one.order.key} was told to be {tracked.status} and works at the broker"
+    return found
+
+
+def _lost(book: Book, wanted: Protection) -> tuple[Tracked, ...]:
+    """Return what was put beside a holding in this session and was ended by the broker."""
+    ours = [
+        one for one in (book.orders[key] for key in book.past.today)
+        if one.protects and one.order.symbol == wanted.symbol and wanted.strategy in one.intent.asked.shares
+    ]  # fmt: skip
+    traded = {one.order.oca for one in ours if one.filled or one.status is OrderStatus.FILLED}
+    return tuple(one for one in ours if not one.order.parent and _by_broker(one) and one.order.oca not in traded)
+
+
+def _by_broker(one: Tracked) -> bool:
+    """Whether the broker ended an order: not we, not a fill, and not before it had it."""
+    refused = one.status is OrderStatus.REJECTED
+    return (refused or (one.status is OrderStatus.CANCELLED and one.permanent_id > 0)) and not (
+        one.cancel_asked or one.filled
+    )
 
 
 def _filling(one: Tracked, book: Book, now: datetime) -> bool:

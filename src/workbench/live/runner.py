@@ -127,12 +127,16 @@ def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
 
 def guard(desk: Desk, data: Data | None = None) -> None:
     """Put a stop and a target beside everything that is held without those that its strategy wants."""
-    if desk.journal.halted or not desk.hours.opens <= desk.clock() < desk.hours.closes:
+    if not protection.guarded(desk):
         return
     count(desk)
     if stale := protection.lacking(desk)[1]:
         take_back(desk, stale)
-    missing, _ = protection.lacking(desk)
+    missing, why = protection.to_put(desk)
+    for symbol, text in why.items():
+        text = f"{symbol}: {text}; nothing more is put beside it: look at the broker, then workbench reconcile"
+        cooldown = f"not put back {symbol} {desk.session}"
+        desk.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, quiet=DAY, symbol=symbol)
     if missing:
         asked = [(order,) for one in missing for order in one.orders(desk.journal.next_key)]
         _send(desk, asked, data or desk.data(desk.clock()))
@@ -252,7 +256,8 @@ def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None
             state, looked = _look(desk, data, symbols), desk.clock()
         verdict, after = judge(desk, family, state)
         if not verdict.passes:
-            desk.journal.append(denied(family[0], verdict))
+            if not _said(desk, family[0], verdict):
+                desk.journal.append(denied(family[0], verdict))
             _tell(desk, family[0], "confirm" if verdict.outcome is Outcome.WAITS else "denied", verdict.reason or "")
             continue
         try:
@@ -285,6 +290,15 @@ def _unsettled(desk: Desk, symbols: Iterable[str] | None = None) -> tuple[Tracke
     """Return what protects some symbols, or all, and the orders whose executions are on their way."""
     book = desk.journal.book
     return (*protection.protecting(book, symbols), *protection.arriving(book, desk.clock()))
+
+
+def _said(desk: Desk, asked: Asked, verdict: Verdict) -> bool:
+    """Whether the journal of the session has why nothing protects these shares: it is asked for again each minute."""
+    code = str(verdict.reason).split(":")[0]
+    return asked.origin is Origin.PROTECTION and any(
+        (one.symbol, one.signed) == (asked.order.symbol, asked.order.signed) and one.reason.split(":")[0] == code
+        for one in desk.journal.book.past.denied.values()
+    )
 
 
 def _tell(desk: Desk, asked: Asked, kind: str, why: str) -> None:

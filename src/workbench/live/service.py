@@ -97,7 +97,9 @@ class Service:
     _monitor: Monitor | None = None
     _ticked: float = 0.0
     _confirmed: int = 0
-    _lacked: tuple[tuple[Protection, ...], frozenset[str]] = ((), frozenset())  # what protection could not be put back
+    # What could not be put back, the symbols that were locked, and when it is tried again.
+    _lacked: tuple[tuple[Protection, ...], frozenset[str], frozenset[str]] = ((), frozenset(), frozenset())
+    _again: datetime | None = None
     _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
@@ -231,17 +233,24 @@ class Service:
         return False
 
     def _protect(self, desk: Desk) -> None:
-        """Put back at once what the broker took away from beside a holding; what the gate denies is tried once."""
-        lacking = protection.lacking(desk)
-        if lacking != self._lacked and not self.journal.halted:
-            guard(desk)
-            bare = {one.symbol for one in lacking[0]}
-            for tracked in protection.taken_away(self.journal.book, self.clock() - TAKEN_LATELY, bare):
-                text = (
-                    f"{tracked.order.symbol}: the broker ended {tracked.order.key}, which protected it: {tracked.text}"
-                )
-                self.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=f"ended {tracked.order.key}")
-        self._lacked = protection.lacking(desk)
+        """Put back at once what the broker took away from beside a holding; what could not be, again each minute."""
+        book = self.journal.book
+        missing, stale = protection.lacking(desk)
+        lacks = (missing, stale, frozenset(book.locked))  # an unlocked symbol is not waited with
+        if not (missing or stale):
+            self._lacked = lacks
+            return
+        early = self._again is not None and self.clock() < self._again
+        if (lacks == self._lacked and early) or not protection.guarded(desk):
+            return
+        guard(desk)
+        bare = {one.symbol for one in missing}
+        for one in protection.taken_away(book, self.clock() - TAKEN_LATELY, bare):
+            text = f"{one.order.symbol}: the broker ended {one.order.key}, which protected it: {one.text}".rstrip(": ")
+            cooldown = f"ended {one.order.symbol} {desk.session}"
+            self.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, key=one.order.key)
+        self._lacked = (*protection.lacking(desk), frozenset(book.locked))
+        self._again = self.clock() + protection.PUT_BACK_EVERY
 
     def _each_minute(self) -> None:
         """Say that this process lives, and look at the account."""
