@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -17,17 +18,19 @@ from workbench.alerts.outbox import Outbox
 from workbench.errors import (
     AlreadyRunning,
     CannotWrite,
+    DataRefused,
     Disconnected,
     InputRefused,
     OrderRejected,
     TradingHalted,
     Unanswered,
 )
+from workbench.live.emergency import Record
 from workbench.live.gate import Asked, Origin
 from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
-from workbench.live.kill import Record, Stop, emergency_stop
+from workbench.live.kill import Stop, emergency_stop
 from workbench.live.lease import Lease
 from workbench.live.operator import resume
 from workbench.live.paper import PaperBroker, Print, PushedMarket, SteppedClock
@@ -115,6 +118,9 @@ class Memory:
     def fills(self, since: datetime) -> tuple[Fill, ...]:
         self._step("fills")
         return tuple(fill for fill in self.executed if fill.at >= since)
+
+    def instrument(self, symbol: str) -> None:
+        self._step(f"instrument {symbol}")
 
     def make_room(self, orders: int) -> None:
         self._step("make_room")
@@ -286,6 +292,55 @@ def test_what_cannot_be_closed_is_told_and_stays_halted():
     assert "AAA +10" in alerts[0]
     assert "AAA: 201: no" in stopped.troubles
     assert log.halted
+
+
+@pytest.mark.parametrize("call", ["make_room", "instrument AAA", "place SELL 10 AAA"])
+def test_a_try_that_sent_nothing_is_none(call):
+    """Twelve times in a row something fails before anything leaves; then it is closed all the same."""
+    broker, log, fails = Memory({"AAA": 10}), Notes(), iter([True] * 12)
+
+    def breaks(now: str) -> None:
+        if now == call and next(fails, False):
+            raise Disconnected("no connection")
+
+    broker.before = breaks
+    stopped = stop(broker, log, timeout=1000).run("drill", "ada")
+    assert stopped.flat, str(stopped)
+    assert (stopped.closing_orders, broker.held) == (1, {"AAA": 0})
+    if not call.startswith("place"):
+        assert log.orders == ["e1"]  # and none of them was written down as an order
+
+
+@pytest.mark.parametrize("error", [OrderRejected("200: no such contract"), DataRefused("tick size"), KeyError("tick")])
+def test_what_fails_for_one_symbol_keeps_no_other_from_being_closed(error):
+    broker = Memory({"AAA": 10, "BAD": 7, "CCC": -5})
+
+    def breaks(call: str) -> None:
+        if call == "instrument BAD":
+            raise error
+
+    broker.before = breaks
+    stopped = stop(broker, timeout=200).run("drill", "ada")
+    assert broker.held == {"AAA": 0, "BAD": 7, "CCC": 0}
+    assert placed(broker) == ["place SELL 10 AAA", "place BUY 5 CCC"]
+    assert (stopped.flat, stopped.positions, stopped.closing_orders) == (False, {"BAD": 7}, 2)
+    assert broker.calls.count("instrument BAD") > 5
+    assert broker.calls.count("cancel_all") == 1
+
+
+def test_what_the_broker_refuses_is_tried_again_later_and_later():
+    broker, refused = Memory({"AAA": 10}), []
+
+    def refuse(one: Order, order_id: int) -> Working:
+        refused.append(broker.calls.count("positions"))
+        if len(refused) < 5:
+            raise OrderRejected("201: not now")
+        return Memory.place(broker, one, order_id)
+
+    broker.place = refuse  # type: ignore[method-assign]
+    assert stop(broker, timeout=1000).run("drill", "ada").flat
+    waited = [after - before for before, after in pairwise(refused)]
+    assert waited == [3, 5, 9, 17]  # looks of half a second
 
 
 def test_parts_of_a_share_keep_nothing_else_from_being_closed_and_are_named_at_the_end():

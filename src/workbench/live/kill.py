@@ -14,7 +14,6 @@ the account is not called flat.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,24 +22,17 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import BrokerError, CannotWrite, Disconnected, InputRefused, WorkbenchError
+from workbench.errors import BrokerError, CannotWrite, Disconnected, InputRefused, OrderRejected, WorkbenchError
 from workbench.live.broker import Broker
+from workbench.live.emergency import Record
 from workbench.live.gate import Asked, GateState, Origin, check
 from workbench.live.halt import HaltFile
-from workbench.live.journal.event import Draft, Kind
-from workbench.live.journal.facts import intent_data
-from workbench.live.journal.journal import Journal
-from workbench.live.lease import Lease, let_pass
 from workbench.live.limits import Limits
-from workbench.live.trading_state import TradingState
 from workbench.params import Paths, Settings
-from workbench.state.store import LOCK_SECONDS
 from workbench.trading import Order, Side, Working
 
 TIMEOUT_SECONDS = 60.0
 LOOK_SECONDS = 0.5
-SENDER_SECONDS = 0.3  # that the cancel waits for the order that is just being sent
-JOURNAL_SECONDS = 2.0  # that the first closing order waits for the journal
 FLAT_LOOKS = 2
 STALE_LOOKS = 4  # after so many looks that agree, positions are believed even if fills say otherwise
 MOST_TRIES = 5  # closing orders for one symbol
@@ -132,7 +124,7 @@ class Stop:
                 self._before = look.positions
             except Exception as error:  # noqa: BLE001 (whatever fails, the next look may not)
                 done, cancelled = 0, False
-                self._trouble(str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}")
+                self._trouble(_said(error))
             if self.clock() - started >= self.timeout:
                 return self._stopped(False, look, started)
             self.sleep(self.look_every)
@@ -160,16 +152,24 @@ class Stop:
         for symbol, held in look.positions.items():
             if any(one.order.symbol == symbol for one in look.orders):
                 continue  # our own order is at work
-            before = self._closing.get(symbol)
-            if before is not None and self._ready(before, held):
-                self._send(symbol, held, look, before.tries + 1)
-            elif before is None and self._before.get(symbol) == held:  # what filled during the cancel has shown
-                self._send(symbol, held, look, 1)
+            try:
+                before = self._closing.get(symbol)
+                if before is not None and self._ready(before, held):
+                    self._send(symbol, held, look, before.tries + 1)
+                elif before is None and self._before.get(symbol) == held:  # what filled during the cancel has shown
+                    self._send(symbol, held, look, 1)
+            except Disconnected:
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever fails for one symbol, the others are closed)
+                self._trouble(f"{symbol}: {_said(error)}")
 
     def _ready(self, before: _Closing, held: int) -> bool:
         """Whether a position may be acted upon again: it shows what the last order did, or has stood still."""
         if before.tries >= MOST_TRIES:
             self._trouble(f"{before.symbol}: {MOST_TRIES} closing orders did not close it")
+            return False
+        if before.pause > 0:
+            before.pause -= 1
             return False
         filled = sum(fill.signed for fill in self.broker.fills(before.at) if fill.key == before.key)
         before.looks = before.looks + 1 if held == before.seen else 1
@@ -177,6 +177,9 @@ class Stop:
         return held == before.held + filled or before.looks >= STALE_LOOKS
 
     def _send(self, symbol: str, held: int, look: _Look, tries: int) -> None:
+        """Send an order that closes a position; whatever fails before it leaves is no try."""
+        self.broker.instrument(symbol)
+        self.broker.make_room(1)
         order = Order(self.log.key(), symbol, Side.of(-held), abs(held))
         asked = Asked(order, Origin.EMERGENCY)
         now = self.broker.now()
@@ -189,10 +192,15 @@ class Stop:
             order_id = self.log.intend(asked, order_id)
         except WorkbenchError as error:  # its key is at the broker; to hold what should be closed is worse
             self._troubles.append(f"{order.key}: sent without a record ({error})")
-        self._closing[symbol] = _Closing(symbol, order.key, held, now, tries, held)
+        closing = self._closing[symbol] = _Closing(symbol, order.key, held, now, tries, held)
         try:
-            self.broker.make_room(1)
             self.broker.place(order, order_id)
+        except Disconnected as error:  # it did not leave
+            closing.tries -= 1
+            self._trouble(f"{symbol}: {error}")
+        except OrderRejected as error:  # what is refused now may be taken later
+            closing.pause = 2**tries
+            self._trouble(f"{symbol}: {error}")
         except BrokerError as error:  # unanswered: it may be there, the next look tells
             self._trouble(f"{symbol}: {error}")
 
@@ -237,6 +245,11 @@ class _Closing:
     tries: int
     seen: int
     looks: int = 0
+    pause: int = 0  # looks until it is tried again
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
 
 
 def emergency_stop(
@@ -277,74 +290,3 @@ def emergency_stop(
 def _require(reason: str, who: str) -> None:
     if not reason.strip() or not who.strip():
         raise InputRefused('kill: say why and who: make kill REASON="…"')
-
-
-class Record:
-    """The journal where it answers; else files beside it, which ``resume`` brings into the journal."""
-
-    def __init__(self, settings: Settings, paths: Paths, account: str) -> None:
-        self._settings, self._paths, self._account = settings, paths, account
-        self._file = HaltFile(paths, account)
-        self._journal: Journal | None = None
-        self._ready = threading.Event()
-        self._keys = 0
-        self._until = 0.0
-
-    def halt(self, reason: str, who: str) -> None:
-        """Halt by the file at once; the journal is told beside, for it may not answer for seconds."""
-        self._until = time.monotonic() + JOURNAL_SECONDS
-        try:
-            self._file.write(reason, who, datetime.now(UTC))
-            with suppress(OSError):  # an order that passed the file before it was there leaves before the cancel
-                let_pass(self._paths, self._account, SENDER_SECONDS)
-        finally:
-            threading.Thread(target=self._open, args=(reason, who), daemon=True, name="emergency journal").start()
-
-    def key(self) -> str:
-        """Return a key that no order has had: by the clock where the journal does not answer."""
-        self._ready.wait(max(0.0, self._until - time.monotonic()))
-        if self._journal is not None:
-            return self._journal.next_key()
-        self._keys += 1
-        return f"kill-{datetime.now(UTC):%y%m%d%H%M%S%f}-{self._keys}"
-
-    def intend(self, asked: Asked, order_id: int) -> int:
-        """Write the order down, in the journal or in the file; it is on disk when this returns."""
-        if self._journal is not None:
-            try:
-                return self._journal.intend([asked], order_id)[0].order_id
-            except WorkbenchError:  # the file is the journal from here
-                self._journal = None
-        self._file.note({"intent": intent_data(asked, order_id), "key": asked.order.key})
-        return order_id
-
-    def note(self, facts: Mapping[str, Any]) -> None:
-        """Write down what happened."""
-        if self._journal is not None:
-            try:
-                self._journal.append(Draft(Kind.OPERATOR, facts))
-                return
-            except WorkbenchError:
-                self._journal = None
-        self._file.note({**facts, "at": datetime.now(UTC).isoformat()})
-
-    def close(self) -> None:
-        """Let go of the journal, once it has been told; the lease stays taken, so the old runner stays fenced off."""
-        self._ready.wait(LOCK_SECONDS * 2)
-        if self._journal is not None:
-            self._journal.close()
-
-    def _open(self, reason: str, who: str) -> None:
-        try:
-            journal = Journal.open(self._settings, self._paths, self._account)
-            journal.set_state(TradingState.HALTED, reason, who)
-            journal.close()
-            lease = Lease.seize(self._settings, self._paths, self._account, "emergency stop")
-            journal = Journal.open(self._settings, self._paths, self._account, lease=lease)
-            journal.begin(emergency=reason, who=who)
-            self._journal = journal
-        except WorkbenchError as error:
-            with suppress(CannotWrite):
-                self._file.note({"emergency": "the journal did not answer", "text": str(error)})
-        finally:
-            self._ready.set()

@@ -12,10 +12,11 @@ import pytest
 from tests.conformance.broker.desk import Desk
 from workbench.errors import AlreadyRunning, TradingHalted
 from workbench.live.dispatch import send
+from workbench.live.emergency import Record
 from workbench.live.gate import Asked, Origin
 from workbench.live.halt import HaltFile
 from workbench.live.journal.journal import Journal
-from workbench.live.kill import Record, Stop, Stopped
+from workbench.live.kill import Stop, Stopped
 from workbench.live.lease import Lease
 from workbench.live.trading_state import TradingState
 from workbench.params import Paths, Settings

@@ -15,13 +15,14 @@ import pytest
 from tests.live.history import read_gateway, violations
 from workbench.alerts.outbox import Outbox
 from workbench.errors import AlreadyRunning, BrokerError, OrderRejected, TradingHalted
-from workbench.live import kill
+from workbench.live import emergency
 from workbench.live.dispatch import record, send
+from workbench.live.emergency import Record
 from workbench.live.gate import Asked
 from workbench.live.halt import HaltFile
 from workbench.live.ib import IBBroker
 from workbench.live.journal.journal import Journal
-from workbench.live.kill import Record, Stop, Stopped
+from workbench.live.kill import Stop, Stopped
 from workbench.live.lease import Lease
 from workbench.live.operator import resume
 from workbench.live.reconcile import reconcile
@@ -122,7 +123,7 @@ class Room:
 @pytest.fixture
 def room(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
     """A busy machine is no journal that hangs: what the stop does beside one of those is in test_kill."""
-    monkeypatch.setattr(kill, "JOURNAL_SECONDS", 30.0)
+    monkeypatch.setattr(emergency, "JOURNAL_SECONDS", 30.0)
     made = Room(quick_path)
     yield made
     made.close()
