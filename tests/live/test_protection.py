@@ -252,3 +252,16 @@ def test_what_was_denied_is_asked_for_again_each_minute_and_journaled_once(held)
         service.clock = lambda: clock() + timedelta(seconds=61)
         until(lambda: len(held.working()) == 2)
     assert len(held.sim.orders()) == 5
+
+
+def test_beside_a_stop_that_is_still_there_only_the_target_is_put_back_in_its_group(held):
+    with held.trading() as service:
+        stop, target = held.of_type("STP"), held.of_type("LMT")
+        service.broker.cancel(target["ref"])  # nothing of it is in the journal
+        until(lambda: len(held.sim.orders()) == 4)
+        assert [kind for kind, *_ in held.settled()] == ["LMT", "STP"]
+        both = {one["order_id"]: one["oca_group"] for one in held.working()}
+    assert stop["order_id"] in both
+    assert target["order_id"] not in both
+    assert set(both.values()) == {stop["oca_group"]}
+    assert held.cancels() == [target["order_id"]]
