@@ -46,7 +46,8 @@ CURVES = pd.DataFrame({"return": [0.001] * 1250}).to_parquet()  # as many return
 def strategy_parts(name: str, head: str) -> dict[str, Any]:
     """The JSON parts of a candidate that passes every gate."""
     report = {
-        "name": name, "kind": "strategy", "params": {"fast": 20, "slow": 150}, "findings": [], "doubts": [], "clean": True,
+        "name": name, "kind": "strategy", "params": {"fast": 20, "slow": 150}, "findings": [], "doubts": [],
+        "clean": True,
         "checks": [{"name": "truncation", "dates": 16, "runs": 16}],
     }  # fmt: skip
     return {

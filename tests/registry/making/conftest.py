@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 2, 15, 0, 30, tzinfo=UTC)
 PINS = {"prices_daily": {"version": 3, "digest": "9f86d081"}, "actions": {"version": 1, "digest": "60303ae2"}}
 REPORT = {
-    "name": "sma_cross", "kind": "strategy", "params": {"fast": 20, "slow": 150}, "findings": [], "doubts": [], "clean": True,
+    "name": "sma_cross", "kind": "strategy", "params": {"fast": 20, "slow": 150}, "findings": [], "doubts": [],
+    "clean": True,
     "checks": [{"name": "truncation", "dates": 16, "runs": 17}],
 }  # fmt: skip
 
