@@ -149,7 +149,7 @@ def _show_preview(found: Preview) -> None:
 def _show_end(rehearsal: Rehearsal) -> None:
     from workbench.live.report import slippage
 
-    book = rehearsal.journal.book
+    book = rehearsal.journal.whole()  # the runner's own forgets what ended long ago
     rows = []
     for seat in rehearsal.seats:
         fills, bps = slippage(book, seat)
