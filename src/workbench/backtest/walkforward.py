@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.backtest import stats
+from workbench.backtest.by_cell import counted_in_notebooks
 from workbench.backtest.engine import simulate
 from workbench.backtest.kernel.weights import sweep_returns
 from workbench.backtest.result import Simulation, WalkForward
@@ -33,6 +34,7 @@ SCORES: Mapping[str, Callable[[pd.Series], float]] = {
 }
 
 
+@counted_in_notebooks
 def walk_forward(
     name: str, params: StrategyParams, bars: Bars, settings: Settings, progress: Callable[[str], None] | None = None
 ) -> WalkForward:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.backtest.by_cell import is_counted
 from workbench.backtest.result import WalkForward
 from workbench.backtest.stats import ROUNDING
 from workbench.backtest.trials.ledger import DONE, FAILED, SOURCES, Ledger, Receipt
@@ -112,7 +113,7 @@ def record_walk_forward(
     """Record every cell of a walk-forward's grid, with its returns over the test windows."""
     cells = wf.cells.drop(columns=list(RESULTS)).to_dict("records")
     named: list[dict[str, Any]] = [{str(name): value for name, value in cell.items()} for cell in cells]
-    return record(
+    receipt = record(
         ledger,
         Question(wf.question, wf.market),
         wf.strategy,
@@ -122,6 +123,8 @@ def record_walk_forward(
         made_by=made_by,
         run_id=run_id,
     )
+    is_counted(wf)
+    return receipt
 
 
 def _check_source(source: str) -> None:
