@@ -26,7 +26,7 @@ from workbench.types import Bars
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
-# A shell that starts a test run beside itself lets it ignore Ctrl-C, and so every process that it starts: tests send it.
+# A shell that starts a test run beside itself lets it, and all that it starts, ignore Ctrl-C, which tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

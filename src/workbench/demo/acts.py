@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from workbench.demo.stage import KILLED, REFUSED, Act, Script, Stage, commit
 from workbench.errors import WorkbenchError
 
-MINUTES = 6  # on two cores
+MINUTES = 4  # on two cores
 
 EDGE, LUCK = "xs_momentum", "sma_cross"
 PEOPLE = ("ada", "ben")
