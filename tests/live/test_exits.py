@@ -469,13 +469,13 @@ def test_protection_that_the_broker_ended_is_told_and_put_back_at_once(tmp_path,
         return {one["ref"]: (one["type"], one["quantity"]) for one in sim.orders() if one["status"] in WORKING}
 
     with running(service):
-        until(lambda: service.journal.book.positions and len(lying()) == 2, 20)
+        until(lambda: service.journal.book.positions and len(lying()) == 2, 40)
         before, held = lying(), service.journal.book.positions["AAA"]
         stop = IBBroker(office.live, office.live.kill_client_id)
         stop.connect()
         stop.cancel_all()
         stop.close()
-        until(lambda: len(lying()) == 2 and not lying().keys() & before.keys(), 20)
+        until(lambda: len(lying()) == 2 and not lying().keys() & before.keys(), 40)
     assert sorted(lying().values()) == sorted(before.values()) == [("LMT", held), ("STP", held)]
     assert [one.kind for one in service.outbox.all()].count("unprotected") == 1  # of the two, one alert a symbol
     assert service.journal.book.positions == {"AAA": held}
