@@ -186,7 +186,7 @@ def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, s
     thread = threading.Thread(target=lambda: list(service.run()))
     thread.start()
     try:
-        until(lambda: "data" in told(service), 40)
+        until(lambda: told(service) == ["data"], 40)
         assert sim.orders() == []
         office.bars = bars  # the ingest is done
         until(lambda: service.journal.book.positions, 40)
@@ -194,7 +194,7 @@ def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, s
         service.ending.set()
         thread.join(20)
     assert not thread.is_alive()
-    assert [alert.text[:60] for alert in service.outbox.all() if alert.kind == "data"] == [
+    assert [alert.text[:60] for alert in service.outbox.all()] == [
         "bars: the newest is of 2025-12-31 00:00:00, the last one tha"
     ]
     office.close(service)
