@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from workbench.trading import Order, OrderType, Side
 from workbench.tws import Simulator
 
 RUNNER, STOP = 17, 18
+A_DAY = 50  # stops of one account; at each a gateway tells again all that it did on the day
 
 
 class Room:
@@ -121,12 +124,26 @@ class Room:
 
 
 @pytest.fixture
-def room(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+def rooms(quick_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[Room]]:
     """A busy machine is no journal that hangs: what the stop does beside one of those is in test_kill."""
     monkeypatch.setattr(emergency, "JOURNAL_SECONDS", 30.0)
-    made = Room(quick_path)
-    yield made
-    made.close()
+    numbers = itertools.count()
+
+    @contextmanager
+    def opened() -> Iterator[Room]:
+        made = Room(quick_path / f"room-{next(numbers)}")
+        try:
+            yield made
+        finally:
+            made.close()
+
+    return opened
+
+
+@pytest.fixture
+def room(rooms: Callable[[], AbstractContextManager[Room]]) -> Iterator[Room]:
+    with rooms() as made:
+        yield made
 
 
 @pytest.mark.parametrize("connected", [False, True], ids=["cold", "connected"])
@@ -163,33 +180,43 @@ def test_two_hundred_orders_wait_and_the_cancel_overtakes_them(
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cycles", [15, pytest.param(500, marks=pytest.mark.slow)])
-def test_a_stop_in_the_middle_of_placing_leaves_nothing(room: Room, cycles: int, figures: Callable[..., None]) -> None:
+def test_a_stop_in_the_middle_of_placing_leaves_nothing(
+    rooms: Callable[[], AbstractContextManager[Room]], cycles: int, figures: Callable[..., None]
+) -> None:
     longest = placed = closed = 0
     start = time.monotonic()
-    for cycle in range(cycles):
-        chance, before = random.Random(cycle), room.last()
-        room.begin()
-
-        def trade(chance: random.Random = chance) -> None:
-            while True:  # as fast as the pace of the gateway lets it
-                send(room.journal, room.broker, [room.asked(chance) for _ in range(chance.randint(1, 3))])
-
-        thread = room.place(trade)
-        time.sleep(chance.uniform(0.0, 0.2))
-        stopped, began = room.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-        assert stopped.flat, f"cycle {cycle}: {stopped}"
-        cancelled, late = room.seen(before)
-        assert late == [], f"cycle {cycle}: {late[0]['monotonic'] - cancelled:.3f} s after the cancel"
-        assert cancelled - began < 1.0, f"cycle {cycle}"
-        assert room.sim.positions() == {}, f"cycle {cycle}"
-        assert {one["status"] for one in room.sim.orders()} <= {"Cancelled", "Filled"}, f"cycle {cycle}"
-        longest, closed = max(longest, cancelled - began), closed + stopped.closing_orders
-        placed += sum(one["client_id"] == RUNNER for one in room.sim.log(before))
-        room.end()
-    assert room.judged() == []
+    for first in range(0, cycles, A_DAY):
+        with rooms() as room:
+            for cycle in range(first, min(first + A_DAY, cycles)):
+                seen_after, orders, closing = stopped_amid_placing(room, cycle)
+                longest, placed, closed = max(longest, seen_after), placed + orders, closed + closing
+            assert room.judged() == []
     figures(
         stops=cycles, orders_placed=placed, closing_orders=closed, orders_after_the_cancel=0,
         cancel_seen_after_at_most_seconds=round(longest, 3), seconds=round(time.monotonic() - start, 1),
     )  # fmt: skip
+
+
+def stopped_amid_placing(room: Room, cycle: int) -> tuple[float, int, int]:
+    """Stop a runner while it places; return the seconds until the cancel was seen, its orders and the closing ones."""
+    chance, before = random.Random(cycle), room.last()
+    room.begin()
+
+    def trade() -> None:
+        while True:  # as fast as the pace of the gateway lets it
+            send(room.journal, room.broker, [room.asked(chance) for _ in range(chance.randint(1, 3))])
+
+    thread = room.place(trade)
+    time.sleep(chance.uniform(0.0, 0.2))
+    stopped, began = room.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert stopped.flat, f"cycle {cycle}: {stopped}"
+    cancelled, late = room.seen(before)
+    assert late == [], f"cycle {cycle}: {late[0]['monotonic'] - cancelled:.3f} s after the cancel"
+    assert cancelled - began < 1.0, f"cycle {cycle}"
+    assert room.sim.positions() == {}, f"cycle {cycle}"
+    assert {one["status"] for one in room.sim.orders()} <= {"Cancelled", "Filled"}, f"cycle {cycle}"
+    placed = sum(one["client_id"] == RUNNER for one in room.sim.log(before))
+    room.end()
+    return cancelled - began, placed, stopped.closing_orders
