@@ -122,6 +122,29 @@ def test_the_same_search_in_other_words_is_seen_from_each_question(ledger):
     assert ledger.elsewhere(Question("Never asked before?", "sample"), "sma_cross") == 5
 
 
+def test_the_same_search_under_another_name_and_question_is_seen_by_its_returns(ledger):
+    record_three(ledger)
+    copied = pd.concat([returns_of(), returns_of(seed=7, columns=2)], axis=1)
+    record(
+        ledger, strategy="sma_cross_2", question=OTHER, cells=cells_of(5), returns=copied.set_axis(range(5), axis=1),
+        source="sweep",
+    )  # fmt: skip
+    record(
+        ledger, strategy="reversal", question=Question("Does a fall come back?", "sample"), cells=cells_of(4),
+        returns=returns_of(seed=9, columns=4), source="sweep",
+    )  # fmt: skip
+    assert ledger.elsewhere(QUESTION, "sma_cross") == 5
+    assert ledger.elsewhere(OTHER, "sma_cross_2") == 3
+    assert ledger.elsewhere(Question("Does a fall come back?", "sample"), "reversal") == 0
+
+
+def test_strategies_that_both_did_nothing_are_not_the_same(ledger):
+    idle = returns_of() * 0.0
+    record_three(ledger, returns=idle)
+    record(ledger, strategy="asleep", question=OTHER, cells=cells_of(), returns=idle, source="sweep")
+    assert ledger.elsewhere(QUESTION, "sma_cross") == ledger.elsewhere(OTHER, "asleep") == 0
+
+
 def test_the_same_cell_of_the_same_code_and_data_is_the_same_trial(ledger):
     made_by = {"data": {"prices_daily": 3}}
     record_three(ledger, made_by=made_by)

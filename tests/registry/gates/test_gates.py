@@ -31,6 +31,10 @@ def test_the_deflated_sharpe_ratio_names_its_trials_and_bets(make):
     assert answer(make, "deflated_sharpe", (S, "overfitting.dsr", 0.95)).outcome is Outcome.PASS
     reworded = answer(make, "deflated_sharpe", ("trials.json", "elsewhere", 40))
     assert reworded.measured.endswith("with 1,240 trials (31 bets), and 40 trials of it under other questions")
+    assert reworded.outcome is Outcome.REVIEW
+    assert "must write why it is another one" in reworded.why
+    worse = answer(make, "deflated_sharpe", (S, "overfitting.dsr", 0.81), ("trials.json", "elsewhere", 40))
+    assert worse.outcome is Outcome.FAIL
 
 
 def test_a_number_is_shown_with_the_digits_that_tell_on_which_side_of_the_bound_it_lies(make):

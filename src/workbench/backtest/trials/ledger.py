@@ -109,14 +109,13 @@ class Ledger:
             return 0 if connection is None else _count(connection, question.id if question else None)
 
     def elsewhere(self, question: Question, strategy: str) -> int:
-        """Return how many trials of a strategy count for other questions of the same market: reworded, perhaps."""
+        """Return how many trials of a strategy count for other questions of the same market: reworded, perhaps.
+
+        A strategy with another name is the same one where a trial of it has the very returns of one of this question.
+        """
         with self._reading() as connection:
-            query = (
-                "SELECT count(*) FROM trials JOIN batches ON batch = number "
-                "WHERE strategy = ? AND market = ? AND question <> ?"
-            )
-            asked = (strategy, question.market, question.id)
-            return 0 if connection is None else int(connection.execute(query, asked).fetchone()[0])
+            asked = {"strategy": strategy, "market": question.market, "question": question.id}
+            return 0 if connection is None else int(connection.execute(_ELSEWHERE, asked).fetchone()[0])
 
     def knows(self, run_id: str) -> bool:
         """Return whether a run recorded a batch."""
@@ -293,6 +292,13 @@ def _of_question(columns: str, where: str) -> str:
 
 
 _KEPT = "sharpe IS NOT NULL AND weekly IS NOT NULL"
+_ELSEWHERE = f"""
+WITH counted AS (SELECT strategy, question, market, sharpe, week, weekly FROM trials JOIN batches ON batch = number),
+    other AS (SELECT * FROM counted WHERE market = :market AND question <> :question)
+SELECT count(*) FROM other WHERE strategy = :strategy OR strategy IN (
+    SELECT strategy FROM other WHERE {_KEPT} AND (week, weekly) IN (
+        SELECT week, weekly FROM counted WHERE question = :question AND {_KEPT}))
+"""  # noqa: S608
 
 
 def _weekly(row: tuple[int, bytes]) -> Weekly:

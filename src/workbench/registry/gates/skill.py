@@ -99,12 +99,16 @@ class DeflatedSharpe:
             )
         probability = overfit_number(found, "dsr", 0.0, 1.0, case)
         measured = f"{number(probability, self.min)} with {counted(counted_in, 'trial')} ({counted(bets, 'bet')})"
-        if elsewhere := ledger.at("elsewhere").count():
+        elsewhere = ledger.at("elsewhere").count()
+        if elsewhere:
             measured += f", and {counted(elsewhere, 'trial')} of it under other questions"
         if probability < self.min:
             why = "the best of so many worthless trials may show as much"
             remedy = f"more years of data or a better idea, not more trials: each one counts; then: {case.again}"
             return fails(self, measured, why, remedy)
+        if elsewhere:
+            why = "a search in other words is the same search; the second approver must write why it is another one"
+            return fails(self, measured, why, case.approve_with_reason, Outcome.REVIEW)
         return passes(self, measured)
 
 
