@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.tws.conftest import started
+from tests.conformance.tws.conftest import CHOICES, started
+from workbench.tws import Simulator
 
 
 def of(events, kind):
     return [event for event in events if event["event"] == kind]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_the_client_connects_at_its_version(choice):
+    client = started(choice)
+    with Simulator(seed=7, factor=0, server_version=choice.version) as sim:
+        assert client.ask("connect", port=sim.port, client_id=3) == choice.version
+    client.close()
 
 
 def test_the_account_and_its_positions_arrive(client, sim):
