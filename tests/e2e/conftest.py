@@ -45,6 +45,11 @@ def make_clone(folder: Path) -> Clone:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    # What was compiled here already is not compiled again in every copy; what is not yet, is. Indices come last.
+    for kind in ("*.nbc", "*.nbi"):
+        for compiled in (ROOT / "src").rglob(kind):
+            (folder / compiled.relative_to(ROOT)).parent.mkdir(exist_ok=True)
+            shutil.copy2(compiled, folder / compiled.relative_to(ROOT))
     base = folder / "params" / "base.yaml"
     settings = yaml.safe_load(base.read_text())
     settings["sample"] |= {"years": 6, "symbols_per_sector": 3, "intraday_sessions": 3}
