@@ -294,14 +294,15 @@ def test_what_cannot_be_closed_is_told_and_stays_halted():
     assert log.halted
 
 
+@pytest.mark.parametrize("error", [Disconnected("no connection"), InputRefused("order id 7")])
 @pytest.mark.parametrize("call", ["make_room", "instrument AAA", "place SELL 10 AAA"])
-def test_a_try_that_sent_nothing_is_none(call):
+def test_a_try_that_sent_nothing_is_none(call, error):
     """Twelve times in a row something fails before anything leaves; then it is closed all the same."""
     broker, log, fails = Memory({"AAA": 10}), Notes(), iter([True] * 12)
 
     def breaks(now: str) -> None:
         if now == call and next(fails, False):
-            raise Disconnected("no connection")
+            raise error
 
     broker.before = breaks
     stopped = stop(broker, log, timeout=1000).run("drill", "ada")

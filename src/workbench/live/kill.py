@@ -195,7 +195,7 @@ class Stop:
         closing = self._closing[symbol] = _Closing(symbol, order.key, held, now, tries, held)
         try:
             self.broker.place(order, order_id)
-        except Disconnected as error:  # it did not leave
+        except (Disconnected, InputRefused) as error:  # it did not leave
             closing.tries -= 1
             self._trouble(f"{symbol}: {error}")
         except OrderRejected as error:  # what is refused now may be taken later

@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.live.conftest import wanted
 from tests.live.ib.conftest import limit, market, told, until
 from workbench.errors import Disconnected, InputRefused, OrderRejected, Unanswered
+from workbench.live.dispatch import send
 from workbench.live.ib import IBBroker
+from workbench.live.ib.wire import FIRST_REQUEST, LAST_ORDER
 from workbench.trading import Order, OrderStatus, OrderType, Side, Working
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -222,7 +225,23 @@ def test_fills_in_parts_carry_their_commission_when_it_comes(sim, broker):
 
 def test_an_order_id_of_the_requests_is_refused(broker):
     with pytest.raises(InputRefused, match="order id"):
-        broker.place(limit("k1", 90.0), 1 << 30)
+        broker.place(limit("k1", 90.0), FIRST_REQUEST)
+
+
+def test_a_client_goes_on_from_order_ids_that_another_program_took_from_the_clock(sim, broker):
+    broker.place(limit("k1", 90.0), 1_763_750_000)
+    number = broker.next_order_id(1)
+    placed = broker.place(limit("k2", 91.0), number)
+    assert (number, placed.order_id) == (1_763_750_001, 1_763_750_001)
+    assert [one.order.key for one in broker.open_orders()] == ["k1", "k2"]
+
+
+def test_order_ids_that_are_used_up_are_told_before_anything_is_written_down(broker, journal):
+    broker.place(limit("k1", 90.0), LAST_ORDER)
+    with pytest.raises(InputRefused, match="its next order id is 2130705433, and 2130705432 is the last one used here"):
+        send(journal, broker, [wanted("k2")])
+    assert dict(journal.book.orders) == {}
+    broker.place_bracket([(limit("k3", 90.0), LAST_ORDER + 2)])  # what was begun has room
 
 
 def test_requests_and_orders_never_share_a_number(sim, broker):

@@ -12,9 +12,10 @@ import pytest
 from ib_async import Contract, Position
 
 from tests.live.conftest import wanted
-from tests.live.ib.conftest import QUICK, market, told, until
+from tests.live.ib.conftest import QUICK, limit, market, told, until
 from workbench.errors import AlreadyRunning, TradingHalted
 from workbench.live import dispatch
+from workbench.live.dispatch import send
 from workbench.live.gate import Asked, Origin
 from workbench.live.ib import IBBroker
 from workbench.live.ib.wire import Gateway
@@ -87,6 +88,16 @@ def test_half_a_share_of_another_keeps_no_runner_from_connecting(sim, broker, ma
     broker.cut()
     broker.connect()
     assert [(one.symbol, one.quantity, one.part) for one in broker.positions()] == [("DRIP", 0, 0.5)]
+
+
+def test_it_closes_beside_a_runner_whose_order_ids_are_seconds_since_1970(tmp_path, sim):
+    room = Room(tmp_path, sim, ACCOUNT)
+    with room.runner() as (broker, journal):
+        broker.place(limit("of another program", 50.0), 1_763_750_000)
+        send(journal, broker, [wanted(journal.next_key())])
+        until(lambda: dict(sim.positions()) == {"AAA": 100})
+        stopped = room.stop()
+    assert (stopped.flat, stopped.troubles, dict(sim.positions())) == (True, (), {})
 
 
 ACCOUNT = "DU1234567"

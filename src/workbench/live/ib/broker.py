@@ -28,6 +28,7 @@ from workbench.live.ib.history import NEW_YORK, Candle, read_history
 from workbench.live.ib.loop import LoopThread
 from workbench.live.ib.quotes import Board
 from workbench.live.ib.translation import ACCOUNT_TAGS, account_of, instrument_of, position_of, require_paper, stock
+from workbench.live.ib.wire import LAST_ORDER
 from workbench.params import LiveParams
 from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
 
@@ -135,9 +136,15 @@ class IBBroker:
 
     def next_order_id(self, floor: int) -> int:
         """Return an id that no order has had; a gateway that forgot the last ones does not lower it."""
-        asked = self._run(lambda ears: ears.next_id())
-        self._next_id = max(asked, floor, self._next_id) + 1
-        return self._next_id - 1
+        found = max(self._run(lambda ears: ears.next_id()), floor, self._next_id)
+        if found > LAST_ORDER:
+            raise InputRefused(
+                f"client {self.client_id}: its next order id is {found}, and {LAST_ORDER} is the last one used here; "
+                "nothing is sent. Let the gateway count anew (Settings → API → Reset API order ID sequence), "
+                "or give it another client id in params/base.yaml"
+            )
+        self._next_id = found + 1
+        return found
 
     def what_if(self, order: Order) -> Margin:
         """Return what an order would change, by the broker's own rules."""

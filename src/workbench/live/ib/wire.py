@@ -20,8 +20,11 @@ from workbench.errors import DataRefused
 from workbench.live.codes import CodeClass, code_of
 from workbench.live.ib.translation import amount
 
-# Requests and orders share one number range at the broker: an error names only the number. Ours never meet.
-FIRST_REQUEST = 1 << 30
+# Requests and orders share one number range at the broker: an error names only the number. Ours never meet. Orders have
+# nearly all of it: another program may have numbered its orders by seconds since 1970, and a client goes on from there.
+FIRST_REQUEST = 0x7F000000
+# Beyond it no order is begun; what is left is for the brackets and closing orders that are begun there.
+LAST_ORDER = FIRST_REQUEST - 1000
 # Messages that are parts of answers, by the question's name or by the number that stands in them.
 ALONE = {"5": "openOrders", "61": "positions", "101": "completedOrders"}
 NUMBERED = ("10", "11")
