@@ -371,6 +371,18 @@ def test_a_large_order_waits_until_a_person_confirms_its_key(world):
     assert decide(world.asked(50), denied).outcome is Outcome.DENIED
 
 
+def test_what_protects_one_strategy_of_several_waits_for_nobody_though_the_account_holds_less(world):
+    """A holds +100 and B -50, so the account +50: A's stop is for 100 and cannot be told from one that only shrinks."""
+    books = {"trend": {"AAA": 100}, "other": {"AAA": -50}}
+    state = world.state(limits=Limits(confirm_above=4_999.0), positions={"AAA": 50}, books=books)
+    stop = {"decision": "", "planned": 0, "stop": 96.0, "tif": "GTC"}
+    assert decide(world.asked(100, SELL, origin=Origin.PROTECTION, **stop), state).reasons == ()
+    other = world.asked(100, SELL, origin=Origin.OPERATOR, **stop)
+    assert decide(other, state).outcome is Outcome.WAITS
+    halted = replace(state, trading=TradingState.HALTED)
+    assert decide(world.asked(100, SELL, origin=Origin.PROTECTION, **stop), halted).outcome is Outcome.DENIED
+
+
 def test_a_way_out_is_open_when_the_day_is_lost_the_account_full_and_the_symbol_struck_off(world):
     state = world.state(
         trading=TradingState.REDUCING, positions={"AAA": 900}, whitelist=frozenset(), day=Day(100_000.0, -9_000.0),

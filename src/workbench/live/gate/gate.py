@@ -53,7 +53,9 @@ def decide(asked: Asked | Cancel, state: GateState) -> Decision:
     reasons = tuple(reason for rule in RULES for reason in rule.denials(asked, state, reducing))
     if reasons:
         return Decision(Outcome.DENIED, reasons)
-    if reducing or asked.origin is Origin.EMERGENCY or asked.order.key in state.confirmed:
+    # What protects a holding that a person confirmed, or need not, waits for none: meanwhile it would lie bare.
+    at_once = asked.origin in (Origin.EMERGENCY, Origin.PROTECTION)
+    if reducing or at_once or asked.order.key in state.confirmed:
         return Decision(Outcome.PASSES)
     value = worth(asked.order, state)
     if value > state.limits.confirm_above:
