@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walk: Bars) -> Iterat
     made = InteractiveShell.instance()
     made.history_manager.enabled = False
     grid = StrategyParams(question=QUESTION, grid={"fast": [5, 10], "slow": [20, 40]})
-    made.push({"bars": walk, "params": grid, "settings": SMALL, "count_trials": count_trials})
+    made.push({"bars": walk, "params": grid, "settings": SMALL, "count_trials": count_trials, "replace": replace})
     made.run_cell("from workbench.backtest.walkforward import walk_forward")
     yield made
     made.history_manager.end_session()
@@ -62,6 +63,12 @@ def test_a_walk_forward_counts_when_its_cell_has_ended(shell, capsys):
 
 def test_what_a_cell_counts_itself_is_not_counted_a_second_time(shell, capsys):
     typed(shell, f"{ASKED}; receipt = count_trials(found)")
+    assert shell.user_ns["receipt"].added == counted() == 4
+    assert "trials counted" not in capsys.readouterr().out
+
+
+def test_what_a_cell_adds_to_a_walk_forward_before_it_counts_it_makes_no_second_trial(shell, capsys):
+    typed(shell, f"{ASKED}; found = replace(found, robustness=None); receipt = count_trials(found)")
     assert shell.user_ns["receipt"].added == counted() == 4
     assert "trials counted" not in capsys.readouterr().out
 

@@ -13,6 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.params import Paths
 
 P = ParamSpec("P")
+# By the identity of its cells' returns: what is replaced in a result, such as its robustness, leaves them the same.
 _made: dict[int, WalkForward] = {}
 _failed: list[tuple[str, str, str, str]] = []  # strategy, question, market, error
 
@@ -39,15 +40,15 @@ def counted_in_notebooks(function: Callable[P, WalkForward]) -> Callable[P, Walk
             text = f"{type(error).__name__}: {error}"
             _failed.append((asked["name"], asked["params"].question, asked["bars"].market, text))
             raise
-        _made[id(made)] = made
+        _made[id(made.cell_returns)] = made
         return made
 
     return whole
 
 
 def is_counted(wf: WalkForward) -> None:
-    """Take note that a walk-forward was counted by whoever made it."""
-    _made.pop(id(wf), None)
+    """Take note that a walk-forward was counted by whoever made it, with its robustness added or without."""
+    _made.pop(id(wf.cell_returns), None)
 
 
 def _shell() -> Any:
