@@ -102,6 +102,25 @@ def test_a_restored_backup_is_gone_on_with(paths, ledger, tmp_path):
     assert ledger.count() == 12
 
 
+@pytest.mark.parametrize("linked", ["data", "data/state", "data/state/trials.db"])
+def test_what_lies_behind_a_link_is_missed_as_well(tmp_path, monkeypatch, linked):
+    root, there = tmp_path / "project", tmp_path / "other disk" / "there"
+    link = root / linked
+    link.parent.mkdir(parents=True)
+    there.parent.mkdir()
+    if not link.suffix:
+        there.mkdir()
+    link.symlink_to(there)
+    paths = Paths(root)
+    sweep(paths, "run-1", 8)
+    paths.trials.resolve().unlink()
+    with pytest.raises(DataRefused, match="that run run-1 wrote is gone"):
+        sweep(paths, "run-2", 4)
+    monkeypatch.chdir(root)
+    with pytest.raises(DataRefused, match="that run run-1 wrote is gone"):
+        record_failure(Ledger(Path("data/state/trials.db")), QUESTION, "mine", "KeyError")
+
+
 def test_a_ledger_outside_of_a_project_begins_as_it_always_did(tmp_path):
     assert record_failure(Ledger(tmp_path / "trials.db"), QUESTION, "mine", "KeyError").trials == 1
 

@@ -36,9 +36,11 @@ class Kept:
 def kept_on_disk(ledger: Path) -> list[Kept]:
     """Return the heads that sweeps and the project's own MLflow store keep; a ledger outside of a project has none."""
     file = ledger.resolve()
-    if len(file.parents) < 3 or (paths := Paths(file.parents[2])).trials != file:
-        return []
-    return [*kept_by_sweeps(paths), *_kept_by_mlflow(paths.mlruns / "mlflow.db")]
+    # As it is named, and where it lies: data/ may be a link to another disk, and so may a folder on the way to it.
+    for named in (ledger.absolute(), file):
+        if len(named.parents) >= 3 and (paths := Paths(named.parents[2])).trials.resolve() == file:
+            return [*kept_by_sweeps(paths), *_kept_by_mlflow(paths.mlruns / "mlflow.db")]
+    return []
 
 
 def kept_by_sweeps(paths: Paths) -> Iterator[Kept]:
