@@ -18,8 +18,11 @@ from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixt
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Draft, Kind
+from workbench.live.journal.journal import Journal
+from workbench.live.reconcile import compare, resolve
 from workbench.live.service import Service
 from workbench.strategies.exits import Exits
+from workbench.trading import OrderStatus
 from workbench.tws import Simulator
 from workbench.types import Bars
 
@@ -265,3 +268,26 @@ def test_beside_a_stop_that_is_still_there_only_the_target_is_put_back_in_its_gr
     assert target["order_id"] not in both
     assert set(both.values()) == {stop["oca_group"]}
     assert held.cancels() == [target["order_id"]]
+
+
+def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_no_look_before(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        stop = held.of_type("STP")
+        held.sim.fault("forget", client=stop["client_id"], order_id=stop["order_id"])
+        with connected(held.office) as hand:
+            beside = Journal.open(held.office.settings, held.office.paths, "DU1234567")
+            (difference,) = compare(beside, hand).unexplained
+            beside.close()
+        assert difference.text.startswith(f"AAA: order {stop['ref']} is accepted in the journal, and not open at the b")
+        for look in (1, 2):
+            service.clock = service._desk.clock = lambda late=timedelta(seconds=61 * look): clock() + late
+            ticked, service._ticked = service._ticked, 0.0
+            until(lambda before=ticked: service._ticked > before)
+            time.sleep(0.5)
+            assert list(service.journal.book.locked) == ([] if look == 1 else ["AAA"])
+        (told,) = held.told("missing_order")
+        assert told.startswith(f"AAA: order {stop['ref']} is missing: accepted before, and no trace at the broker")
+        resolve(service.journal, stop["ref"], OrderStatus.CANCELLED, "ada", "the broker lost it")
+        until(lambda: len(held.working()) == 2)
+    assert [kind for kind, *_ in held.settled(0.5)] == ["LMT", "STP"]

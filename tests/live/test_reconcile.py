@@ -294,6 +294,22 @@ def test_a_missing_order_is_resolved_by_a_person(traded, venue, outbox):
     assert (traded.book.orders["k2"].status, traded.book.locked) == (OrderStatus.CANCELLED, {})
 
 
+def test_an_order_that_is_gone_at_the_broker_is_compared_with_what_to_type_and_not_called_missing_at_one_look(
+    traded, venue, outbox
+):
+    dispatch.send(traded, venue.broker, [wanted("k2", limit=90.0)])
+    ledger(venue)._connection.execute("DELETE FROM orders WHERE key = 'k2'")
+    found = reconcile(traded, venue.broker, outbox)
+    assert (found.clean, found.unseen, traded.book.locked) == (True, {"k2"}, {})
+    gone = 'not open at the broker; did it end? workbench reconcile --cancelled k2 --reason "…"'
+    (difference,) = compare(traded, venue.broker).unexplained
+    assert difference.text == f"AAA: order k2 is working in the journal, and {gone}"
+    recover(traded, venue.broker, outbox, permit=None)
+    (difference,) = compare(traded, venue.broker).unexplained
+    assert difference.text == f"AAA: order k2 is missing in the journal, and {gone}"
+    assert reconcile(traded, venue.broker, outbox).unseen == frozenset()
+
+
 def test_a_person_has_a_name_and_a_reason(traded, venue):
     ledger(venue).hold("AAA", 7, 100.0, 0.0)
     with pytest.raises(InputRefused, match="who and why are not both given"):

@@ -134,6 +134,14 @@ def test_the_gate_is_asked_before_anything_is_sent_again(journal, venue, outbox)
     assert broker_orders(venue) == [("k2", 6)]
 
 
+def test_without_the_gate_nothing_is_sent_again_and_what_is_too_old_is_given_up(project, journal, venue, outbox):
+    journal.intend([wanted("k1")], 5)
+    assert recover(journal, venue.broker, outbox, permit=None) == ()
+    assert (broker_orders(venue), journal.book.orders["k1"].status) == ([], OrderStatus.INTENDED)
+    project.clock.set(project.clock() + minutes(16))
+    assert outcomes(recover(journal, venue.broker, outbox, permit=None)) == {"k1": Outcome.ABANDON}
+
+
 def test_a_number_that_is_taken_means_that_a_person_looks(journal, venue, outbox):
     stranger = Order("", "AAA", Side.BUY, 1, OrderType.LIMIT, limit=1.0)
     journal.intend([wanted("k1")], 5)

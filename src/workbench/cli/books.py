@@ -82,7 +82,9 @@ def reconcile(
         if cancelled:
             side.resolve(journal, cancelled, OrderStatus.CANCELLED, who, reason)
             print(f"order {cancelled}: was cancelled, says {who}")
-        told = side.compare(journal, broker) if beside else side.reconcile(journal, broker, outbox)
+        if not beside:
+            side.reconcile(journal, broker, outbox)
+        told = side.compare(journal, broker)
     if beside:
         print(f"account {account}: a runner trades it, and takes up within a minute what was said here")
     rows = [
@@ -94,8 +96,8 @@ def reconcile(
         return
     show_folding(f"Differences of {account}", ["symbol", "of", "journal", "broker", "what"], rows)
     raise WorkbenchError(
-        f"account {account}: {len(rows)} differences; each is adopted or explained: workbench reconcile {rows[0][0]} "
-        '--adopt --reason "…"'
+        f"account {account}: {len(rows)} differences; what does not say what to type is adopted or explained: "
+        f'workbench reconcile {rows[0][0]} --adopt --reason "…"'
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import AlreadyRunning, InputRefused, NoData
-from workbench.live.book import CASH, NOBODY, Book
+from workbench.live.book import CASH, NOBODY, Book, Tracked
 from workbench.live.broker import Broker
 from workbench.live.dispatch import record
 from workbench.live.journal.event import Draft, Kind
@@ -64,11 +64,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """All differences, and those of them that nobody has explained."""
+    """All differences, and those of them that nobody has explained.
+
+    ``unseen`` are the keys of orders that the broker had accepted and does not tell of now. An end on its way looks
+    the same, so it takes two looks: then ``recover`` finds out.
+    """
 
     at: datetime
     differences: tuple[Difference, ...]
     unexplained: tuple[Difference, ...]
+    unseen: frozenset[str] = frozenset()
 
     @property
     def clean(self) -> bool:
@@ -91,9 +96,10 @@ class _Seen:
 
 def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> Reconciled:
     """Return what differs, and write nothing: for who looks beside the runner."""
-    seen = _steady(journal, broker)
-    differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
-    return Reconciled(seen.at, differences, tuple(one for one in differences if one.id not in journal.book.accepted))
+    seen, book = _steady(journal, broker), journal.book
+    differences = (*_differences(book, seen, CASH_TOLERANCE, max_cash), *map(_gone, _unseen(book, seen)))
+    left = tuple(one for one in differences if one.id not in book.accepted)
+    return Reconciled(seen.at, differences, left, _unnoticed(book, seen))
 
 
 def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: float = MAX_CASH) -> Reconciled:
@@ -113,7 +119,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
     for one in left:
         severity = Severity.CRITICAL if one.ours else Severity.WARNING
         outbox.post(severity, f"reconcile_{one.of}", one.text, cooldown=one.id, symbol=one.symbol)
-    return Reconciled(seen.at, differences, left)
+    return Reconciled(seen.at, differences, left, _unnoticed(journal.book, seen))
 
 
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
@@ -159,7 +165,8 @@ def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: s
     tracked = journal.sync().orders.get(key)
     if tracked is None or tracked.status is not OrderStatus.MISSING:
         stands = "no such order" if tracked is None else f"it is {tracked.status}"
-        raise InputRefused(f"order {key}: {stands}; only a missing order is resolved")
+        hint = "" if tracked is None or tracked.status.terminal else "; a runner calls it so at its second look"
+        raise InputRefused(f"order {key}: {stands}; only a missing order is resolved{hint}")
     if status not in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
         raise InputRefused(f"order {key}: cannot be resolved as {status}; cancelled or rejected")
     data = {"action": "resolve", "status": status.value}
@@ -180,6 +187,7 @@ def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, 
 
 def _steady(journal: Journal, broker: Broker) -> _Seen:
     """Return the broker's side at a moment at which the journal, which a runner may be writing, knows all its fills."""
+    found: _Seen | None = None
     for wait in (0.0, 0.5, 1.0, 2.0):
         time.sleep(wait)
         before = journal.sync().last
@@ -187,7 +195,11 @@ def _steady(journal: Journal, broker: Broker) -> _Seen:
         book = journal.sync()
         told = all(book.has(fill) for fill in seen.fills if fill.key in book.orders)
         if told and (book.last.number if book.last else 0) == (before.number if before else 0):
-            return seen
+            found = seen
+            if not _unnoticed(book, seen):  # else its end may be on its way to the journal
+                return found
+    if found is not None:
+        return found
     raise AlreadyRunning(
         f"account {journal.account}: an execution of our own is not in the journal, or something is "
         "written at every look; again in a minute, when the runner has heard of it"
@@ -256,6 +268,28 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             text += f" More than {most:,.2f}: only what shrinks a position is sent until it is explained"
         found.append(Difference(Of.CASH, CASH, cash, seen.cash, text, ours=much))
     return found
+
+
+def _unseen(book: Book, seen: _Seen) -> tuple[Tracked, ...]:
+    """Return the orders that the broker had accepted, by our books, and that are not open there."""
+    there = {(one.order.key, one.order_id) for one in seen.orders}
+    return tuple(
+        one for one in book.open_orders
+        if one.status is not OrderStatus.INTENDED and (one.order.key, one.intent.order_id) not in there
+    )  # fmt: skip
+
+
+def _unnoticed(book: Book, seen: _Seen) -> frozenset[str]:
+    return frozenset(one.order.key for one in _unseen(book, seen) if one.status is not OrderStatus.MISSING)
+
+
+def _gone(one: Tracked) -> Difference:
+    order = one.order
+    text = (
+        f"{order.symbol}: order {order.key} is {one.status} in the journal, and not open at the broker; did it end? "
+        f'workbench reconcile --cancelled {order.key} --reason "…"'
+    )
+    return Difference(Of.ORDER, order.symbol, order.signed, 0, text, number=order.key)
 
 
 def _ended(book: Book, one: Working) -> OrderStatus | None:

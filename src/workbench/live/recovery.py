@@ -60,12 +60,13 @@ def recover(
     broker: Broker,
     outbox: Outbox,
     *,
-    permit: Callable[[Sequence[Asked]], str] = lambda _: "",
+    permit: Callable[[Sequence[Asked]], str] | None = lambda _: "",
     resend_within: timedelta = RESEND_WITHIN,
 ) -> tuple[Recovered, ...]:
     """Bring the journal to what the broker knows.
 
     ``permit`` is the gate: it is asked about an order, or a bracket as a whole, and returns why not for what it denies.
+    Without it nothing is sent: what never arrived, and still may be sent, is left for later.
     """
     journal.sync()
     working = {(one.order.key, one.order_id): one for one in broker.open_orders()}
@@ -99,10 +100,12 @@ def recover(
     _alert(outbox, found)
     for group in _groups(unsent):
         why = next(filter(None, (_too_late(journal, one, now, resend_within) for one in group)), "")
-        if why := why or permit([one.intent.asked for one in group]):  # all of a bracket or none
+        if permit is not None:  # all of a bracket or none
+            why = why or permit([one.intent.asked for one in group])
+        if why:
             journal.append(*(never_sent(one.intent, f"never sent: {why}") for one in group))
             found += [_told(one, Outcome.ABANDON, why) for one in group]
-        else:
+        elif permit is not None:
             sent = _resend(journal, broker, group)
             _alert(outbox, sent)
             found += sent

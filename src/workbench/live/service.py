@@ -39,6 +39,7 @@ from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
 from workbench.live.reconcile import reconcile
+from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
 from workbench.live.runner import LATE, guard, hear, run_session
 from workbench.live.session import Data, Desk, Seat
@@ -100,6 +101,7 @@ class Service:
     # What could not be put back, the symbols that were locked, and when it is tried again.
     _lacked: tuple[tuple[Protection, ...], frozenset[str], frozenset[str]] = ((), frozenset(), frozenset())
     _again: datetime | None = None
+    _unseen: frozenset[str] = frozenset()  # orders of ours that the broker did not tell of at the last look
     _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
@@ -271,6 +273,9 @@ class Service:
         desk, book = self._desk, self.journal.book
         most = self.limits.limits.max_cash_difference
         told = reconcile(self.journal, self.broker, self.outbox, max_cash=most)
+        if told.unseen & self._unseen:  # at two looks running: that was no end on its way to us
+            recover(self.journal, self.broker, self.outbox, permit=None)
+        self._unseen = told.unseen
         now, account = self.broker.now(), self.broker.account()
         if self._watched is None or self._watched[0] != self.newest(now):
             self._watched = self.newest(now), self.data(now)
