@@ -9,6 +9,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 WB := $(BIN)/workbench
 
+# Programs of an environment name the folder they were installed in: in a checkout that was moved or copied it is made anew.
+ifneq ($(filter-out $(CURDIR),$(shell cat .stamps/bootstrap 2>/dev/null)),)
+  $(info The checkout was moved or copied: .venv is set up anew.)
+  $(shell rm -rf .stamps .venv)
+else ifeq ($(wildcard $(BIN)/python),)
+  $(shell rm -rf .stamps)
+endif
+
 # One run, other settings: make backtest STRATEGY=sma_cross SET="costs.schedule=ib_tiered walk_forward.mode=anchored"
 STRATEGY ?=
 SET ?=
@@ -196,7 +204,7 @@ clean: ## Remove .venv and caches; data/ and mlruns/ stay
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/bootstrap.lock 2>&1 | grep -v '^WARNING' || true
 	@$(BIN)/uv --version >/dev/null
-	@touch $@
+	@pwd -P > $@
 
 # uv is many times faster; pip is the way out where a mirror is set up for pip only.
 define install

@@ -57,8 +57,13 @@ def _packages(paths: Paths) -> Finding:
     lock = paths.root / "locks" / "research.lock"
     if not lock.is_file():
         return Finding("packages", "no locks/research.lock", "git checkout locks/research.lock")
+    from packaging.markers import Marker
+
     wrong = []
-    for name, wanted in re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+) *\\?$", lock.read_text(), flags=re.MULTILINE):
+    pinned = r"^([A-Za-z0-9_.-]+)==([^ ;\\]+) *(?:;([^\\\n]*))?\\?$"
+    for name, wanted, where in re.findall(pinned, lock.read_text(), flags=re.MULTILINE):
+        if where.strip() and not Marker(where.strip()).evaluate():
+            continue
         try:
             have = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -143,7 +148,7 @@ def _runs(paths: Paths) -> Finding:
     if not store.is_file():
         return Finding("runs", "none yet: make backtest")
     try:
-        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             count = connection.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()[0]
     except sqlite3.Error as error:
         return Finding("runs", f"mlruns/mlflow.db: {error}", "stop what holds it, or restore it from a backup")

@@ -34,6 +34,20 @@ class Paths:
             return str(path)
 
 
+def require_own_code() -> None:
+    """Refuse to work on a checkout by the code of another one: runs would name a commit that did not make them."""
+    try:
+        there = find_root() / "src" / "workbench"
+    except ParamsRefused:  # outside of any checkout; who needs one says so
+        return
+    here = Path(__file__).resolve().parent
+    if there.is_dir() and there.resolve() != here:
+        raise ParamsRefused(
+            f"this is the code of {here}, but you work in {there.parents[1]}, which has its own; call its own "
+            "workbench, or where it was copied with its .venv: rm -rf .venv .stamps and make setup"
+        )
+
+
 def find_root() -> Path:
     """Return the project's root: $WORKBENCH_ROOT, else the nearest folder above with params/base.yaml."""
     named = os.environ.get("WORKBENCH_ROOT")

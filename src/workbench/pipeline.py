@@ -103,14 +103,27 @@ def run_pipeline(
         result = run.end()
         show.show(run.states)
         show.end(f"{run_id}: {result.status} in {result.seconds:.1f} s ({result.summary})")
-        if record is not None and any(step.attempts for step in result.steps):
-            record.result()(result)
-    failed = [step for step in result.steps if step.status == "failed"]
-    if failed:
-        kept = f"; executed copy: {paths.short(failed[0].notebook)}" if failed[0].notebook.exists() else ""
-        more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
-        raise RunFailed(f"step {failed[0].id}: {failed[0].error}{kept}{more}", result)
+        failure = _failure(result, paths)
+        try:
+            if record is not None and any(step.attempts for step in result.steps):
+                record.result()(result)
+        except WorkbenchError as error:
+            if failure is None:
+                raise
+            raise failure from error
+    if failure is not None:
+        raise failure
     return result
+
+
+def _failure(result: RunResult, paths: Paths) -> RunFailed | None:
+    """Return the error that names the first step that failed, its cause and its executed copy."""
+    failed = [step for step in result.steps if step.status == "failed"]
+    if not failed:
+        return None
+    kept = f"; executed copy: {paths.short(failed[0].notebook)}" if failed[0].notebook.exists() else ""
+    more = f" (and {len(failed) - 1} more failed)" if len(failed) > 1 else ""
+    return RunFailed(f"step {failed[0].id}: {failed[0].error}{kept}{more}", result)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ def test_a_released_row_is_in_the_lake_with_reason_person_and_moment(lake: Lake)
     assert (last["operation"], last["by"], last["because"]) == ("release", "ann", row["because"])
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_a_reason_may_hold_whatever_a_web_page_puts_between_lines(lake: Lake, separator: str) -> None:
+    release(lake, "prices_daily", leapt(lake), f"filing of that day:{separator}bid for", by="ann")
+    again = Lake(lake.root, "real")
+    assert again.read("prices_daily", ["S01"], SESSIONS[3], SESSIONS[3])["close"].to_list() == [170.0]
+    (row,) = again.released("prices_daily").iter_rows(named=True)
+    assert row["because"].startswith("filing of that day:")
+    assert [(told.dataset, told.released) for told in audit(again)] == [("prices_daily", 1)]
+
+
 def test_what_was_released_stays_known_after_the_files_are_rewritten(lake: Lake) -> None:
     release(lake, "prices_daily", leapt(lake), "it is right")
     assert lake.optimize("prices_daily") == 2

@@ -497,6 +497,18 @@ def test_a_table_that_cannot_be_read_is_said_and_the_run_is_over(project):
     assert [run.status for run in run_history(project.paths)] == ["failed"]
 
 
+def test_a_step_that_failed_is_named_though_its_run_cannot_be_recorded_either(project):
+    def recorder():
+        raise CannotWrite("mlflow.db: read-only; chmod it")
+
+    project.step("a", "raise ValueError('no such day')")
+    project.pipeline({"a": {"notebook": "a"}})
+    error = project.fails(recorder=recorder)
+    assert "step a: " in str(error)
+    assert "no such day" in str(error)
+    assert isinstance(error.__cause__, CannotWrite)
+
+
 def test_a_recorder_that_cannot_be_opened_is_said_when_the_steps_are_done(project):
     def recorder():
         raise CannotWrite("mlruns/mlflow.db: read-only")

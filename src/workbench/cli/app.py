@@ -26,6 +26,7 @@ from workbench.cli import (
     tws,
 )
 from workbench.errors import WorkbenchError
+from workbench.paths import require_own_code
 
 STOPPED = 130
 
@@ -81,6 +82,7 @@ app.command(name="tws-sim")(tws.tws_sim)
 def main() -> NoReturn:
     """Run a command; an error of ours is one line and an exit code."""
     try:
+        require_own_code()
         code = app(standalone_mode=False)
         if code == STOPPED:  # typer takes Ctrl-C for a result
             raise KeyboardInterrupt

@@ -12,6 +12,9 @@ import typer
 from workbench.errors import InputRefused
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from workbench.params import Paths, Settings
     from workbench.pipeline import RunResult
 
@@ -85,19 +88,46 @@ def run_named(name: str, settings: Settings, paths: Paths, fresh: bool) -> RunRe
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]], numbers_from: int = 1) -> None:
-    """Print a table; the columns from ``numbers_from`` on stand right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table; the columns from ``numbers_from`` on stand right.
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number >= numbers_from else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
+    Where the terminal is too narrow, what does not fit stands in a table below, beside the first columns once more.
+    """
+    from rich.console import Console
+
     console = Console()
     # Piped into a file or a log, a table is as wide as it needs to be.
-    Console(width=None if console.is_terminal else 160).print(table)
+    console = console if console.is_terminal else Console(width=160)
+    rest = list(range(numbers_from, len(columns)))
+    table, taken = _fitting(console, title, columns, rows, numbers_from, rest)
+    console.print(table)
+    while rest := rest[taken:]:
+        table, taken = _fitting(console, "", columns, rows, numbers_from, rest)
+        console.print(table)
+
+
+def _fitting(
+    console: Console, title: str, columns: list[str], rows: list[list[str]], first: int, rest: list[int]
+) -> tuple[Table, int]:
+    """Return a table of the first columns and as many of the rest as the terminal is wide, and how many these are."""
+    unbounded = console.options.update(max_width=10_000)
+    for taken in range(len(rest), -1, -1):
+        which = [*range(first), *rest[:taken]]
+        table = _table(title, [columns[n] for n in which], [[row[n] for n in which] for row in rows], first)
+        if taken <= 1 or console.measure(table, options=unbounded).maximum <= console.width:
+            break
+    return table, taken
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], numbers_from: int) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number >= numbers_from else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def show_folding(title: str, columns: list[str], rows: list[list[str]]) -> None:

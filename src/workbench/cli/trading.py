@@ -212,7 +212,7 @@ def _copy(settings: Settings, paths: Paths, folder: Path) -> Paths:
     there.state = folder
     for file in (Store.named(settings, paths).file, embedded_file(settings, paths)):
         if file is not None and file.exists():
-            read = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+            read = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
             with closing(read) as source, closing(sqlite3.connect(folder / file.name)) as target:
                 source.backup(target)
     return there

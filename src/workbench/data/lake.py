@@ -61,6 +61,11 @@ class Lake:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", market):
             raise InputRefused(f"market '{market}': use lower-case letters, digits and '_', for example sample or real")
         self.root = Path(root)
+        if code := re.search("%[0-9A-Fa-f]{2}", str(self.root.resolve())):  # delta-rs would write to another folder
+            raise InputRefused(
+                f"lake {self.root}: a folder's name holds '{code[0]}', which Delta takes for another letter; "
+                "move the checkout to a folder without it"
+            )
         self.market = market
         self.staged_root = self.root.parent / "staged"
         self.raw_root = self.root.parent / "raw"

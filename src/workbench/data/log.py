@@ -74,7 +74,8 @@ class Log:
 
     def _lines(self, path: Path) -> list[dict[str, Any]]:
         try:
-            return [json.loads(line) for line in path.read_text().splitlines()]
+            # ``splitlines`` would also cut where a text holds a separator of its own, which JSON does not escape.
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         except FileNotFoundError as error:
             raise self.damaged(path, "is missing") from error
         except (ValueError, OSError) as error:
