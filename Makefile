@@ -93,7 +93,7 @@ status: .stamps/research ## Where every strategy stands, how old its evidence is
 	@$(WB) status $(ARGS)
 
 .PHONY: demo
-demo: .stamps/research .stamps/live ## The whole way in simulated time: prove, promote, paper, staged live, production at a gateway, crash, stop (6 minutes)
+demo: .stamps/research .stamps/live ## The whole way in simulated time: prove, promote, paper, staged live, production at a gateway, crash, stop (4 minutes)
 	@$(WB) demo
 
 ##@ Trading

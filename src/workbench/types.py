@@ -80,7 +80,7 @@ class Bars:
         return len(self.close)
 
     def until(self, moment: date | datetime | pd.Timestamp | str) -> Bars:
-        """Return the bars up to and including ``moment``: what a strategy could have seen then."""
+        """Return the bars up to and including the one of ``moment``: what could be seen once that bar had closed."""
         return self._rows(slice(None, _timestamp(moment, self.index)))
 
     def between(self, start: date | datetime | str | None = None, end: date | datetime | str | None = None) -> Bars:

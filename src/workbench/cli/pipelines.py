@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.params import Paths
     from workbench.pipeline import RunResult
 
+NEWEST = 20  # runs that are listed
 SHOWN_IN_RANKING = ("trials", "dsr", "pbo", "cagr", "volatility", "max_drawdown", "turnover", "cost_per_year")
 
 
@@ -30,7 +31,7 @@ def run(pipeline: str, strategy: Strategies = None, set_: Set = None, fresh: Fre
 
 
 def runs() -> None:
-    """List the pipeline runs: when, how long, what failed, where the notebooks are."""
+    """List the newest 20 pipeline runs: when, how long, what failed, where the notebooks are."""
     from workbench.params import Paths
     from workbench.pipeline import run_history
 
@@ -39,7 +40,7 @@ def runs() -> None:
     if not history:
         print("no runs yet: make backtest")
         return
-    rows = [[h.run_id, h.status, f"{h.seconds:.0f} s", h.summary, paths.short(h.folder)] for h in history[:20]]
+    rows = [[h.run_id, h.status, f"{h.seconds:.0f} s", h.summary, paths.short(h.folder)] for h in history[:NEWEST]]
     show_table("Pipeline runs, newest first", ["run", "status", "took", "steps", "folder"], rows)
 
 
