@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import multiprocessing
 import shutil
 import sqlite3
 from pathlib import Path
@@ -100,6 +101,30 @@ def test_a_restored_backup_is_gone_on_with(paths, ledger, tmp_path):
     shutil.move(tmp_path / "backup.db", paths.trials)
     sweep(paths, "run-2", 4)
     assert ledger.count() == 12
+
+
+def test_a_process_that_runs_on_misses_what_another_one_counted_before_a_backup_came_back(paths, ledger, tmp_path):
+    sweep(paths, "run-1", 8)  # this process has seen the ledger whole
+    shutil.copy2(paths.trials, tmp_path / "backup.db")
+    with multiprocessing.get_context("spawn").Pool(1) as other:
+        other.apply(sweep, (paths, "run-2", 5))
+    for restore in (shutil.copy2, shutil.copy, shutil.move):  # with its old time, anew, in the file's place
+        restore(tmp_path / "backup.db", paths.trials)
+        with pytest.raises(DataRefused, match="run-2 wrote is gone"):
+            sweep(paths, "run-3", 4)
+    assert ledger.count() == 8
+
+
+def test_only_what_another_wrote_has_the_heads_read_again(paths, monkeypatch):
+    sweep(paths, "run-1", 8)
+    read = []
+    monkeypatch.setattr("workbench.backtest.trials.ledger.kept_on_disk", lambda file: read.append(file) or [])
+    sweep(paths, "run-2", 2)
+    assert read == []
+    with contextlib.closing(sqlite3.connect(paths.trials)) as connection, connection:
+        connection.execute("CREATE TABLE other (x)")
+    sweep(paths, "run-3", 2)
+    assert read == [paths.trials]
 
 
 @pytest.mark.parametrize("linked", ["data", "data/state", "data/state/trials.db"])

@@ -75,7 +75,7 @@ class Ledger:
             facts = (question.id, question.text, question.market, source, run_id, len(rows))
             number, head = append_batch(connection, facts, added)
             total = _count(connection, question.id)
-        _whole_at[self.file.resolve()] = head
+        _left_at[self.file.resolve()] = self._state()
         return Receipt(number, head, question.id, len(rows), len(added), total)
 
     def give_up(self, reason: str, heads: Mapping[str, str] | None = None) -> Loss:
@@ -202,10 +202,10 @@ class Ledger:
     def _require_kept(self, connection: sqlite3.Connection) -> None:
         """Refuse to go on with a chain that lacks what the runs on this disk keep.
 
-        They are read once: as long as the chain holds what it held then, it still holds all of theirs.
+        They are read once: as long as the file lies as this process left it, nothing was taken out of it. Whatever
+        another process wrote since, a backup put in its place among it, they are read again.
         """
-        last = _whole_at.get(self.file.resolve(), "")
-        if connection.execute("SELECT 1 FROM batches WHERE head = ?", (last,)).fetchone() is None:
+        if _left_at.get(self.file.resolve()) != self._state():
             heads = heads_of(connection)
             self._refuse(missing(kept_on_disk(self.file), heads, losses(connection)), heads)
 
@@ -257,6 +257,11 @@ class Ledger:
                 yield connection
                 connection.execute("COMMIT")
 
+    def _state(self) -> tuple[int, ...]:
+        """Return what no writer leaves as it was; a copy may keep its time of writing, but not that of its change."""
+        lies = self.file.stat()
+        return lies.st_dev, lies.st_ino, lies.st_ctime_ns, lies.st_size
+
     @property
     def _reads_as(self) -> str:
         """Only who may write can undo what a killed process left half-written."""
@@ -283,8 +288,8 @@ class Ledger:
             ) from error
 
 
-# By file, the head of a chain that had all that the runs of its project keep.
-_whole_at: dict[Path, str] = {}
+# By file, how this process left a ledger that had all that the runs of its project keep.
+_left_at: dict[Path, tuple[int, ...]] = {}
 
 
 def _of_question(columns: str, where: str) -> str:
