@@ -20,6 +20,7 @@ from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.reconcile import compare, resolve
+from workbench.live.runner import begin, guard, put_in_order
 from workbench.live.service import Service
 from workbench.strategies.exits import Exits
 from workbench.trading import OrderStatus
@@ -291,3 +292,58 @@ def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_n
         resolve(service.journal, stop["ref"], OrderStatus.CANCELLED, "ada", "the broker lost it")
         until(lambda: len(held.working()) == 2)
     assert [kind for kind, *_ in held.settled(0.5)] == ["LMT", "STP"]
+
+
+def test_an_end_that_is_heard_while_another_one_is_put_back_does_not_wait_for_a_minute(held):
+    with held.trading() as service:
+        stop, target = held.of_type("STP"), held.of_type("LMT")
+        orders, done = service.broker.open_orders, []
+
+        def while_it_is_put_back():
+            found = orders()
+            if not done and service.journal.book.orders[stop["ref"]].status.terminal:
+                done.append(target["ref"])
+                service.broker.cancel(target["ref"])  # nothing of it is in the journal: the broker ends it just now
+                time.sleep(0.2)
+            return found
+
+        service.broker.open_orders = while_it_is_put_back
+        service.broker.cancel(stop["ref"])
+        until(lambda: done and [kind for kind, *_ in held.settled(0.1)] == ["LMT", "STP"], 20)
+        assert [kind for kind, *_ in held.settled(1.0)] == ["LMT", "STP"]
+    assert {stop["ref"], target["ref"]}.isdisjoint(one["ref"] for one in held.working())
+
+
+def test_what_the_broker_ended_while_nobody_was_there_is_told_when_it_is_put_back(held):
+    list(held.service.run(once=True))
+    held.office.close(held.service)
+    held.cancel_all()
+    held.service = held.office.open()
+    list(held.service.run(once=True))
+    assert [kind for kind, *_ in held.settled(0.1)] == ["LMT", "STP"]
+    (text,) = held.told()
+    assert text.startswith(f"AAA: the broker ended {held.of_type('STP')['ref']}, which protected it")
+
+
+def test_what_the_broker_ended_is_told_where_the_answer_to_the_next_question_is_lost(held):
+    with held.trading():
+        held.sim.fault("drop", message="openOrderEnd", times=1)
+        held.cancel_all()
+        until(lambda: len(held.sim.orders()) == 5 and len(held.working()) == 2, 30)
+        until(held.told)
+    assert len(held.told()) == 1
+
+
+def test_what_the_broker_ended_while_the_market_was_closed_is_told_before_it_opens(held):
+    clock = held.service.clock
+    list(held.service.run(once=True))
+    held.office.close(held.service)
+    held.cancel_all()
+    held.service = held.office.open()
+    desk = held.service.desk(held.service.session(once=True), (), once=True)
+    desk.clock = lambda: clock() - timedelta(hours=1)  # it is ten: an hour earlier the market is closed
+    begin(desk)
+    put_in_order(desk)
+    guard(desk)
+    assert len(held.told()) == 1
+    assert held.settled(0.1) == []

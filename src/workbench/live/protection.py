@@ -31,6 +31,8 @@ FILLING = timedelta(seconds=30)
 # What the broker ends again and again is put back so often in a session, this far apart; then a person looks.
 PUT_BACK_AT_MOST = 3
 PUT_BACK_EVERY = timedelta(minutes=1)
+# An end is told when it was heard this lately: a runner that connects before the open hears of the night's.
+TAKEN_LATELY = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -156,15 +158,18 @@ def to_put(desk: Desk) -> tuple[tuple[Protection, ...], Mapping[str, str]]:
     return tuple(found), why
 
 
-def taken_away(book: Book, since: datetime, symbols: Iterable[str]) -> tuple[Tracked, ...]:
-    """Return the orders that protected some symbols and that the broker ended since a moment: not we, not a fill."""
-    wanted = set(symbols)
-    return tuple(
+def taken_away(desk: Desk) -> tuple[Tracked, ...]:
+    """Return the orders that the broker ended lately, not we and not a fill, beside what is bare now."""
+    book, since = desk.journal.book, desk.clock() - TAKEN_LATELY
+    bare = {one.symbol for one in lacking(desk)[0]}
+    found = [
         one for one in book.orders.values()
-        if one.protects and one.order.symbol in wanted and one.ended is not None and one.ended >= since
+        if one.protects and one.order.symbol in bare and one.ended is not None and one.ended >= since
         and _by_broker(one)
         and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
-    )  # fmt: skip
+    ]  # fmt: skip
+    alive = _alive(book, desk.broker.open_orders()) if found else {}
+    return tuple(one for one in found if one.order.symbol not in alive)
 
 
 def family_of(decision: Decision, line: Line, next_key: Callable[[], str]) -> tuple[Asked, ...]:

@@ -126,10 +126,16 @@ def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
 
 
 def guard(desk: Desk, data: Data | None = None) -> None:
-    """Put a stop and a target beside everything that is held without those that its strategy wants."""
-    if not protection.guarded(desk):
+    """Put a stop and a target beside all that is held without those that its strategy wants, and tell who took them."""
+    if desk.journal.halted:
         return
     count(desk)
+    for one in protection.taken_away(desk):
+        text = f"{one.order.symbol}: the broker ended {one.order.key}, which protected it: {one.text}".rstrip(": ")
+        cooldown = f"ended {one.order.symbol} {desk.session}"
+        desk.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, key=one.order.key)
+    if not protection.guarded(desk):
+        return
     if stale := protection.lacking(desk)[1]:
         take_back(desk, stale)
     missing, why = protection.to_put(desk)

@@ -52,8 +52,6 @@ LOOK_SECONDS = 1.0
 AGAIN_SECONDS, LONGEST_SECONDS = 5.0, 60.0  # between two tries after a trouble; it doubles
 IDLE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
-# The end of an order that protected is told when it is this new.
-TAKEN_LATELY = timedelta(minutes=2)
 # What a trouble is called in the alerts, the narrower first.
 TROUBLES: tuple[tuple[type[Exception], str], ...] = (
     (PackRefused, "evidence"),
@@ -246,12 +244,7 @@ class Service:
         if (lacks == self._lacked and early) or not protection.guarded(desk):
             return
         guard(desk)
-        bare = {one.symbol for one in missing}
-        for one in protection.taken_away(book, self.clock() - TAKEN_LATELY, bare):
-            text = f"{one.order.symbol}: the broker ended {one.order.key}, which protected it: {one.text}".rstrip(": ")
-            cooldown = f"ended {one.order.symbol} {desk.session}"
-            self.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, key=one.order.key)
-        self._lacked = (*protection.lacking(desk), frozenset(book.locked))
+        self._lacked = lacks  # not what lacks by now: an end that was heard meanwhile was not seen to yet
         self._again = self.clock() + protection.PUT_BACK_EVERY
 
     def _each_minute(self) -> None:
