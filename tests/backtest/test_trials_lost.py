@@ -193,6 +193,29 @@ def test_a_restored_backup_gets_over_the_head_of_a_chain_that_was_thrown_away(pa
     assert ledger.verify({"run-2": thrown}).trials == ledger.count() == 9
 
 
+def test_what_the_chain_still_has_is_not_lost(paths, ledger, tmp_path):
+    other = Question("Does selling what rises pay?", "sample")
+    sweep(paths, "run-1", 6)
+    sweep(paths, "run-2", 3)
+    sweep(paths, "run-3", 2, other)
+    shutil.copy(paths.trials, tmp_path / "backup.db")
+    sweep(paths, "run-4", 4)  # knows of 13
+    sweep(paths, "run-5", 7)  # knows of 20, of which the backup has 9
+    sweep(paths, "run-6", 1, other)
+    shutil.copy(tmp_path / "backup.db", paths.trials)
+    loss = ledger.give_up("a backup of the evening before")
+    assert (loss.trials, ledger.count()) == (11 + 1, 11)
+    assert loss.sentence.startswith("lost and not counted: at least 12 trials of 3 runs (20")
+
+
+def test_a_search_by_trials_lost_no_more_than_it_counted(paths, ledger):
+    sweep(paths, "run-1", 8)
+    file = paths.runs / "run-1" / "sweep.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "measurements": 21}))  # some in several stages
+    paths.trials.unlink()
+    assert ledger.give_up("no backup").trials == 8
+
+
 def test_a_run_elsewhere_is_given_up_by_the_head_that_it_kept(paths, ledger):
     sweep(paths, "run-1", 2)
     loss = ledger.give_up("on the laptop", {"far": "f" * 64})

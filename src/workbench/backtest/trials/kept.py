@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.backtest.trials.question import Question
 from workbench.disk import read_json
 from workbench.params import Paths
 
@@ -49,7 +51,7 @@ def kept_by_sweeps(paths: Paths) -> Iterator[Kept]:
         facts = read_json(file) or {}
         if facts.get("head") and facts.get("run_id"):
             question = str(facts.get("asked", {}).get("question", ""))
-            told = max(int(facts.get("trials", 0)), int(facts.get("measurements", 0)), 1)
+            told = max(int(facts.get("trials") or facts.get("measurements") or 0), 1)
             yield Kept(str(facts["run_id"]), str(facts["head"]), question, told)
 
 
@@ -69,9 +71,22 @@ def _kept_by_mlflow(store: Path) -> list[Kept]:
     ]
 
 
-def at_least(lost: Iterable[Kept]) -> int:
-    """Return how many trials these runs knew of at least: the most of each question, which later runs repeat."""
+def at_least(lost: Iterable[Kept], counts: Iterable[tuple[str, int]]) -> int:
+    """Return how many trials these runs knew of at least that the chain has not: the most of each question.
+
+    ``counts`` has how many trials each question had after each batch of the chain. What a run knew of and the chain
+    still has is one of these numbers, since a run's chain and this one were the same up to some batch.
+    """
+    had: defaultdict[str, list[int]] = defaultdict(list)
+    for text, count in counts:
+        had[_words(text)].append(count)
     most: dict[str, int] = {}
     for kept in lost:
-        most[kept.question] = max(most.get(kept.question, 0), kept.trials)
+        text = _words(kept.question)
+        left = max((count for count in had[text] if count <= kept.trials), default=0)
+        most[text] = max(most.get(text, 0), kept.trials - left)
     return sum(most.values())
+
+
+def _words(text: str) -> str:
+    return Question(text, "").id

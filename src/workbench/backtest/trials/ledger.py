@@ -92,7 +92,8 @@ class Ledger:
             with self._writing(whole=False) as connection:
                 if gone := missing(known, heads_of(connection), losses(connection)):
                     text = loss_text(" ".join(reason.split()), {(each.run, each.head) for each in gone})
-                    append_batch(connection, ("", text, "", LOST, "", at_least(gone)), [])
+                    lost = at_least(gone, connection.execute(_COUNTS).fetchall())
+                    append_batch(connection, ("", text, "", LOST, "", lost), [])
                     return losses(connection)[-1]
         raise InputRefused(
             f"{self.file.name}: nothing is lost, it has the head of each of the {len(known)} runs that keep one"
@@ -296,6 +297,7 @@ def _of_question(columns: str, where: str) -> str:
     return f"SELECT {columns} FROM trials JOIN batches ON batch = number WHERE question = ? AND {where}"  # noqa: S608
 
 
+_COUNTS = "SELECT text, sum(added) OVER (PARTITION BY question ORDER BY number) FROM batches"
 _KEPT = "sharpe IS NOT NULL AND weekly IS NOT NULL"
 _ELSEWHERE = f"""
 WITH counted AS (SELECT strategy, question, market, sharpe, week, weekly FROM trials JOIN batches ON batch = number),
