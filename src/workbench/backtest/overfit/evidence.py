@@ -25,7 +25,7 @@ DEFINITIONS: Mapping[str, str] = {
     "kurtosis": "their fourth standardised moment; 3 for a normal",
     "trials": "what was ever tried for this research question, failed runs included",
     "effective_trials": "of these, how many were different bets: clusters of correlated returns",
-    "elsewhere": "trials of this strategy, or of one with the very returns of a trial here, under other questions",
+    "elsewhere": "trials of this strategy, or of one whose trials move as one here does, under other questions",
     "expected_max": "the Sharpe ratio per period that the best of these trials shows if none is worth anything",
     "psr": "probability that the true Sharpe ratio is above zero, had this been the only trial",
     "dsr": "probability that the true Sharpe ratio is above zero, the search for it counted (deflated Sharpe ratio)",
@@ -100,7 +100,7 @@ def evidence(result: WalkForward, ledger: Ledger) -> Overfitting:
         trials=ledger.count(question),
         effective_trials=ledger.effective(question).trials,
         pbo_all_left_out=tried.left_out,
-        elsewhere=ledger.elsewhere(question, result.strategy),
+        elsewhere=ledger.elsewhere(question, result.strategy, market),
         missing=numbers.missing,
         **{name: numbers.known.get(name) for name in MEASURED},
     )

@@ -22,6 +22,7 @@ from workbench.backtest.trials.chain import RESTORE, RESTORE_OR_SAY, Chain, appe
 from workbench.backtest.trials.clusters import Effective, effective
 from workbench.backtest.trials.kept import Kept, at_least, kept_on_disk
 from workbench.backtest.trials.known import fresh_rows, known_keys
+from workbench.backtest.trials.likeness import same_search
 from workbench.backtest.trials.lost import LOST, Loss, loss_text, losses, missing
 from workbench.backtest.trials.luck import expected_best
 from workbench.backtest.trials.question import Question
@@ -109,14 +110,27 @@ class Ledger:
         with self._reading() as connection:
             return 0 if connection is None else _count(connection, question.id if question else None)
 
-    def elsewhere(self, question: Question, strategy: str) -> int:
+    def elsewhere(self, question: Question, strategy: str, market: Weekly | None = None) -> int:
         """Return how many trials of a strategy count for other questions of the same market: reworded, perhaps.
 
-        A strategy with another name is the same one where a trial of it has the very returns of one of this question.
+        A strategy with another name is the same one where a trial of it has the very returns of one of this question,
+        or moves with one, the ``market`` taken off both (``likeness.same_search``). Of very many it is an even sample.
         """
         with self._reading() as connection:
-            asked = {"strategy": strategy, "market": question.market, "question": question.id}
-            return 0 if connection is None else int(connection.execute(_ELSEWHERE, asked).fetchone()[0])
+            if connection is None:
+                return 0
+            asked = {"market": question.market, "question": question.id, "most": MOST_CLUSTERED}
+            found = connection.execute(_ELSEWHERE, asked).fetchall()
+            kept = f"{_KEPT} ORDER BY key LIMIT ?"
+            ours = connection.execute(_of_question("week, weekly", kept), (question.id, MOST_CLUSTERED)).fetchall()
+            same = 0
+            for name, count, copied in found:
+                if name != strategy and not copied:
+                    theirs = connection.execute(_THEIRS, {**asked, "strategy": name}).fetchall()
+                    if not same_search(list(map(_weekly, ours)), list(map(_weekly, theirs)), market):
+                        continue
+                same += count
+            return int(same)
 
     def knows(self, run_id: str) -> bool:
         """Return whether a run recorded a batch."""
@@ -299,13 +313,13 @@ def _of_question(columns: str, where: str) -> str:
 
 _COUNTS = "SELECT text, sum(added) OVER (PARTITION BY question ORDER BY number) FROM batches"
 _KEPT = "sharpe IS NOT NULL AND weekly IS NOT NULL"
+_OTHER = "FROM trials JOIN batches ON batch = number WHERE market = :market AND question <> :question"
 _ELSEWHERE = f"""
-WITH counted AS (SELECT strategy, question, market, sharpe, week, weekly FROM trials JOIN batches ON batch = number),
-    other AS (SELECT * FROM counted WHERE market = :market AND question <> :question)
-SELECT count(*) FROM other WHERE strategy = :strategy OR strategy IN (
-    SELECT strategy FROM other WHERE {_KEPT} AND (week, weekly) IN (
-        SELECT week, weekly FROM counted WHERE question = :question AND {_KEPT}))
+SELECT strategy, count(*), max({_KEPT} AND (week, weekly) IN (
+    SELECT week, weekly FROM trials JOIN batches ON batch = number WHERE question = :question AND {_KEPT}))
+{_OTHER} GROUP BY strategy
 """  # noqa: S608
+_THEIRS = f"SELECT week, weekly {_OTHER} AND strategy = :strategy AND {_KEPT} ORDER BY key LIMIT :most"
 
 
 def _weekly(row: tuple[int, bytes]) -> Weekly:
