@@ -13,7 +13,7 @@ import pytest
 from tests.live.history import read_paper, violations
 from tests.live.ib.conftest import until
 from tests.live.test_runner import WIDE, Stage, Written, kill_while_it_trades, last_days
-from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
+from tests.live.test_service import PATIENT, Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.errors import InputRefused
 from workbench.live import protection
@@ -462,6 +462,7 @@ def test_over_the_real_client_the_bracket_lies_at_the_gateway_and_its_stop_ends_
 
 def test_protection_that_the_broker_ended_is_told_and_put_back_at_once(tmp_path, sim, gateway_bars):  # noqa: F811
     office = Office(tmp_path, sim, gateway_bars, {})
+    office.live = office.live.model_copy(update=PATIENT)
     office.seats = (seat("one", {str(gateway_bars.index[-1].date()): {"AAA": 0.2}}),)
     service = office.open()
 

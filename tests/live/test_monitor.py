@@ -223,6 +223,22 @@ def test_a_look_that_fails_is_told_and_three_minutes_without_one_reduce(paths):
     assert [one.partition(":")[0] for one in desk.done] == ["reduce"]
 
 
+def test_a_first_look_that_fails_is_told_and_reduces_only_after_three_minutes_without_any(paths):
+    minute = [NOW]
+
+    def look() -> Snapshot:
+        raise Disconnected("no connection to the broker")
+
+    loop, desk = monitor(paths, look, lambda: minute[0])
+    assert [finding.code for finding in loop.tick()] == ["LOOK_FAILED"]
+    minute[0] = NOW + timedelta(minutes=3)
+    assert [finding.code for finding in loop.tick()] == ["LOOK_FAILED"]
+    assert desk.done == []
+    minute[0] = NOW + timedelta(minutes=3, seconds=1)
+    assert "BROKER_OUT_OF_SIGHT" in [finding.code for finding in loop.tick()]
+    assert [one.partition(":")[0] for one in desk.done] == ["reduce"]
+
+
 def test_tighter_limits_hold_at_the_next_minute_and_looser_ones_are_told_and_refused(paths):
     loop, desk = monitor(paths, lambda: replace(CALM, day=Day(100_000.0, -2_000.0)))
     assert loop.tick() == ()

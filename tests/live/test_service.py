@@ -34,6 +34,8 @@ from workbench.sessions import Calendar
 from workbench.tws import Simulator
 from workbench.types import Bars
 
+# For who counts every alert: on a busy machine an answer may take longer than a second, and that is told.
+PATIENT = {"answer_seconds": 20.0, "order_seconds": 20.0, "heartbeat_answer_seconds": 20.0}
 FRIDAY, MONDAY = "2026-01-02", date(2026, 1, 5)
 
 
@@ -179,6 +181,7 @@ def test_a_record_that_cannot_be_written_is_told_and_the_session_is_closed_all_t
 
 def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, sim, bars):
     office = Office(tmp_path, sim, bars.until("2025-12-31"), {"AAA": 0.2})
+    office.live = office.live.model_copy(update=PATIENT)
     office.newest = lambda moment: date.fromisoformat(FRIDAY)  # type: ignore[method-assign]
     service = office.open()
     service.again_seconds = 0.2
@@ -197,6 +200,40 @@ def test_data_that_comes_late_is_waited_for_while_it_is_not_too_late(tmp_path, s
     assert [alert.text[:60] for alert in service.outbox.all()] == [
         "bars: the newest is of 2025-12-31 00:00:00, the last one tha"
     ]
+    office.close(service)
+
+
+def test_while_data_is_late_one_answer_that_is_lost_does_not_leave_an_account_that_only_reduces(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars.until("2025-12-31"), {"AAA": 0.2})
+    office.newest = lambda moment: date.fromisoformat(FRIDAY)  # type: ignore[method-assign]
+    service = office.open()
+    tell = service._tell
+
+    def telling(kind: str, text: str, cooldown: str) -> None:
+        if kind == "data" and not told(service):
+            sim.fault("drop", message="accountSummaryEnd", times=1)  # of the first look, or of the next try
+            service._ticked = 0.0
+        tell(kind, text, cooldown)
+
+    service._tell = telling  # type: ignore[method-assign]
+    with running(service):
+        until(lambda: told(service)[:1] == ["data"], 40)
+        until(lambda: sum(rule["fired"] for rule in sim.rules()) == 1, 20)
+        office.bars = bars
+        until(lambda: service.journal.book.positions, 40)
+        assert service.journal.book.state is TradingState.ACTIVE
+    office.close(service)
+
+
+def test_a_session_has_one_monitor_however_often_it_is_begun_again(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars.until("2025-12-31"), {"AAA": 0.2})
+    office.newest = lambda moment: date.fromisoformat(FRIDAY)  # type: ignore[method-assign]
+    service = office.open()
+    with running(service):
+        until(lambda: service._monitor is not None, 20)
+        first, tries = service._monitor, len(journaled(office, Kind.SESSION))
+        until(lambda: len(journaled(office, Kind.SESSION)) > tries, 20)
+        assert service._monitor is first
     office.close(service)
 
 

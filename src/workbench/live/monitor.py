@@ -250,11 +250,15 @@ class Desk(Protocol):
 
 
 class Monitor:
-    """The thin loop around ``judge``: it looks, tells every finding, and acts by the strongest."""
+    """The thin loop around ``judge``: it looks, tells every finding, and acts by the strongest.
+
+    Where its first looks fail there is nothing to judge: that is told, and what it may be blind counts from its begin.
+    """
 
     def __init__(self, look: Callable[[], Snapshot], limits: Watch, desk: Desk, clock: Callable[[], datetime]) -> None:
         self._look, self._limits, self._desk, self._clock = look, limits, desk, clock
-        self._last = Snapshot(clock(), TradingState.ACTIVE)
+        self._began, self._seen = clock(), False
+        self._last = Snapshot(self._began, TradingState.ACTIVE)
 
     def tick(self) -> tuple[Finding, ...]:
         """Look once; never raises for what the broker, the data or a file do wrong."""
@@ -264,12 +268,14 @@ class Monitor:
             changes = ", ".join(map(str, reading.changes))
             self._desk.tell(Severity.WARNING, "limits", f"limits in force: {changes}", f"limits {changes}")
         try:
-            self._last = self._look()
+            self._last, self._seen = self._look(), True
         except WorkbenchError as error:
             # What was seen last is judged again: it grows old, and that is a finding. That its quotes are old is none.
             self._last = replace(self._last, now=self._clock(), hours=None)
             news.append(Finding(Action.TELL, deny("LOOK_FAILED", because=error)))
-        found = (*judge(self._last, reading.limits), *news)
+        most = timedelta(minutes=reading.limits.max_blind_minutes)
+        judged = self._seen or self._last.now - self._began > most
+        found = (*(judge(self._last, reading.limits) if judged else ()), *news)
         for finding in found:
             cooldown = f"{finding.code} {finding.subject} {finding.action.name}"
             self._desk.tell(finding.severity, finding.code.lower(), str(finding), cooldown)

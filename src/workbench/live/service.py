@@ -164,7 +164,8 @@ class Service:
                 self._confirmed = 0  # what was confirmed and not sent yet is looked at again
                 self.broker.connect()
                 self._desk = self.desk(session, moments, once=once, seats=seats)
-                self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
+                if self._monitor is None:  # one a session: what it saw, and since when, outlasts every new try
+                    self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
                 keep_limits(self.journal, self.limits.poll(), self.profile)
                 found = run_session(self._desk)
                 self._monitor = None
