@@ -30,7 +30,10 @@ from workbench.registry.packs.canonical import short
 
 @dataclass(frozen=True)
 class Standing:
-    """Which version stands at a stage, since when, and whether it may open positions; ``number`` is its transition."""
+    """Which version stands at a stage, since when, and whether it may open positions; ``number`` is its transition.
+
+    ``taken`` is when the step of its proposal was recorded; a rollback or demotion after that takes no other.
+    """
 
     version: int
     pack: str
@@ -39,18 +42,20 @@ class Standing:
     number: int
     head: str
     at: datetime
+    taken: datetime
     positions: str = ""
     forced: bool = False
 
 
 @dataclass(frozen=True)
 class Version:
-    """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it."""
+    """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it, at ``taken``."""
 
     version: int
     pack: str
     stage: str
     at: datetime
+    taken: datetime
     proposal: str = ""
     mode: str = ACTIVE
     forced: str = ""  # why it was forced into paper
@@ -103,12 +108,14 @@ class State:
             )
         versions, standing = dict(self.versions), dict(self.standing)
         replaced = {stage: list(numbers) for stage, numbers in self.replaced.items()}
-        known = versions.get(step.version) or Version(step.version, step.pack, RESEARCH, step.at)
+        known = versions.get(step.version) or Version(step.version, step.pack, RESEARCH, step.at, step.at)
+        approved = step.action in (PROMOTE, RESTORE)  # anything else stands by the proposal of before
         versions[step.version] = replace(
             known,
             stage=step.to_stage,
             at=step.at,
-            proposal=step.proposal or known.proposal,
+            taken=step.at if approved else known.taken,
+            proposal=step.proposal if approved else known.proposal,
             mode=step.mode,
             forced=step.reason if step.forced else known.forced,
             reason=step.reason,
@@ -135,6 +142,7 @@ class State:
                 number=step.number,
                 head=step.head,
                 at=step.at,
+                taken=versions[step.version].taken,
                 positions=step.positions,
                 forced=bool(versions[step.version].forced),
             )

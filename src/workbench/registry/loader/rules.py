@@ -95,13 +95,12 @@ def _step(asked: Asked, standing: Standing, pack: Pack, proposal: Proposal) -> s
             f"the gates of the proposal ({short(proposal.policy)}) are not those that the pack was made under "
             f"({short(pack.policy)}); {_again(pack)}"
         )
-    if standing.at > proposal.expires_at + CLOCKS_APART:
-        return (
-            f"it was moved here at {moment_text(standing.at)}, the proposal ended at {moment_text(proposal.expires_at)}"
-        )
+    taken = moment_text(standing.taken)
+    if standing.taken > proposal.expires_at + CLOCKS_APART:
+        return f"its step was taken at {taken}, the proposal ended at {moment_text(proposal.expires_at)}"
     latest = max(pack.made_at, proposal.made_at)
-    if latest > standing.at + CLOCKS_APART:
-        return f"it was moved here at {moment_text(standing.at)}, before its evidence of {moment_text(latest)}"
+    if latest > standing.taken + CLOCKS_APART:
+        return f"its step was taken at {taken}, before its evidence of {moment_text(latest)}"
     if standing.at > asked.now + CLOCKS_APART:
         return (
             f"it was moved here at {moment_text(standing.at)}, and the clock says {moment_text(asked.now)}; "
@@ -128,7 +127,7 @@ def _signed(
 ) -> Signed:
     """Return whose signatures count, those made after the step left out: it was taken without them."""
     found = candidate.approvals_of(proposal)
-    late = [one for one in found if one.signed_at > standing.at + CLOCKS_APART]
+    late = [one for one in found if one.signed_at > standing.taken + CLOCKS_APART]
     signed = approvers.check(proposal, [one for one in found if one not in late], now)
     lines = [f"{one.approver}: signed at {moment_text(one.signed_at)}, after the step" for one in late]
     return replace(signed, refusals=(*signed.refusals, *lines))
