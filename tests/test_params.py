@@ -89,11 +89,55 @@ def test_trading_before_the_deciding_close_is_refused(project):
         ("costs: {}\ncosts: {}\n", "key 'costs' is written twice"),
         ("costs:\n  spread_bps: 2:50\n", "line 2: 2:50 would be read as a number to base 60"),
         ("- a\n", "expected 'key: value' lines, found a list"),
+        ("costs:\n  impact: 010\n", "line 2: 010 would be read as a number to base 8"),
+        ("on: 1\nmarket: sample\n", "line 1: key 'on' is read as true or false, not as a word; put it in quotes"),
+        ("1: 2\n\n", "line 1: key '1' is read as a number, not as a word"),
+        ("costs:\n  ~: 2\n", "line 2: key '~' is read as nothing, not as a word"),
+        ("market: {{x}}\n", "line 1: a key must be a word; braces within braces are no value"),
+        ("data:\n  start: 2020-02-30\n", "line 2: 2020-02-30 is no date: day is out of range for month"),
     ],
 )
 def test_broken_yaml_is_refused_with_its_place(project, text, says):
     (project.params / "base.yaml").write_text(text)
     assert says in refused(project)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("costs.spread_bps=NO", "costs.spread_bps is false, it must be a number; yes and on are read as true"),
+        ("data.max_age_sessions=no", "data.max_age_sessions is false, it must be a number"),
+        ("live.shares={sma_cross: yes}", "live.shares.sma_cross is true, it must be a number"),
+        ("walk_forward.train_sessions=10:30", "10:30 would be read as a number to base 60"),
+        ("sample.seed=010", "010 would be read as a number to base 8; write it without the 0 in front"),
+        ("data.start=2020-02-30", "2020-02-30 is no date: day is out of range for month"),
+        ("data.start=20240101", "data.start is 20240101: write a date as 2024-12-31"),
+        ("data.start=86400", "data.start is the number 86400; write a date as 2024-12-31"),
+        ("data.as_of=20240101", "data.as_of is the number 20240101; write a moment as 2024-12-31T22:00:00Z"),
+        (
+            "strategies=[on]",
+            "strategies.0 is True: Input should be a valid string; on, off, yes and no are read as true",
+        ),
+        ("costs={1: 2}", "key '1' is read as a number, not as a word"),
+    ],
+)
+def test_what_yaml_takes_for_something_else_is_refused_on_the_command_line_too(project, override, says):
+    assert refused(project, override).startswith(f"--set {override}: {says}")
+
+
+def test_true_in_the_environment_is_no_number_and_a_date_without_dashes_no_date(project, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_COSTS", '{"spread_bps": false}')
+    assert refused(project).startswith("environment: costs.spread_bps is false, it must be a number")
+    monkeypatch.setenv("WORKBENCH_COSTS", "{}")
+    monkeypatch.setenv("WORKBENCH_DATA__START", "86400")
+    assert refused(project) == "environment: data.start is the number 86400; write a date as 2024-12-31"
+
+
+def test_a_part_of_a_setting_that_has_none_is_not_passed_over(project, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_MARKET__X", "1")
+    assert refused(project) == (
+        "environment: unknown setting WORKBENCH_MARKET__X; it has no parts, write WORKBENCH_MARKET=..."
+    )
 
 
 def test_a_missing_file_says_how_to_get_it_back(project):
@@ -155,6 +199,12 @@ def test_a_list_in_the_environment_that_is_not_json_is_refused(project, monkeypa
     monkeypatch.setenv("WORKBENCH_STRATEGIES", "sma_cross")
     with pytest.raises(ParamsRefused, match=r"environment: .*strategies.*written as JSON"):
         load_settings(project)
+
+
+def test_a_key_of_a_strategy_that_is_no_word_is_named_with_its_line(project):
+    (project.params / "strategies" / "x.yaml").write_text("question: Does a number name anything?\n1: 2\n")
+    with pytest.raises(ParamsRefused, match=r"params/strategies/x.yaml: line 2: key '1' is read as a number"):
+        load_strategy_params("x", project)
 
 
 def test_an_infinite_number_is_refused_where_it_is_written(project):

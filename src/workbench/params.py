@@ -17,7 +17,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -33,7 +32,10 @@ from workbench.paths import Paths as Paths
 from workbench.paths import find_root as find_root
 from workbench.sizing_params import STRICT
 from workbench.sizing_params import SizingParams as SizingParams
+from workbench.strict_yaml import mistaken as mistaken
+from workbench.strict_yaml import read_value as read_value
 from workbench.strict_yaml import read_yaml as read_yaml
+from workbench.strict_yaml import write_date
 
 ENV_PREFIX = "WORKBENCH_"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -357,8 +359,11 @@ def _environment() -> dict[str, Any]:
     known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     for variable in os.environ:
         ours = variable.startswith(ENV_PREFIX) and variable not in ENV_OTHER
-        if ours and variable.split("__")[0].upper() not in known:
+        name, *inside = variable.upper().split("__")
+        if ours and name not in known:
             raise ParamsRefused(f"environment: unknown setting {variable}.{did_you_mean(variable, known)}")
+        if ours and inside and not _keys(Settings, [name.removeprefix(ENV_PREFIX).lower()]):
+            raise ParamsRefused(f"environment: unknown setting {variable}; it has no parts, write {name}=...")
     try:
         return EnvSettingsSource(Settings)()
     except SettingsError as error:
@@ -370,10 +375,7 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ParamsRefused(f"--set {text}: write it as section.key=value, for example costs.schedule=ib_tiered")
-    try:
-        leaf: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ParamsRefused(f"--set {text}: the value is not valid YAML") from error
+    leaf = read_value(value, f"--set {text}")
     for part in reversed(key.strip().split(".")):
         leaf = {part: leaf}
     return dict(leaf)
@@ -392,16 +394,19 @@ def _validated(model: type[_Model], layers: Sequence[Layer]) -> _Model:
     for _, content in layers:
         merged = _merge(merged, content)
     try:
-        return model(**merged)
+        made = model(**merged)
     except ValidationError as error:
         raise ParamsRefused(_explain(model, layers, error)) from error
+    for at, wrong in mistaken(merged, made):
+        raise ParamsRefused(f"{_origin(layers, at)}: {'.'.join(at)} {wrong}")
+    return made
 
 
 def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = [part for part in first["loc"] if isinstance(part, str)]
     path = ".".join(str(part) for part in first["loc"])
-    origin = next((name for name, content in reversed(layers) if _has(content, where)), layers[0][0])
+    origin = _origin(layers, where)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _keys(model, where[:-1])
@@ -415,17 +420,23 @@ def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationE
         own = "; a strategy's settings are in its own file, params/strategies/NAME.yaml" if path == "strategies" else ""
         return f"{origin}: {path} is a list, it has no '{inside}'{own}{more}"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"].startswith("date"):
+        message = write_date(first["type"].startswith("datetime_"))
+    elif isinstance(first["input"], bool):
+        message += "; on, off, yes and no are read as true and false: put a word in quotes"
     value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
     return f"{origin}: {path or 'settings'}{value}: {message}{more}"
 
 
-def _has(content: Mapping[str, Any], where: Sequence[str]) -> bool:
-    node: Any = content
-    for part in where:
-        if not isinstance(node, Mapping) or part not in node:
-            return False
-        node = node[part]
-    return True
+def _origin(layers: Sequence[Layer], where: Sequence[str]) -> str:
+    """Return the layer that a value comes from; an element of a list comes with its list."""
+    within = (where[:end] for end in range(len(where), 0, -1))
+    named = (name for part in within for name, content in reversed(layers) if _has(content, part))
+    return next(named, layers[0][0])
+
+
+def _has(content: Any, where: Sequence[str]) -> bool:
+    return not where or (isinstance(content, Mapping) and where[0] in content and _has(content[where[0]], where[1:]))
 
 
 def _keys(model: type[BaseModel], where: Sequence[str]) -> list[str]:

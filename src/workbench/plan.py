@@ -28,7 +28,7 @@ import workbench
 from workbench.errors import ParamsRefused, did_you_mean
 from workbench.kernels import BASE
 from workbench.notebook import Notebook, read_notebook
-from workbench.params import Paths, Section, Settings, digest, read_yaml, strategy_names
+from workbench.params import Paths, Section, Settings, digest, mistaken, read_yaml, strategy_names
 
 FORMAT = 1  # raise it when a key means something else than before
 FOLDER = "folder"
@@ -82,10 +82,13 @@ def read_pipeline(name: str, paths: Paths) -> Pipeline:
         known = [other.stem for other in paths.pipelines.glob("*.yaml")]
         raise ParamsRefused(f"no pipeline '{name}' in {paths.short(paths.pipelines)}/.{did_you_mean(name, known)}")
     where = paths.short(file)
+    content = read_yaml(file, paths)
     try:
-        pipeline = Pipeline(**read_yaml(file, paths))
+        pipeline = Pipeline(**content)
     except ValidationError as error:
         raise ParamsRefused(f"{where}: {_explain(error)}") from error
+    for at, wrong in mistaken(content, pipeline):
+        raise ParamsRefused(f"{where}: '{'.'.join(at)}' {wrong}")
     if pipeline.name != name:
         raise ParamsRefused(f"{where}: 'name' is '{pipeline.name}'; it must be '{name}', as the file")
     writer: dict[str, str] = {}

@@ -21,6 +21,7 @@ def planned(project, settings=None):
         ({"a": {}}, "'steps.a.notebook': Field required"),
         ({"a": {"notebok": "a"}}, "unknown key 'steps.a.notebok'. Did you mean 'notebook'?"),
         ({"a": {"notebook": "a", "retries": 99}}, "'steps.a.retries' is 99: Input should be less than or equal to 10"),
+        ({"a": {"notebook": "a", "retries": True}}, "'steps.a.retries' is true, it must be a number"),
         ({"a": {"notebook": "a", "timeout": 0}}, "'steps.a.timeout' is 0: Input should be greater than 0"),
         ({"a": {"notebook": "a", "needs": ["b"]}}, "'steps.a.needs': unknown 'b'. Known: a."),
         ({"a": {"notebook": "a", "feeds": ["aa"]}}, "'steps.a.feeds': unknown 'aa'. Did you mean 'a'?"),

@@ -53,6 +53,7 @@ def test_an_axis_is_a_range_with_its_end_or_a_list(text, values):
         ("slow=5:60:5,100", "a range is three numbers"),
         ("fast=[1, [2]]", "not a plain list"),
         ("fast=[1, 2", "not a list"),
+        ("fast=[010, 20]", "010 would be read as a number to base 8"),
         ("fast=1:9999999:1", "9,999,999 values"),
     ],
 )

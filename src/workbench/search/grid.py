@@ -15,10 +15,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
-import yaml
 
 from workbench.errors import InputRefused, ParamsRefused
-from workbench.params import StrategyParams
+from workbench.params import StrategyParams, read_value
 from workbench.strategies import catalog
 
 # What nobody waits for, and no table holds.
@@ -75,9 +74,11 @@ def read_axis(text: str) -> tuple[str, list[Any]]:
         wrong = "the step is missing" if len(parts) == 2 else "a range is three numbers, without brackets"
         raise ParamsRefused(f"--grid {text}: {wrong}; {WRITE}")
     try:
-        read = yaml.safe_load(values if values.startswith("[") else f"[{values}]")
-    except yaml.YAMLError as error:
-        raise ParamsRefused(f"--grid {text}: not a list; {WRITE}") from error
+        read = read_value(
+            values if values.startswith("[") else f"[{values}]", f"--grid {text}: not a list as YAML reads it"
+        )
+    except ParamsRefused as error:
+        raise ParamsRefused(f"{error}; {WRITE}") from error
     if not isinstance(read, list) or any(isinstance(value, (list, dict)) for value in read):
         raise ParamsRefused(f"--grid {text}: not a plain list; {WRITE}")
     if not read:
