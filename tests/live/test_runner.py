@@ -16,9 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.live.conftest import wanted
 from tests.live.history import read_paper, violations
 from workbench.errors import AlreadyRunning, DataRefused, InputRefused, NoData, StaleData
-from workbench.live.journal.event import Kind
+from workbench.live.dispatch import send
+from workbench.live.gate import Origin
+from workbench.live.journal.event import Draft, Kind
+from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.operator import confirm
@@ -26,11 +30,13 @@ from workbench.live.paper.ledger import Ledger
 from workbench.live.reconcile import explain
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport, slippage
-from workbench.live.runner import run_session
+from workbench.live.runner import begin, run_session
 from workbench.live.session import Data, Seat
 from workbench.live.trading_state import TradingState
+from workbench.live.view import view
 from workbench.live.why import why
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
+from workbench.trading import Fill, Side
 from workbench.types import Bars
 
 FREE = CostParams(schedule="none", spread_bps=0.0)
@@ -263,6 +269,25 @@ def test_a_step_of_capital_bounds_what_a_strategy_sizes_by(tmp_path, bars):
     (report,) = Stage(tmp_path, bars, (staged,), count=1).run()
     assert [order.signed for order in report.orders] == [int(2_500 * 0.9 // float(bars.open.loc[days[1], "AAA"]))]
     assert report.results[0].capital == 2_500.0
+
+
+def test_the_gate_is_shown_what_open_orders_of_each_strategy_may_still_trade(tmp_path, bars):
+    rehearsal = Stage(tmp_path, bars, (seat("one", {}), seat("two", {}))).open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    rehearsal.clock.set(desk.hours.opens + timedelta(minutes=1))
+    begin(desk)
+    netted = wanted("k1", 60, limit=50.0, shares={"one": 100, "two": -40})
+    stop = wanted("k2", 10, Side.SELL, limit=200.0, shares={"one": -10}, origin=Origin.PROTECTION)
+    send(desk.journal, desk.broker, [netted, stop])
+    fill = Fill("x1", 1, "k1", "AAA", Side.BUY, 30, 50.0, desk.clock(), "PAPER")
+    desk.journal.append(Draft(Kind.FILL, fill_data(fill), "k1", "AAA"))
+    shown = view(desk, desk.data(desk.clock()), {"AAA"}, reconciled=True)
+    beside = view(desk, desk.data(desk.clock()), {"AAA"}, reconciled=True, beside={"k1"})
+    rehearsal.close()
+    assert shown.books == {"one": {"AAA": 50}, "two": {"AAA": -20}}
+    assert shown.ordered == (("one", "AAA", 50), ("two", "AAA", -20))
+    assert beside.ordered == ()
 
 
 def test_too_little_history_is_told_with_both_numbers(tmp_path, bars):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from workbench.errors import BrokerError, DataRefused, OrderRejected
@@ -11,6 +11,7 @@ from workbench.live.gate import Asked, Day, GateState, Sent
 from workbench.live.reconcile import Difference, Of
 from workbench.live.session import Data, Desk
 from workbench.live.trading_state import TradingState
+from workbench.orders import attribute
 from workbench.trading import Instrument, Margin, Order
 
 DAY = timedelta(days=1)
@@ -50,6 +51,7 @@ def view(
         booked=_booked(book, positions),
         open_orders=orders,
         books=book.books,
+        ordered=tuple(_ordered(book, beside)),
         capital={seat.name: seat.capital for seat in desk.seats if seat.capital is not None},
         sectors=data.bars.sectors,
         returns=_returns(data, near),
@@ -130,6 +132,17 @@ def _sent(one: Tracked, book: Book) -> Sent:
         one.at, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop,
         order.key in book.past.reducing,
     )  # fmt: skip
+
+
+def _ordered(book: Book, beside: Collection[str]) -> Iterator[tuple[str, str, int]]:
+    """Give what each strategy's open orders may still trade, but for those that protect."""
+    for one in book.open_orders:
+        order, shares = one.order, one.intent.asked.shares
+        if one.protects or order.key in beside or sum(shares.values()) != order.signed:
+            continue
+        done = attribute(shares, min(max(one.filled, 0), order.quantity) * order.side.sign)
+        for strategy, count in shares.items():
+            yield strategy, order.symbol, count - done[strategy]
 
 
 def _worked(orders: Iterable[Tracked]) -> dict[str, int]:

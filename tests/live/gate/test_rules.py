@@ -445,6 +445,47 @@ def test_a_bracket_passes_whole_and_its_exits_are_no_second_part_of_the_decision
     assert not decide(too_much, replace(state, trading=TradingState.REDUCING)).passes
 
 
+def test_a_strategy_that_may_only_reduce_keeps_stop_and_target_and_sells_nothing_twice(world):
+    state = world.state(limits=WIDE, positions={"AAA": 100}, books={"trend": {"AAA": 100}},
+                        reduce_only=frozenset({"trend"}))  # fmt: skip
+    exit_ = {"tif": "GTC", "oca": "g", "origin": Origin.PROTECTION, "decision": "", "planned": 0}
+    stop = world.asked(100, SELL, key="s1", stop=95.0, **exit_)
+    target = world.asked(100, SELL, key="s2", limit=106.0, **exit_)
+    assert check(stop, state) is None
+    assert check(target, state.after(stop)) is None
+    sale = world.asked(60, SELL, key="e1")
+    assert check(sale, state) is None
+    assert check(world.asked(50, SELL, key="e2", decision="d2"), replace(state, ordered=(("trend", "AAA", -60),))) == (
+        "NOT_REDUCING: because=trend may only reduce, held=100, pending=60, order=-50"
+    )
+
+
+CAPITAL = WIDE.model_copy(update={"max_sector": 1.0})
+OVER = "CAPITAL_EXCEEDS_STAGE: strategy=trend, max_capital=10,000, capital=18,000"
+
+
+def test_what_is_ordered_counts_against_the_capital_of_a_stage_and_its_stop_frees_nothing(world):
+    state = world.state(limits=CAPITAL, capital={"trend": 10_000.0})
+    entry, second = world.asked(90, key="e1"), world.asked(90, symbol="BBB", key="e2", decision="d2")
+    stop = world.asked(90, SELL, key="s1", stop=95.0, parent="e1", tif="GTC", origin=Origin.PROTECTION, decision="")
+    assert check(entry, state) is None
+    ordered = replace(state.after(entry), what_if=state.what_if)
+    assert check(second, ordered) == OVER
+    assert check(stop, ordered) is None
+    guarded = replace(ordered.after(stop), what_if=state.what_if)
+    assert check(second, guarded) == OVER
+
+
+def test_an_open_sale_frees_no_capital_of_a_stage_until_it_has_filled(world):
+    books = {"trend": {"AAA": 90}}
+    state = world.state(limits=CAPITAL, capital={"trend": 10_000.0}, positions={"AAA": 90}, books=books)
+    sale, second = world.asked(90, SELL, key="e1"), world.asked(90, symbol="BBB", key="e2", decision="d2")
+    assert check(sale, state) is None
+    assert check(second, replace(state.after(sale), what_if=state.what_if)) == OVER
+    sold = world.state(limits=CAPITAL, capital={"trend": 10_000.0}, books={"trend": {}})
+    assert check(second, sold) is None
+
+
 def test_orders_of_one_session_are_held_against_those_before_them(world):
     state = world.state()
     first = world.asked(60, key="k1", decision="d1", planned=60)

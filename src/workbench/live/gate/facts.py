@@ -101,7 +101,8 @@ class GateState:
     ``positions`` and ``open_orders`` are the account's, whoever's they are; ``booked`` is what the journal has of the
     same positions, with the differences that a person explained. ``worked`` has the shares of each decision
     that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what they hold;
-    ``books`` each strategy's own shares, ``capital`` the most that it may have at work, where its stage bounds it.
+    ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade beside those that protect, as
+    strategy, symbol and signed shares; ``capital`` the most that it may have at work, where its stage bounds it.
     """
 
     now: datetime
@@ -123,6 +124,7 @@ class GateState:
     booked: Mapping[str, int] | None = None
     open_orders: tuple[Working, ...] | None = None
     books: Mapping[str, Mapping[str, int]] | None = None
+    ordered: tuple[tuple[str, str, int], ...] = ()
     capital: Mapping[str, float] = field(default_factory=dict)
     sectors: Mapping[str, str] | None = None
     returns: Mapping[str, Sequence[float]] | None = None
@@ -149,6 +151,21 @@ class GateState:
         """
         groups = self._groups.get((symbol, side), {})
         return sum(groups.values()) - (groups.get(group(beside), 0) if beside else 0)
+
+    def own(self, strategy: str, symbol: str) -> int:
+        """Return the shares that a strategy has of a symbol."""
+        return known(self.books, "books").get(strategy, {}).get(symbol, 0)
+
+    def ordered_of(self, strategy: str, symbol: str, side: Side) -> int:
+        """Return the shares that a strategy's open orders may still trade on a side, beside those that protect."""
+        ours = (shares * side.sign for name, of, shares in self.ordered if (name, of) == (strategy, symbol))
+        return sum(shares for shares in ours if shares > 0)
+
+    def at_work(self, strategy: str, symbol: str) -> int:
+        """Return the most shares, long or short, that a strategy may come to have of a symbol by its open orders."""
+        own = self.own(strategy, symbol)
+        most, least = (own + side.sign * self.ordered_of(strategy, symbol, side) for side in (Side.BUY, Side.SELL))
+        return max(abs(most), abs(least))
 
     @cached_property
     def _working(self) -> tuple[Working, ...]:
@@ -205,16 +222,13 @@ class GateState:
         worked = dict(self.worked or {})
         if asked.decision and not order.parent:  # an exit is bounded by its entry
             worked[asked.decision] = worked.get(asked.decision, 0) + order.quantity
-        books = {strategy: dict(book) for strategy, book in (self.books or {}).items()}
-        for strategy, shares in asked.shares.items():
-            book = books.setdefault(strategy, {})
-            book[order.symbol] = book.get(order.symbol, 0) + shares
+        ordered = [(strategy, order.symbol, shares) for strategy, shares in asked.shares.items()]
         return replace(
             self,
             open_orders=(*(self.open_orders or ()), working),
             sent=(*(self.sent or ()), sent),
             worked=worked,
-            books=books,
+            ordered=self.ordered if asked.origin is Origin.PROTECTION else (*self.ordered, *ordered),
             what_if=None,
         )
 

@@ -94,9 +94,10 @@ def _reduce_only(asked: Asked, state: GateState) -> Iterator[Denial]:
         yield deny("NOT_REDUCING", because=because[0], held=held, pending=pending, order=order.signed)
     for strategy, shares in asked.shares.items():
         if strategy in state.reduce_only:
-            own = known(state.books, "books").get(strategy, {}).get(order.symbol, 0)
-            if not (own * shares < 0 and abs(shares) <= abs(own)):
-                yield deny("NOT_REDUCING", because=f"{strategy} may only reduce", held=own, pending=0, order=shares)
+            own, pending = state.own(strategy, order.symbol), state.ordered_of(strategy, order.symbol, Side.of(shares))
+            if not (own * shares < 0 and abs(shares) <= abs(own) - pending):
+                bound_by = f"{strategy} may only reduce"
+                yield deny("NOT_REDUCING", because=bound_by, held=own, pending=pending, order=shares)
 
 
 RULES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from workbench.live.gate.facts import Asked, GateState, known, total, worth
 from workbench.live.gate.rule import Denial, Rule, deny
@@ -33,13 +34,20 @@ def _position(asked: Asked, state: GateState) -> Iterator[Denial]:
         yield deny("POSITIONS_EXCEED_MAX", max_positions=limits.max_positions, positions=count)
     for strategy, shares in asked.shares.items():
         if strategy in state.capital:
-            book = dict(known(state.books, "books").get(strategy, {}))
-            before, book[order.symbol] = abs(book.get(order.symbol, 0)), book.get(order.symbol, 0) + shares
-            at_work = total((abs(n) * state.mark(symbol) for symbol, n in book.items() if n), f"book of {strategy}")
-            if abs(book[order.symbol]) > before and not at_work <= state.capital[strategy]:
-                yield deny(
-                    "CAPITAL_EXCEEDS_STAGE", strategy=strategy, max_capital=state.capital[strategy], capital=at_work
-                )
+            most, capital = state.capital[strategy], _capital(strategy, order.symbol, shares, state)
+            if capital is not None and not capital <= most:
+                yield deny("CAPITAL_EXCEEDS_STAGE", strategy=strategy, max_capital=most, capital=capital)
+
+
+def _capital(strategy: str, symbol: str, shares: int, state: GateState) -> float | None:
+    """Return what a strategy may have at work with these shares, once its orders fill; None where they add none."""
+    then = replace(state, ordered=(*state.ordered, (strategy, symbol, shares)))
+    if then.at_work(strategy, symbol) <= state.at_work(strategy, symbol):
+        return None
+    ordered = {of for name, of, _ in then.ordered if name == strategy}
+    symbols = ordered | known(state.books, "books").get(strategy, {}).keys()
+    counts = {name: count for name in symbols if (count := then.at_work(strategy, name))}
+    return total((count * state.mark(name) for name, count in counts.items()), f"book of {strategy}")
 
 
 def reach(symbol: str, state: GateState, asked: Asked) -> tuple[int, int]:
