@@ -68,6 +68,48 @@ def test_a_table_that_a_module_read_when_it_was_imported_is_in_doubt(
     assert str(signs) in report.doubts[0]
 
 
+def test_every_module_is_in_doubt_for_what_a_helper_they_share_reads_when_it_is_imported(
+    eventful: Bars, signs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shared_signs.py").write_text(
+        f"import pandas as pd\nSIGNS = pd.read_parquet({str(signs)!r}).to_numpy()\n"
+    )
+    for name in ("first_user", "second_user"):
+        (tmp_path / f"{name}.py").write_text(
+            "from shared_signs import SIGNS\n"
+            "def signal(bars):\n"
+            "    return (bars.close > bars.close.rolling(20).mean()).astype(float) * SIGNS[:len(bars)]\n"
+        )
+        report = lookahead.examine(__import__(name).signal, eventful, depth=FEW)
+        assert report.verdict == "in doubt", str(report)
+        assert str(signs) in report.doubts[0]
+
+
+def test_what_a_constructor_reads_is_in_doubt_the_lake_too(
+    eventful: Bars, signs: Path, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "reads_when_made.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import pandas as pd\n"
+        "from workbench.data.lake import Lake\n"
+        "@dataclass(frozen=True)\n"
+        "class Peek:\n"
+        "    name: str = 'peek'; inputs: tuple[str, ...] = ('close',); lookback: int = 21\n"
+        "    def __post_init__(self):\n"
+        f"        object.__setattr__(self, '_cpi', Lake({str(lake.root)!r}, 'sample').read('macro', ['CPI']))\n"
+        f"        object.__setattr__(self, '_signs', pd.read_parquet({str(signs)!r}))\n"
+        "    def compute(self, bars):\n"
+        "        return (bars.close > bars.close.rolling(20).mean()).astype(float) * self._signs.loc[bars.index]\n"
+    )
+    report = lookahead.examine(__import__("reads_when_made").Peek(), eventful, depth=FEW)
+    assert report.verdict == "in doubt", str(report)
+    of_the_file, of_the_lake = report.doubts
+    assert str(signs) in of_the_file
+    assert "it reads macro of the lake before its first call, where no check reaches" in of_the_lake
+
+
 def test_what_no_change_of_the_data_reaches_is_in_doubt(eventful: Bars, signs: Path) -> None:
     table = pd.read_parquet(signs)
     report = lookahead.examine(lambda bars: table.loc[bars.index], eventful, depth=FEW, name="mine")

@@ -10,8 +10,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import import_module, invalidate_caches
 from pathlib import Path
@@ -24,6 +24,7 @@ from workbench.backtest.lookahead.recipe import make
 from workbench.backtest.lookahead.subject import Raised, Runner, Subject, read_subject
 from workbench.backtest.lookahead.wire import Arrays, Head
 from workbench.backtest.lookahead.world import World
+from workbench.data.watch import watched
 from workbench.errors import InputRefused
 
 Reply = tuple[Head, Arrays]
@@ -103,12 +104,23 @@ def _remade(head: Head, arrays: Arrays) -> Reply:
     os.environ.clear()
     os.environ.update(head["environment"])
     os.chdir(head["folder"])
-    subject = read_subject(make(head["recipe"]), head["lookback"])
+    with _read_beforehand() as seen:
+        subject = read_subject(make(head["recipe"]), head["lookback"])
     subject = subject.called(head["name"])
     if "bars" not in head:
-        return {"made": subject.name}, ()
+        return {"made": subject.name, "opened": sorted(seen)}, ()
     reply, values = run(subject, wire.bars_read(head["bars"], head, arrays), head)
     return {**reply, "libraries": _libraries(sys.modules.keys() - before)}, values
+
+
+@contextmanager
+def _read_beforehand() -> Iterator[set[str]]:
+    """Give what is opened meanwhile, the lake too: no row is decided yet, so that nothing holds it to a moment."""
+    with opened() as seen, watched(lambda name: None) as reads:
+        try:
+            yield seen
+        finally:
+            seen |= {f"{name} of the lake before its first call" for name in reads}
 
 
 class _Imports:
@@ -127,6 +139,9 @@ class _Imports:
             return {}
         if "modules" not in head:
             return None
+        # What was opened when a helper was imported is told to the first module only that needs it.
+        if any(self._opened.values()) and not self._opened.keys() >= set(head["modules"]):
+            return {"stale": True}
         sys.path[:] = head["path"]
         invalidate_caches()
         try:
@@ -138,7 +153,7 @@ class _Imports:
 
     def _import(self, name: str) -> ModuleType:
         """Import a module, and remember what it opened when it was first imported."""
-        with opened() as seen:
+        with _read_beforehand() as seen:
             found = import_module(name)
         self._opened.setdefault(name, seen)
         return found

@@ -130,9 +130,9 @@ def _made_anew(subject: Subject, bars: Bars, recipe: Recipe) -> Cold:
         imported = _Fresh.line().ask(modules)[0]
         if imported["stale"]:
             raise Unanswered("its module is another one in a new process")
-    _Fresh.line().ask(about)
+    made = _Fresh.line().ask(about)[0]
     found = Cold(_Fresh.line(), {**about, "bars": wire.bars_told(bars)}, _nothing, False)
-    found.opened |= set(imported["opened"])
+    found.opened |= {*imported["opened"], *made["opened"]}
     return found
 
 
