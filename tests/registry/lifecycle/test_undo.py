@@ -206,8 +206,8 @@ def track(*sessions: tuple[float, float], **facts: object) -> TrackRecord:
     """A record of sessions (equity at the end, profit)."""
     made = tuple(
         SessionRecord(
-            date=date(2026, 2, 2) + timedelta(days=number), equity=equity, pnl=pnl, trades=1, capital=1000.0,
-            positions_equal=True,
+            date=date(2026, 2, 2) + timedelta(days=number), equity=equity, pnl=pnl, trades=1,
+            capital=max(equity - pnl, 0.0), positions_equal=True,
         )
         for number, (equity, pnl) in enumerate(sessions)
     )  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from tests.registry.conftest import NOW, Project
 from tests.registry.lifecycle.test_undo import NAME, put_in_production
 from tests.registry.loader.conftest import complete
-from workbench.registry.lifecycle.demote import check, demote
+from workbench.registry.gates.track_record import SessionRecord, TrackRecord
+from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown
+from workbench.registry.lifecycle.evaluation import evaluate
+from workbench.registry.lifecycle.promote import rule
 from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
 from workbench.registry.loader import AccountMode, Loaded, load
 from workbench.registry.packs.approvers import Approvers
@@ -47,3 +50,70 @@ def test_what_the_rules_demote_late_can_still_be_unwound(staffed):
     (one,) = check(desk, desk.state(*NAME))
     assert one.demoted is not None
     assert loaded(staffed, "paper", late + timedelta(hours=1)).reduce_only
+
+
+def test_a_demoted_version_is_lifted_by_new_approvals_a_month_later(staffed):
+    put_in_production(staffed, 1, spoil=complete)
+    late = NOW + timedelta(days=30)
+    desk = staffed.desk(now=late)
+    demote(desk, desk.state(*NAME), 1, "an operator's mistake, by hand")
+    found = evaluate(desk, desk.state(*NAME), 1)
+    assert "waits for 2 approvals more of 2" in rule(found).refusal
+    (days,) = [verdict for verdict in found.verdicts if verdict.gate == "live_days"]
+    assert days.measured.endswith("; of a restoration no age is asked")
+    assert staffed.promote(signers=("alice", "bob"), now=late).action == "restore"
+    assert loaded(staffed, "production", late + timedelta(hours=1)).mode == "active"
+
+
+def test_the_rules_judge_what_was_restored_by_the_sessions_after_that(staffed):
+    pack = staffed.candidate(spoil=complete)
+    staffed.promote(signers=("alice",))
+    odd = session(NOW.date() + timedelta(days=1), positions_equal=False)
+    staffed.track(pack, 1, "paper", sessions=(odd,))
+    late = NOW + timedelta(days=1, hours=8)  # 23:00 UTC: that session is closed
+    desk = staffed.desk(now=late)
+    (one,) = check(desk, desk.state(*NAME))
+    assert one.wrong == ("positions other than research computes on 2026-03-03",)
+    staffed.promote(signers=("alice",), now=late)
+    (one,) = check(desk, desk.state(*NAME))
+    assert (one.wrong, one.seen) == ((), "its evidence; no session since it was restored on 2026-03-03")
+    well, again = (
+        session(NOW.date() + timedelta(days=2)),
+        session(NOW.date() + timedelta(days=3), positions_equal=False),
+    )
+    staffed.track(pack, 1, "paper", sessions=(odd, well))
+    desk = staffed.desk(now=NOW + timedelta(days=4))
+    (one,) = check(desk, desk.state(*NAME))
+    assert (one.wrong, one.seen) == ((), "1 sessions to 2026-03-04")
+    staffed.track(pack, 1, "paper", sessions=(odd, well, again))
+    (one,) = check(desk, desk.state(*NAME))
+    assert one.wrong == ("positions other than research computes on 2026-03-05",)
+    assert one.demoted is not None
+
+
+def session(day: date, capital: float = 1_000.0, pnl: float = 0.0, **facts: object) -> SessionRecord:
+    made = {"date": day, "equity": capital + pnl, "pnl": pnl, "trades": 1, "capital": capital, "positions_equal": True}
+    return SessionRecord(**{**made, **facts})  # type: ignore[arg-type]
+
+
+def steps(*sessions: tuple[float, float]) -> TrackRecord:
+    """A record of sessions (capital, return on it), its equity carried on from the first capital as a runner does."""
+    rows: list[SessionRecord] = []
+    for number, (capital, made) in enumerate(sessions):
+        before = rows[-1].equity if rows else capital
+        rows.append(session(date(2026, 1, 5) + timedelta(days=number), capital, made * capital,
+                            equity=before + made * capital))  # fmt: skip
+    return TrackRecord("sma_cross", 1, "a" * 64, "staged_live", "embedded", "sample", tuple(rows), 3, 2.0, 2.0, "j")
+
+
+def test_the_drawdown_of_staged_live_is_of_the_capital_at_work(staffed):
+    calm = [(capital, 0.0002) for capital in (1_000.0, 2_500.0, 5_000.0) for _ in range(10)]
+    fallen = steps(*calm, *[(10_000.0, -0.004)] * 6, (10_000.0, 0.0002))
+    assert drawdown(fallen) == pytest.approx(0.996**6 - 1.0)  # 2.4 %
+    assert beyond_band(staffed.candidate(), fallen) == []
+
+
+def test_a_session_after_capital_was_taken_out_still_holds_what_was_held(staffed):
+    assert drawdown(steps((10_000.0, 0.0), (1_000.0, -0.1))) == pytest.approx(-0.01)
+    assert drawdown(steps((1_000.0, 0.0), (0.0, 0.0))) == 0.0
+    assert drawdown(steps((1_000.0, -0.1), (900.0, -0.1))) == pytest.approx(-0.19)

@@ -43,6 +43,7 @@ class Case:
     ledger: LedgerFacts | None = None
     record: TrackRecord | None = None
     champion: Pack | None = None
+    restores: bool = False  # it stands there already and may only reduce: the record of the stage before is long closed
 
     @property
     def again(self) -> str:

@@ -48,6 +48,8 @@ class LiveDays:
             return fails(self, measured, f"{counted(self.min_days - days, 'day')} too short", f"{on} until then")
         if share < self.min_share:
             return fails(self, measured, "sessions are missing in between", f"{on} without stopping it")
+        if case.restores:
+            return passes(self, f"{measured}; of a restoration no age is asked")
         if ago > self.max_age_days:
             return fails(self, measured, f"the last session is {counted(ago, 'day')} ago", f"{on} again")
         return passes(self, measured)

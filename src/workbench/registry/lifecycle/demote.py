@@ -6,7 +6,8 @@ does not compute, a severe break, evidence or a model that expired, a record tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
+from workbench.sessions import Calendar
 
 CONFIDENCE = "0.99"  # of the drawdown band
 DRIFT = 0.2  # where the gates name no other bound
@@ -95,8 +97,23 @@ def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[l
         return wrong, f"its evidence; no {stage} record yet"
     if (record.pack, record.version, record.stage) != (pack.digest, standing.version, stage):
         return [*wrong, f"its record is of version {record.version}, pack {short(record.pack)}"], "its evidence"
-    wrong += [*beyond_band(pack, record), *drifted(record, _drift_bound(desk, state.kind)), *not_equal(record)]
-    return wrong, f"{len(record.sessions)} sessions to {record.sessions[-1].date}"
+    wrong += drifted(record, _drift_bound(desk, state.kind))
+    judged = since(record, standing.restored)
+    if not judged.sessions:
+        return wrong, f"its evidence; no session since it was restored on {standing.restored:%Y-%m-%d}"
+    wrong += [*beyond_band(pack, judged), *not_equal(judged)]
+    return wrong, f"{len(judged.sessions)} sessions to {judged.sessions[-1].date}"
+
+
+def since(record: TrackRecord, restored: datetime | None) -> TrackRecord:
+    """Return the sessions that closed after a restoration: what was before, people have seen and accepted."""
+    if restored is None:
+        return record
+    day, calendar = restored.date(), Calendar()
+    today = calendar.is_session(day) and calendar.closes(day) > restored
+    return replace(
+        record, sessions=tuple(one for one in record.sessions if one.date > day or (one.date == day and today))
+    )
 
 
 def expired(desk: Desk, pack: Pack) -> list[str]:
@@ -130,10 +147,16 @@ def beyond_band(pack: Pack, record: TrackRecord) -> list[str]:
 
 
 def drawdown(record: TrackRecord) -> float:
-    """Return the largest loss from a high, zero or negative; capital that was added or taken out is no gain or loss."""
+    """Return the largest loss from a high, zero or negative, of the capital that each session had at work.
+
+    Capital that is added, taken out or stepped is no gain or loss; a session that begins with less than the one before
+    closed with still holds what that one held.
+    """
     pnl = np.array([session.pnl for session in record.sessions])
-    begun = np.array([session.equity for session in record.sessions]) - pnl
-    returns = np.divide(pnl, begun, out=np.full(len(pnl), -1.0), where=begun > 0.0)
+    capital = np.array([session.capital for session in record.sessions])
+    held = np.concatenate([[0.0], (capital + np.minimum(pnl, 0.0))[:-1]])
+    begun = np.maximum(capital, held)
+    returns = np.divide(pnl, begun, out=np.where(pnl < 0.0, -1.0, 0.0), where=begun > 0.0)
     growth = np.cumprod(1.0 + np.maximum(returns, -1.0))
     return float((growth / np.maximum.accumulate(np.maximum(growth, 1.0)) - 1.0).min())
 

@@ -132,6 +132,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         ledger=ledger,
         record=record,
         champion=champion,
+        restores=step.action == RESTORE,
     )
     verdicts = judge(asked, case)
     fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)

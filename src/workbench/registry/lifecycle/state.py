@@ -43,6 +43,7 @@ class Standing:
     head: str
     at: datetime
     taken: datetime
+    restored: datetime | None = None  # when a new approval lifted reduce-only
     positions: str = ""
     forced: bool = False
 
@@ -56,6 +57,7 @@ class Version:
     stage: str
     at: datetime
     taken: datetime
+    restored: datetime | None = None
     proposal: str = ""
     mode: str = ACTIVE
     forced: str = ""  # why it was forced into paper
@@ -115,6 +117,7 @@ class State:
             stage=step.to_stage,
             at=step.at,
             taken=step.at if approved else known.taken,
+            restored=(step.at if step.action == RESTORE else None) if approved else known.restored,
             proposal=step.proposal if approved else known.proposal,
             mode=step.mode,
             forced=step.reason if step.forced else known.forced,
@@ -143,6 +146,7 @@ class State:
                 head=step.head,
                 at=step.at,
                 taken=versions[step.version].taken,
+                restored=versions[step.version].restored,
                 positions=step.positions,
                 forced=bool(versions[step.version].forced),
             )
