@@ -18,7 +18,7 @@ import pytest
 
 from tests.live.conftest import wanted
 from tests.live.history import read_paper, violations
-from workbench.errors import AlreadyRunning, DataRefused, InputRefused, NoData, StaleData
+from workbench.errors import AccountDiffers, AlreadyRunning, DataRefused, InputRefused, NoData, StaleData
 from workbench.live.dispatch import send
 from workbench.live.gate import Origin
 from workbench.live.journal.event import Draft, Kind
@@ -27,16 +27,16 @@ from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.operator import confirm
 from workbench.live.paper.ledger import Ledger
-from workbench.live.reconcile import explain
+from workbench.live.reconcile import explain, reconcile
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport, slippage
-from workbench.live.runner import begin, run_session
+from workbench.live.runner import begin, put_in_order, run_session, trade
 from workbench.live.session import Data, Seat
 from workbench.live.trading_state import TradingState
 from workbench.live.view import view
 from workbench.live.why import why
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
-from workbench.trading import Fill, Side
+from workbench.trading import Fill, OrderStatus, Position, Side
 from workbench.types import Bars
 
 FREE = CostParams(schedule="none", spread_bps=0.0)
@@ -282,8 +282,8 @@ def test_the_gate_is_shown_what_open_orders_of_each_strategy_may_still_trade(tmp
     send(desk.journal, desk.broker, [netted, stop])
     fill = Fill("x1", 1, "k1", "AAA", Side.BUY, 30, 50.0, desk.clock(), "PAPER")
     desk.journal.append(Draft(Kind.FILL, fill_data(fill), "k1", "AAA"))
-    shown = view(desk, desk.data(desk.clock()), {"AAA"}, reconciled=True)
-    beside = view(desk, desk.data(desk.clock()), {"AAA"}, reconciled=True, beside={"k1"})
+    shown = view(desk, desk.data(desk.clock()), {"AAA"})
+    beside = view(desk, desk.data(desk.clock()), {"AAA"}, beside={"k1"})
     rehearsal.close()
     assert shown.books == {"one": {"AAA": 50}, "two": {"AAA": -20}}
     assert shown.ordered == (("one", "AAA", 50), ("two", "AAA", -20))
@@ -444,6 +444,55 @@ def test_an_account_that_differs_from_the_journal_is_not_traded(tmp_path, bars):
     kinds = [event.kind for event in rehearsal.journal.events()]
     rehearsal.close()
     assert kinds.count(Kind.DECISION) == 1
+
+
+def stranger_bought(rehearsal: Rehearsal) -> Callable[[], tuple[Position, ...]]:
+    """Let the broker hold seven BBB that nothing explains, and return how it answered before."""
+    positions = rehearsal.broker.positions
+    rehearsal.broker.positions = lambda: (*positions(), Position("BBB", 7, 50.0, 2))  # type: ignore[method-assign]
+    return positions
+
+
+def test_what_never_arrived_is_sent_again_only_after_the_books_agree(tmp_path, bars):
+    stage = Stage(tmp_path, bars, (seat("one", {last_days(bars, 2)[0]: {"AAA": 0.5}}),), count=1)
+    rehearsal = stage.open()
+
+    def dying(order, order_id):
+        raise KeyboardInterrupt
+
+    rehearsal.broker.place = dying
+    with pytest.raises(KeyboardInterrupt):
+        rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.close()
+    again = stage.open()
+    stranger_bought(again)
+    with pytest.raises(AccountDiffers, match=r"BBB: \+0 shares in the journal, \+7 at the broker"):
+        again.trade(again.sessions[0])
+    (order,) = again.journal.book.orders.values()
+    again.close()
+    assert (order.status, order.permanent_id) == (OrderStatus.CANCELLED, 0)
+    assert read_paper(tmp_path / "data" / "state" / "paper.db").orders == ()
+
+
+def test_a_difference_that_is_found_within_a_session_lets_nothing_new_be_sent_until_a_person_looked(tmp_path, bars):
+    days = last_days(bars, 2)
+    rehearsal = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), count=1).open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    begin(desk)
+    put_in_order(desk)
+    desk.wait(desk.moments[0])
+    positions = stranger_bought(rehearsal)
+    reconcile(desk.journal, desk.broker, desk.outbox)  # the look of a minute
+    trade(desk, desk.moments[0])
+    book = desk.journal.book
+    assert [one.reason for one in book.past.denied.values()] == ["NOT_RECONCILED: symbol=AAA"]
+    assert book.orders == {}
+    rehearsal.broker.positions = positions  # type: ignore[method-assign]
+    explain(desk.journal, desk.broker, "BBB", "ada", "sold again by hand")
+    assert reconcile(desk.journal, desk.broker, desk.outbox).clean
+    assert view(desk, desk.data(desk.clock()), {"AAA"}).reconciled
+    rehearsal.close()
 
 
 def test_much_cash_that_differs_lets_a_session_only_reduce_until_it_is_explained(tmp_path, bars):

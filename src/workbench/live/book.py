@@ -88,6 +88,7 @@ class Book:
     locked: dict[str, str] = field(default_factory=dict)  # symbol -> why
     accepted: set[str] = field(default_factory=set)  # differences that a person explained
     differences: set[str] = field(default_factory=set)  # at the last reconciliation
+    differs: str = ""  # the first of them that is of shares or orders and ours: until it ends, nothing new is sent
     flags: list[Flag] = field(default_factory=list)
     last: Event | None = None
     session: str = ""
@@ -276,6 +277,8 @@ class Book:
         self.accepted.update(data.get("accepted", ()))
         if "differences" in data:
             self.differences = {one["id"] for one in data["differences"]}
+            told = (one["text"] for one in data["differences"] if one.get("ours") and one.get("symbol"))
+            self.differs = next(told, "")
         for symbol, why in data.get("locked", {}).items():
             self.locked.setdefault(symbol, why)
 

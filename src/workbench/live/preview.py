@@ -30,7 +30,7 @@ def preview(desk: Desk, moment: datetime) -> Preview:
     data = require_fresh(desk, moment)
     decision = make_decision(desk, moment, data, lambda: f"dry-{next(numbers)}")
     lines = sorted(decision.lines, key=lambda line: line.signed > 0)
-    state = view(desk, data, {line.symbol for line in lines}, reconciled=not desk.journal.book.differences)
+    state = view(desk, data, {line.symbol for line in lines})
     back = {one.order.key for one in protection.protecting(desk.journal.book, decision.symbols)}  # taken back before
     state = replace(state, open_orders=tuple(one for one in state.open_orders or () if one.order.key not in back))
     verdicts = []

@@ -34,6 +34,7 @@ from workbench.live.report import SessionReport, report
 from workbench.live.result import result_of
 from workbench.live.session import Data, Desk
 from workbench.live.view import DAY, margin_of, rate_wait, view
+from workbench.trading import OrderStatus
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
 LATE = timedelta(minutes=15)
@@ -69,8 +70,12 @@ def begin(desk: Desk) -> None:
 
 def put_in_order(desk: Desk) -> Reconciled:
     """Find out what became of every order, hold the books against the broker's, and stop where they differ."""
-    recover(desk.journal, desk.broker, desk.outbox, permit=lambda family: _permit(desk, family))
-    told = reconcile(desk.journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
+    recover(desk.journal, desk.broker, desk.outbox, permit=None)
+    told = _compare(desk)
+    if any(one.status is OrderStatus.INTENDED for one in desk.journal.book.open_orders):
+        # Only now is what never arrived asked of the gate, which knows whether the account differs.
+        recover(desk.journal, desk.broker, desk.outbox, permit=lambda family: _permit(desk, family))
+        told = _compare(desk)
     ours = [one for one in told.unexplained if one.ours and one.symbol]  # of cash, the gate only lets reduce
     if ours:
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""
@@ -208,7 +213,7 @@ def close(desk: Desk) -> SessionReport:
     """Hold the books against the broker's once more, write what the session came to, and return it."""
     journal, book = desk.journal, desk.journal.book
     hear(desk, 0.0)
-    told = reconcile(journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
+    told = _compare(desk)
     last = book.past.closing
     now = prices_of(desk, {book.orders[key].order.symbol for key in book.past.today})
     marks = {**(last.marks if last else {}), **now}
@@ -222,6 +227,10 @@ def close(desk: Desk) -> SessionReport:
     }  # fmt: skip
     journal.append(Draft(Kind.RECONCILE, {"closing": facts}))
     return report(book, desk.session, desk.broker.account_id, told, results, journal.halted)
+
+
+def _compare(desk: Desk) -> Reconciled:
+    return reconcile(desk.journal, desk.broker, desk.outbox, max_cash=desk.limits().max_cash_difference)
 
 
 def _moments(desk: Desk) -> list[datetime]:
@@ -327,7 +336,7 @@ def _look(desk: Desk, data: Data, symbols: set[str]) -> GateState:
     while True:
         hear(desk, 0.0)
         count(desk)
-        state = view(desk, data, symbols, reconciled=True)
+        state = view(desk, data, symbols)
         if desk.clock() >= until or all(state.booked_of(name) == state.held(name) for name in symbols):
             return state
         hear(desk, LOOK_AGAIN.total_seconds() / 4)
@@ -336,5 +345,5 @@ def _look(desk: Desk, data: Data, symbols: set[str]) -> GateState:
 def _permit(desk: Desk, family: Sequence[Asked]) -> str:
     """Ask the gate about orders that were written but never arrived; they are sent again only if they still may be."""
     symbols, keys = {one.order.symbol for one in family}, {one.order.key for one in family}
-    verdict, _ = judge(desk, family, view(desk, desk.data(desk.clock()), symbols, reconciled=True, beside=keys))
+    verdict, _ = judge(desk, family, view(desk, desk.data(desk.clock()), symbols, beside=keys))
     return verdict.reason or ""

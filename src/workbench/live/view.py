@@ -18,9 +18,7 @@ DAY = timedelta(days=1)
 RETURNS = 120  # sessions that correlations are computed over
 
 
-def view(
-    desk: Desk, data: Data, symbols: Iterable[str], *, reconciled: bool, beside: Collection[str] = ()
-) -> GateState:
+def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[str] = ()) -> GateState:
     """Return the state of now for orders of some symbols; ``beside`` are keys that are left out: their own."""
     broker, book = desk.broker, desk.journal.book
     now, account = broker.now(), broker.account()
@@ -36,7 +34,7 @@ def view(
         limits=desk.limits(),
         trading=_trading(book, halted),
         halted_because=halted,
-        reconciled=reconciled,
+        reconciled=not book.differs,
         locked=frozenset(book.locked.keys() - {CASH}),
         connected=True,
         verified={seat.name: seat.pack for seat in desk.seats},

@@ -16,7 +16,8 @@ def _state(_: Asked, state: GateState) -> Iterator[Denial]:
 
 
 def _reconciled(asked: Asked, state: GateState) -> Iterator[Denial]:
-    if known(state.reconciled, "reconciliation") is not True:
+    # What another symbol's difference says nothing of: a stop beside what both sides agree on.
+    if known(state.reconciled, "reconciliation") is not True and asked.origin is not Origin.PROTECTION:
         yield deny("NOT_RECONCILED", symbol=asked.order.symbol)
     if asked.order.symbol in state.locked:
         yield deny("SYMBOL_LOCKED", symbol=asked.order.symbol, locked=len(state.locked))
