@@ -226,6 +226,44 @@ def test_cash_that_was_explained_stays_so_while_trades_change_both_sides(traded,
     assert traded.book.cash == pytest.approx(venue.broker.account().cash)
 
 
+def test_a_commission_on_its_way_hides_its_own_amount_only_and_for_a_day(project, journal, venue, outbox):
+    """100 shares at 101: one percent of their value is 101 dollars."""
+    reconcile(journal, venue.broker, outbox)
+    dispatch.send(journal, venue.broker, [wanted("k1")])
+    venue.move("AAA", 101.0)
+    told = [replace(one, commission=None) if hasattr(one, "price") else one for one in venue.broker.updates(0.0)]
+    venue.broker.fills = lambda since: ()  # type: ignore[method-assign]
+    dispatch.record(journal, outbox, told)
+    assert (journal.book.commissions, compare(journal, venue.broker).clean) == ({}, True)
+    more_cash(venue, -90.0)
+    assert compare(journal, venue.broker).clean
+    more_cash(venue, -50_000.0)
+    (difference,) = compare(journal, venue.broker).unexplained
+    assert (difference.of, difference.ours) == (Of.CASH, True)
+    more_cash(venue, 50_000.0)
+    project.clock.set(project.clock() + minutes(24 * 60))
+    (difference,) = compare(journal, venue.broker).unexplained
+    assert (difference.of, difference.ours) == (Of.CASH, False)
+    adopt(journal, venue.broker, "", "ada", "a fee that was never told")
+    assert compare(journal, venue.broker).clean
+
+
+def test_the_commission_of_an_adopted_trade_comes_into_the_books_when_it_is_told(traded, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.BUY, 7), 1)
+    venue.move("BBB", 50.0)
+    whole = venue.broker.fills
+    venue.broker.fills = lambda since: tuple(  # type: ignore[method-assign]
+        replace(one, commission=None) if one.symbol == "BBB" else one for one in whole(since)
+    )
+    adopt(traded, venue.broker, "BBB", "ada", "bought by hand")
+    venue.broker.fills = whole  # type: ignore[method-assign]
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert traded.book.cash == pytest.approx(venue.broker.account().cash)
+    count = traded.verify()
+    assert reconcile(traded, venue.broker, outbox).clean
+    assert traded.verify() == count
+
+
 def test_cents_are_no_difference(traded, venue, outbox):
     book = ledger(venue)
     book.set_fact("cash", book.fact("cash") + 0.5)

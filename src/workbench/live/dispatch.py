@@ -78,7 +78,8 @@ def record(journal: Journal, outbox: Outbox, updates: Iterable[Update]) -> tuple
 def drafts_of(book: Book, update: Update) -> list[Draft]:
     """Return what an update adds to the book."""
     if isinstance(update, Fill):
-        if update.key not in book.orders:
+        adopted = update.id in book.fills and book.has(update)  # of an order that was not ours
+        if update.key not in book.orders and not adopted:
             return []
         if not book.has(update):
             return [Draft(Kind.FILL, fill_data(update), update.key, update.symbol)]

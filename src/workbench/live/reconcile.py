@@ -28,6 +28,8 @@ from workbench.live.limits import Limits
 from workbench.trading import Fill, OrderStatus, Working
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
+CHARGED_WITHIN = timedelta(days=1)  # what the broker has not told of a commission by then, it never tells
+MOST_COMMISSION = 0.01  # of an execution's value, and at least a dollar
 MAX_CASH = Limits().max_cash_difference
 PART = "part"  # the number of a difference in parts of a share
 LOOKS = 3  # until nothing fills between the first question and the last
@@ -259,15 +261,22 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
         told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
         text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"
         found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
-    uncharged = any(execution not in book.commissions for execution in book.fills)
     cash = book.cash + book.cash_explained
-    if not (foreign or uncharged) and abs(cash - seen.cash) > cash_tolerance:
+    if not foreign and abs(cash - seen.cash) > cash_tolerance + _uncharged(book, seen.at):
         text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
         most = max_cash * max(seen.equity, 0.0)
         if much := not abs(cash - seen.cash) <= most:
             text += f" More than {most:,.2f}: only what shrinks a position is sent until it is explained"
         found.append(Difference(Of.CASH, CASH, cash, seen.cash, text, ours=much))
     return found
+
+
+def _uncharged(book: Book, now: datetime) -> float:
+    """Return what the commissions may come to that are still on their way."""
+    return sum(
+        max(1.0, MOST_COMMISSION * fill.quantity * fill.price) for fill in book.fills.values()
+        if fill.id not in book.commissions and now - fill.at < CHARGED_WITHIN
+    )  # fmt: skip
 
 
 def _unseen(book: Book, seen: _Seen) -> tuple[Tracked, ...]:
