@@ -1,17 +1,19 @@
 import json
 import re
+from dataclasses import replace
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
+from workbench.backtest.text import number
 from workbench.cli.research import _show_sweep
 from workbench.registry.connection import Connection
 from workbench.search.bar import LogBar, duration
 from workbench.search.figures import draw
-from workbench.search.page import sources
-from workbench.search.report import next_lines, report
+from workbench.search.page import render, sources
+from workbench.search.report import Left, next_lines, report
 from workbench.strategies.sma_cross import SmaCross
 
 # MLflow's schema uses what SQLAlchemy will take away.
@@ -102,6 +104,31 @@ def test_the_page_says_it_all_and_loads_nothing(found, desk):
     assert not re.findall(r"""(?:src|href)=["']?https?://""", page)
 
 
+def test_a_page_calls_no_cell_a_plateau_that_is_none_and_one_height_is_told_everywhere(failing):
+    plateaus = int(failing.scored["plateau"].notna().sum())
+    assert plateaus == 5 < len(failing.scored)
+    pictures = draw(failing)
+    page = render(failing, pictures)
+    rows = page.partition("<h2>The best 5 plateaus</h2>")[2].partition("</table>")[0].partition("<tbody>")[2]
+    assert rows.count("<tr>") == plateaus
+    assert "–" not in rows
+    (subtitle,) = [text.get_text() for text in pictures["parallel"].texts if "thick: " in text.get_text()]
+    assert "thick: the 5 best plateaus, the best in yellow" in subtitle
+    assert len(pictures["parallel"].axes[0].collections[1].get_segments()) == plateaus
+    best = failing.table.iloc[0]
+    (tile,) = re.findall(r"<span>(median Sharpe .*?)</span>", page)
+    assert tile == f"median Sharpe {number(best['plateau'])} in training, the cell itself {number(best['train_score'])}"
+    assert failing.terrain.plateau.around == best["plateau"]
+
+
+def test_a_probability_is_never_rounded_to_certainty(found, desk, capsys):
+    sure = replace(found, luck=replace(found.luck, dsr=0.99996, dsr_raw=1.0, pbo=0.0))
+    assert "<b>&gt;99.9 %</b>" in (page := render(sure, {}))
+    assert "&gt;99.9 % with it; probability of overfitting &lt;0.1 %" in page
+    _show_sweep(sure, Left(desk.paths.reports / "page.html", ""), desk.paths)
+    assert "Deflated Sharpe ratio >99.9 %, probability of overfitting <0.1 %." in capsys.readouterr().out
+
+
 @pytest.fixture
 def failing(desk, monkeypatch):
     """A search in which two of eight cells fail: those with slow=24 raise when they look at the bars, save the last."""
@@ -127,8 +154,8 @@ def test_failed_cells_are_told_with_the_first_error_and_where(failing, desk, cap
     # What failed is no row of the best: it would be a row of dashes.
     assert failing.scored["slow"].eq(24).sum() == 1
     rows = re.findall(r"^ *(\d+) +(\d+) ", shown, re.MULTILINE)
-    assert len(rows) == 6
-    assert ("2", "24") not in rows
+    assert len(rows) == 5  # nor is what is no plateau: too few of its neighbours were measured
+    assert not {("2", "24"), ("8", "24")} & set(rows)
 
 
 def test_nothing_is_said_of_failures_where_nothing_failed(found, desk, capsys):

@@ -139,14 +139,14 @@ def trials(
 
 
 def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
-    from workbench.backtest.text import number, percent, short
+    from workbench.backtest.text import chance, number, short
     from workbench.search.page import verdict
     from workbench.search.report import next_lines
 
     columns = ["plateau", "train_score", "train_worst", "train_turnover", "test_score"]
     rows = [
         [short(row[name]) for name in found.varied] + [number(float(row[name])) for name in columns]
-        for row in found.scored.head(8).to_dict("records")
+        for row in found.plateaus.head(8).to_dict("records")
     ]
     print()
     show_table(
@@ -162,7 +162,7 @@ def _show_sweep(found: Found, left: Left, paths: Paths) -> None:
     print(verdict(found))
     print(
         f"Trials in the ledger for this question: {luck.trials:,}, different bets among them: {luck.bets:,}. "
-        f"Deflated Sharpe ratio {percent(luck.dsr)}, probability of overfitting {percent(luck.pbo)}."
+        f"Deflated Sharpe ratio {chance(luck.dsr)}, probability of overfitting {chance(luck.pbo)}."
     )
     if "trials" in luck.missing:
         print(f"✗ {luck.missing['trials']}")

@@ -59,6 +59,11 @@ class Found:
         return self.table[self.table["status"] == DONE]
 
     @property
+    def plateaus(self) -> pd.DataFrame:
+        """The rows of the table that are a plateau, the best first; a cell with too few neighbours is none."""
+        return self.scored[self.scored["plateau"].notna()]
+
+    @property
     def failure(self) -> str:
         """How many cells failed, with the first error and where, in one line; empty where none failed."""
         failed = self.table[self.table["status"] == FAILED]

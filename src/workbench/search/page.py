@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from workbench.backtest.figures import svg
 from workbench.backtest.tearsheet import MADE_DATA
-from workbench.backtest.text import multiple, number, percent, short, whole
+from workbench.backtest.text import chance, multiple, number, percent, short, whole
 from workbench.figures.sheet import style_sheet
 from workbench.search.found import Found
 from workbench.search.plateau import assigned
@@ -42,7 +42,7 @@ def render(found: Found, pictures: Mapping[str, Figure]) -> str:
         pictures={name: Markup(svg(figure)) for name, figure in pictures.items()},  # noqa: S704 (our own drawing)
         captions=CAPTIONS,
         head=[*found.varied, *SHOWN],
-        rows=[_row(row, found) for _, row in found.scored.head(ROWS).iterrows()],
+        rows=[_row(row, found) for _, row in found.plateaus.head(ROWS).iterrows()],
         definitions={name: COLUMNS[name] for name in SHOWN},
         missing=found.luck.missing,
         failed=_failed(found.table, found.varied),
@@ -90,16 +90,18 @@ def _told(value: object) -> str:
 
 
 def _tiles(found: Found) -> list[tuple[str, str, str]]:
-    score, luck, row = found.select_by.capitalize(), found.luck, found.table.iloc[found.terrain.plateau.place]
+    score, luck, plateau = found.select_by.capitalize(), found.luck, found.terrain.plateau
+    row = found.table.iloc[plateau.place]
+    heights = f"median {score} {number(plateau.around)} in training, the cell itself {number(plateau.score)}"
     return [
-        ("Best plateau", assigned(found.terrain.plateau.params), f"{score} {number(row['train_score'])} in training"),
+        ("Best plateau", assigned(plateau.params), heights),
         (f"{score}, held over all tests", number(float(row["test_score"])), "seen after the choice"),
         ("Trials of this question", whole(luck.trials), f"different bets: {whole(luck.bets)}"),
         (
             "Deflated Sharpe ratio",
-            percent(luck.dsr),
-            f"beta {number(luck.beta)} taken off, {percent(luck.dsr_raw)} with it; "
-            f"probability of overfitting {percent(luck.pbo)}",
+            chance(luck.dsr),
+            f"beta {number(luck.beta)} taken off, {chance(luck.dsr_raw)} with it; "
+            f"probability of overfitting {chance(luck.pbo)}",
         ),
     ]
 
@@ -152,7 +154,7 @@ _PAGE = """\
 {% endfor %}</section>
 {% for name, picture in pictures.items() %}<figure role="img" aria-label="{{ captions[name] }}">{{ picture }}</figure>
 {% endfor %}
-<h2>The best {{ rows|length }} plateaus</h2>
+<h2>The best {{ rows|length ~ ' plateaus' if rows|length > 1 else 'plateau' }}</h2>
 <div class="scroll"><table><thead><tr>{% for name in head %}<th class="{{ 'test' if name.startswith('test') }}">
 {{- name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr>{% for cell in row %}<td class="{{ 'test' if head[loop.index0].startswith('test') }}">

@@ -31,11 +31,15 @@ ROWS_AT_ONCE = 100_000
 
 @dataclass(frozen=True)
 class Summit:
-    """One cell, by its place in the table: its score, and the share of it that its neighbours keep (NaN: unknown)."""
+    """One cell, by its place in the table: its score, and the share of it that its neighbours keep (NaN: unknown).
+
+    ``around`` is the median of its neighbourhood, NaN where it is no plateau.
+    """
 
     place: int
     params: Mapping[str, Any]
     score: float
+    around: float
     keeps: float
     neighbours: int
 
@@ -68,7 +72,7 @@ class Terrain:
         else:
             text = (
                 f"{own} is not alone: {_neighbours(peak)}; the best plateau is around {_named(plateau)} "
-                f"({number(plateau.score)}), whose neighbours keep {_share(plateau)}."
+                f"(median {number(plateau.around)}), whose neighbours keep {_share(plateau)}."
             )
         if self.edges:
             text += f" The plateau lies at the edge of the grid ({', '.join(self.edges)}): "
@@ -129,15 +133,16 @@ def around(scores: Array, hoods: Places, *, own: bool = True) -> tuple[Array, Ar
 def survey(table: pd.DataFrame, axes: Mapping[str, Sequence[Any]], hoods: Places, score: str) -> Terrain:
     """Return peak and plateau of a table whose rows lie as ``hoods`` numbers them; the first of equals wins."""
     scores = table["train_score"].to_numpy(dtype=float)
+    medians = table["plateau"].to_numpy(dtype=float)
     beside, _, count = around(scores, hoods, own=False)
 
     def summit(by: Array) -> Summit:
         place = int(np.where(np.isfinite(by), by, -np.inf).argmax())
         params = {name: table[name].iloc[place] for name in axes}
         keeps = float(beside[place] / scores[place]) if scores[place] > 0.0 else float("nan")
-        return Summit(place, params, float(scores[place]), keeps, int(count[place]))
+        return Summit(place, params, float(scores[place]), float(medians[place]), keeps, int(count[place]))
 
-    plateau = summit(table["plateau"].to_numpy(dtype=float))
+    plateau = summit(medians)
     return Terrain(summit(scores), plateau, score, tuple(_edges(plateau.params, axes)))
 
 

@@ -32,10 +32,12 @@ def parallel(found: Found) -> Figure:
     lines = np.column_stack([places, (scores - low) / (high - low or 1.0)])
     spread = np.random.default_rng(0).uniform(-0.012, 0.012, lines.shape)  # equal values would hide each other
     spread[:, -1] = 0.0
-    top = np.arange(min(TOP, len(lines)))
+    top = np.arange(min(TOP, len(found.plateaus)))
     rest = np.unique(np.linspace(len(top), len(lines) - 1, MOST_LINES).astype(int))[: len(lines) - len(top)]
     subtitle = f"Each line is a cell, coloured by its {found.select_by.capitalize()} in training; "
-    subtitle += f"thick: the {len(top)} best plateaus, the best in yellow"
+    subtitle += (
+        f"thick: the {len(top)} best plateaus, the best in yellow" if len(top) > 1 else "yellow: the best plateau"
+    )
     figure, axes = picture(f"{found.asked.strategy}: all parameters", subtitle, found.market, 4.4, 0.5)
     at = np.arange(len(names) + 1, dtype=float)
     norm = symmetric(scores)
