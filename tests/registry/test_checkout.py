@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench.registry import checkout as module
-from workbench.registry.checkout import Checkout, checkout
+from workbench.registry.checkout import Checkout, checkout, unlike_commit
 
 
 def git(folder: Path, *words: str) -> str:
@@ -127,3 +127,50 @@ def test_outside_git_the_commit_is_unknown(tmp_path):
 def test_without_git_on_the_path_the_commit_is_unknown(repository, monkeypatch):
     monkeypatch.setenv("PATH", str(repository))
     assert checkout(repository) == Checkout("unknown")
+
+
+def test_where_git_does_not_say_what_changed_the_commit_is_unknown(repository, monkeypatch):
+    index = repository / ".git" / "index"
+    index.write_bytes(index.read_bytes()[:20])
+    assert checkout(repository) == Checkout("unknown")
+    git(repository, "read-tree", "HEAD")
+    assert checkout(repository).commit == git(repository, "rev-parse", "HEAD")
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.0)
+    assert checkout(repository) == Checkout("unknown")
+
+
+@pytest.mark.parametrize("hidden", ["assume-unchanged", "skip-worktree", "a clean filter", "a replaced object"])
+def test_bytes_that_are_not_the_commits_are_named_whatever_git_was_told(repository, hidden):
+    commit = git(repository, "rev-parse", "HEAD")
+    if hidden == "a clean filter":
+        (repository / ".git" / "info").mkdir(exist_ok=True)
+        (repository / ".git" / "info" / "attributes").write_text("one.py filter=back\n")
+        git(repository, "config", "filter.back.clean", "echo one = 1")
+    (repository / "one.py").write_text("one = 11\n")
+    if hidden == "a replaced object":
+        edited = git(repository, "hash-object", "-w", "one.py")
+        git(repository, "replace", git(repository, "rev-parse", "HEAD:one.py"), edited)
+        git(repository, "checkout", "--", "one.py")
+    elif hidden != "a clean filter":
+        git(repository, "update-index", f"--{hidden}", "one.py")
+    assert (repository / "one.py").read_text() == "one = 11\n"
+    assert unlike_commit(repository, commit, {".": repository}, ["one.py", "two.py"]) == ["one.py"]
+
+
+def test_a_file_that_is_needed_and_not_in_the_commit_is_named(repository):
+    commit = git(repository, "rev-parse", "HEAD")
+    (repository / "three.py").write_text("three = 3\n")
+    (repository / "two.py").unlink()
+    assert unlike_commit(repository, commit, {".": repository}, ["one.py", "three.py"]) == ["three.py", "two.py"]
+    assert unlike_commit(repository, "f" * 40, {".": repository}, ["one.py"]) is None
+
+
+def test_a_repository_of_sha_256_is_compared_too(tmp_path):
+    git(tmp_path, "init", "-q", "--object-format=sha256")
+    (tmp_path / "one.py").write_text("one = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "One file.")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert unlike_commit(tmp_path, commit, {".": tmp_path}, ["one.py"]) == []
+    (tmp_path / "one.py").write_text("one = 2\n")
+    assert unlike_commit(tmp_path, commit, {".": tmp_path}, ["one.py"]) == ["one.py"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 TIMEOUT_SECONDS = 10.0
 UNKNOWN = "unknown"
+SHA1_LETTERS = 40
+AS_IT_IS = {"GIT_NO_REPLACE_OBJECTS": "1"}  # no other object under the name of one
 # Larger changes are kept up to here; the commit and the list of files are kept whole.
 MAX_DIFF_BYTES = 500_000
 MAX_NEW_FILE_BYTES = 100_000
@@ -32,7 +36,10 @@ SECRET_TEXT = re.compile(
 
 @dataclass(frozen=True)
 class Checkout:
-    """``commit`` is "unknown" outside git; ``changed`` names what differs from it, ``left_out`` what the diff omits."""
+    """``commit`` is "unknown" outside git, and where git cannot say in time what was changed since.
+
+    ``changed`` names what differs from the commit, ``left_out`` what the diff omits.
+    """
 
     commit: str
     changed: tuple[str, ...] = ()
@@ -58,7 +65,9 @@ def checkout(root: Path) -> Checkout:
     if commit is None:
         return Checkout(UNKNOWN)
     status = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", ".")
-    entries = [entry for entry in (status or "").split("\0") if entry]
+    if status is None:  # no answer is no clean tree
+        return Checkout(UNKNOWN)
+    entries = [entry for entry in status.split("\0") if entry]
     if not entries:
         return Checkout(commit.strip())
     tracked = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--", ".")
@@ -78,6 +87,34 @@ def checkout(root: Path) -> Checkout:
     return Checkout(commit.strip(), tuple(entry[3:] for entry in entries), head + "".join(kept), tuple(left_out))
 
 
+def unlike_commit(root: Path, commit: str, folders: Mapping[str, Path], needed: Iterable[str]) -> list[str] | None:
+    """Name the files whose bytes are not those of a commit, or None where git does not say; its index is not believed.
+
+    ``folders`` has by path in the commit where its files lie now; ``needed`` must be in the commit.
+    """
+    listed = _git(root, "ls-tree", "-r", "-z", commit, "--", *folders)
+    if listed is None:
+        return None
+    blobs = {name: facts.split()[-1] for facts, _, name in (row.partition("\t") for row in listed.split("\0")) if name}
+    changed = {name for name in needed if name not in blobs}
+    for name, blob in blobs.items():
+        top = next(folder for folder in folders if Path(name).is_relative_to(folder))
+        if _blob(folders[top] / Path(name).relative_to(top), len(blob)) != blob:
+            changed.add(name)
+    return sorted(changed)
+
+
+def _blob(file: Path, letters: int) -> str:
+    """Return the name that git gives to a file's bytes as they are, no filter applied, or nothing."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return ""
+    made = hashlib.sha1(usedforsecurity=False) if letters == SHA1_LETTERS else hashlib.sha256()
+    made.update(b"blob %d\0" % len(content) + content)
+    return made.hexdigest()
+
+
 def _git(root: Path, *words: str) -> str | None:
     """Return what git says, or None where there is no git, no checkout or no answer in time."""
     try:
@@ -85,7 +122,7 @@ def _git(root: Path, *words: str) -> str | None:
             ["git", "-C", str(root), "-c", "core.quotepath=false", *words],  # noqa: S607 (whichever git the user runs)
             capture_output=True,
             timeout=TIMEOUT_SECONDS,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **AS_IT_IS},
             stdin=subprocess.DEVNULL,
             check=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from workbench.registry.packs.candidate import read_candidate
 from workbench.registry.packs.pack import MANIFEST
 from workbench.step import Done
 
-from .conftest import NOW
+from .conftest import NOW, commit
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -102,6 +103,33 @@ def test_a_working_tree_with_changes_is_said_in_the_pack(bench):
     made = bench.evidence()
     assert made.judged.pack.code.changed == ("params/base.yaml",)
     assert {verdict.gate: verdict.outcome for verdict in made.judged.verdicts}["clean_commit"] == "fail"
+
+
+def test_code_that_decides_and_is_in_no_commit_is_said_in_the_pack(bench):
+    """The package that was imported lies elsewhere: what the project's commit has of it counts."""
+    (bench.paths.root / "src" / "workbench" / "strategies" / "sma_cross.py").unlink()
+    (bench.paths.root / "src" / "workbench" / "types.py").write_text("# another one\n")
+    commit(bench.paths.root)
+    made = bench.evidence()
+    assert made.judged.pack.code.changed == (
+        "src/workbench/strategies/sma_cross.py",
+        "src/workbench/types.py",
+    )
+    verdict = next(one for one in made.judged.verdicts if one.gate == "clean_commit")
+    assert (verdict.outcome, verdict.why) == (
+        "fail",
+        "not committed: src/workbench/strategies/sma_cross.py, src/workbench/types.py",
+    )
+
+
+def test_a_policy_that_git_was_told_to_overlook_is_said_in_the_pack(bench):
+    file = bench.paths.root / "params" / "gates.yaml"
+    file.write_text(file.read_text().replace("min: 0.95 ", "min: 0.51 "))
+    subprocess.run(
+        ["git", "-C", str(bench.paths.root), "update-index", "--assume-unchanged", "params/gates.yaml"], check=True
+    )
+    made = bench.evidence()
+    assert made.judged.pack.code.changed == ("params/gates.yaml",)
 
 
 def test_half_a_pack_is_left_alone_and_the_next_one_gets_a_run_of_its_own(bench):

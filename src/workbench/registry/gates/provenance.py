@@ -18,7 +18,7 @@ from workbench.registry.packs.code import Code
 
 @dataclass(frozen=True, config=STRICT)
 class CleanCommit:
-    """The evidence was made by committed code: nothing in the working tree differed."""
+    """The evidence was made by committed code: nothing in the working tree differed, and its bytes are the commit's."""
 
     name: ClassVar[str] = "clean_commit"
 
@@ -28,10 +28,12 @@ class CleanCommit:
 
     def judge(self, case: Case) -> Verdict:
         code = _pack_code(case)
-        again = f'git commit -am "…", then: {case.again}'
+        again = f'git add -A && git commit -m "…", then: {case.again}'
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", code.commit):
             raise Unknown(
-                f"the pack's commit is '{code.commit}', which is none: outside git nobody can make it again", again
+                f"the pack's commit is '{code.commit}', which is none: outside git, or where git does not "
+                "answer, nobody can make it again",
+                again,
             )
         if code.changed:
             measured = f"{short(code.commit)} with {counted(len(code.changed), 'changed file')}"

@@ -9,16 +9,17 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import workbench
 from workbench.params import Paths
-from workbench.registry.checkout import checkout
+from workbench.registry.checkout import UNKNOWN, checkout, unlike_commit
 from workbench.registry.packs.canonical import canonical, sha256, short
 from workbench.source import PACKAGE, deciding_files
 
+COMMITTED, GATES = "src/workbench", "params/gates.yaml"  # in the commit
 COMMIT = 40  # letters of a commit's name, at least; outside git there is another word
 
 
@@ -77,9 +78,18 @@ def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = (
 
 
 def code_of(strategy: str, paths: Paths) -> Code:
-    """Return the code of a strategy with the commit of the project and what differs from it."""
-    found = checkout(paths.root)
-    return installed_code(strategy, found.commit, found.changed)
+    """Return the code of a strategy with the commit of the project and what differs from it.
+
+    Git's index can be told to look away, and the package may lie elsewhere: the bytes of the package and of params/ are
+    compared with the commit's own, and what decides must be in it.
+    """
+    found, code = checkout(paths.root), installed_code(strategy)
+    folders = {COMMITTED: PACKAGE, "params": paths.params}
+    needed = [f"{COMMITTED}/{name}" for name in code.files] + [GATES]
+    apart = None if found.commit == UNKNOWN else unlike_commit(paths.root, found.commit, folders, needed)
+    if apart is None:
+        return replace(code, commit=UNKNOWN)
+    return replace(code, commit=found.commit, changed=tuple(dict.fromkeys([*found.changed, *apart])))
 
 
 def running_otherwise(files: Mapping[str, str]) -> str:
