@@ -67,6 +67,18 @@ ROWS = [
     ({"account": account(90_000.01), "peak_equity": 100_000.0}, []),
     ({"account": account(90_000.0), "peak_equity": 100_000.0},
      [(Action.STOP, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.1, peak=100,000, equity=90,000")]),
+    # Cash that nobody explained may be a withdrawal: it stops only where the loss beside it does.
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": 1_000.01},
+     [(Action.REDUCE, "DAILY_LOSS_REACHED: max_loss=3,000, loss=4,000, missing_cash=1,000.01")]),
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": 1_000.0},
+     [(Action.STOP, "DAILY_LOSS_REACHED: max_loss=3,000, loss=4,000")]),
+    ({"account": account(50_000.0), "peak_equity": 100_000.0, "missing_cash": 40_001.0},
+     [(Action.REDUCE, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.5, peak=100,000, equity=50,000, "
+                      "missing_cash=40,001")]),
+    ({"account": account(50_000.0), "peak_equity": 100_000.0, "missing_cash": 40_000.0},
+     [(Action.STOP, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.5, peak=100,000, equity=50,000")]),
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": float("nan")},
+     [(Action.REDUCE, "LOSS_UNKNOWN: because=missing cash is nan")]),
     ({"peak_equity": None}, [(Action.REDUCE, "DRAWDOWN_UNKNOWN: because=highest equity unknown")]),
     # 15 % of equity above the maintenance margin.
     ({"account": account(maintenance=85_000.0)}, []),

@@ -94,6 +94,18 @@ def test_resuming_keeps_who_and_why_and_what_the_stop_could_not_journal(project,
     halt.require_none()
 
 
+DRAWDOWN = "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.107, peak=1,120,000, equity=1,000,000"
+
+
+@pytest.mark.parametrize(("halted", "peak"), [(DRAWDOWN, 1_000_000.0), ("quotes are silent", 1_120_000.0)])
+def test_who_resumes_after_a_drawdown_begins_a_new_highest_equity_and_nobody_else_does(project, journal, halted, peak):
+    journal.begin(date="2024-07-01", equity=1_120_000.0)
+    journal.set_state(TradingState.HALTED, halted, "the monitor")
+    resume(journal, halt_of(project), who="bob", reason=REASON)
+    journal.begin(date="2024-07-02", equity=1_000_000.0)
+    assert journal.book.past.peak_equity == peak
+
+
 def test_a_halt_that_only_the_file_knows_is_resumed_too(project, journal):
     halt = halt_of(project)
     halt.write("drill", "ada", NOW)

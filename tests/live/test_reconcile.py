@@ -264,6 +264,41 @@ def test_the_commission_of_an_adopted_trade_comes_into_the_books_when_it_is_told
     assert traded.verify() == count
 
 
+@pytest.mark.parametrize("say", [adopt, explain])
+@pytest.mark.parametrize(
+    ("flow", "opened", "peak", "opened_then", "peak_then"),
+    [
+        # The account is worth 999,999 without it. 5,000 lost since the open, then 40,000 taken out.
+        (-40_000.0, 1_004_999.0, 1_050_000.0, 964_999.0, 1_010_000.0),
+        # Taken out before the open: what was lost since counts no more, and nothing is won.
+        (-40_000.0, 960_999.0, 1_050_000.0, 959_999.0, 1_010_000.0),
+        (-40_000.0, 950_000.0, 959_999.0, 950_000.0, 959_999.0),
+        # Paid in before the open, or since: it is no gain, and never makes a loss.
+        (40_000.0, 1_039_999.0, 1_039_999.0, 1_039_999.0, 1_039_999.0),
+        (40_000.0, 990_000.0, 1_100_000.0, 1_030_000.0, 1_100_000.0),
+    ],
+)
+def test_losses_are_counted_from_where_money_that_came_or_went_put_the_account(
+    traded, venue, say, flow, opened, peak, opened_then, peak_then
+):
+    traded.begin(date="2024-03-04", equity=peak)
+    traded.begin(date="2024-03-05", equity=opened)
+    more_cash(venue, flow)
+    say(traded, venue.broker, "", "ada", "a transfer")
+    past = traded.book.past
+    assert (past.equity_at_open, past.peak_equity) == (pytest.approx(opened_then), pytest.approx(peak_then))
+
+
+def test_cash_is_missing_only_where_the_shares_agree(traded, venue, outbox, monkeypatch):
+    more_cash(venue, -40_000.0)
+    assert reconcile(traded, venue.broker, outbox).missing_cash == pytest.approx(40_000.0)
+    hold(venue, monkeypatch, Position("AAA", 90, 101.0))
+    assert reconcile(traded, venue.broker, outbox).missing_cash == 0.0
+    hold(venue, monkeypatch, Position("AAA", 100, 101.0))
+    more_cash(venue, 50_000.0)
+    assert reconcile(traded, venue.broker, outbox).missing_cash == 0.0
+
+
 def test_cents_are_no_difference(traded, venue, outbox):
     book = ledger(venue)
     book.set_fact("cash", book.fact("cash") + 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from workbench.live.session import Data, Seat
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams, Paths, Settings
 from workbench.sessions import Calendar
+from workbench.trading import Account
 from workbench.tws import Simulator
 from workbench.types import Bars
 
@@ -462,3 +464,28 @@ def test_a_person_reconciles_beside_a_runner_that_goes_on(bars, desk):  # noqa: 
         assert service.journal.book.positions["BBB"] == 7
         assert {one["client_id"] for one in sim.log() if one["kind"] == "placeOrder"} == {17}
         office.close(service)
+
+
+def test_money_that_was_taken_out_only_reduces_and_a_loss_beside_it_stops(tmp_path, sim, bars):
+    """Of a million 40,000 are gone and nobody said why; 30,000 may be lost in a day."""
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    account, gone, lost = service.broker.account, 40_000.0, [0.0]
+
+    def poorer() -> Account:
+        now = account()
+        return replace(now, cash=now.cash - gone, equity=now.equity - gone - lost[0])
+
+    with running(service):
+        until(lambda: service.journal.book.positions, 20)
+        time.sleep(0.5)
+        service.limits.limits = WIDE.model_copy(update={"max_daily_loss": 0.03})
+        service.broker.account = poorer  # type: ignore[method-assign]
+        service._ticked = 0.0
+        until(lambda: service.journal.book.state is TradingState.REDUCING, 20)
+        assert office.stopped == []
+        assert service.journal.book.because.startswith("DAILY_LOSS_REACHED: max_loss=30,000, loss=40,0")
+        lost[0] = 31_000.0
+        service._ticked = 0.0
+        until(lambda: office.stopped, 20)
+    office.close(service)

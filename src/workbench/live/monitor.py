@@ -23,6 +23,7 @@ from workbench.live.trading_state import TradingState
 from workbench.trading import Account, Quote
 
 EVERY_SECONDS = 60.0
+DAILY_LOSS, DRAWDOWN = "DAILY_LOSS_REACHED", "DRAWDOWN_REACHED"
 
 
 class Action(IntEnum):
@@ -59,7 +60,8 @@ class Finding:
 class Snapshot:
     """What one look saw; None is not known. ``moves`` are the returns of the market's symbols since their last close.
 
-    ``seen_at`` is when the broker last answered everything, ``bad_rows`` the share of the newest rows in quarantine.
+    ``seen_at`` is when the broker last answered everything, ``bad_rows`` the share of the newest rows in quarantine,
+    ``missing_cash`` what the broker has less than the journal where the shares agree: perhaps it was taken out.
     """
 
     now: datetime
@@ -68,6 +70,7 @@ class Snapshot:
     account: Account | None = None
     day: Day | None = None
     peak_equity: float | None = None
+    missing_cash: float = 0.0
     positions: Mapping[str, int] | None = None
     quotes: Mapping[str, Quote] | None = None
     sectors: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +105,7 @@ def _loss(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     most = limits.daily_loss(positive(day.equity_at_open, "equity at the open"))
     loss = -finite(day.pnl, "result of the day")
     if loss >= most:
-        yield Finding(Action.STOP, deny("DAILY_LOSS_REACHED", max_loss=most, loss=loss))
+        yield _lost(snapshot, loss - most, deny(DAILY_LOSS, max_loss=most, loss=loss))
     elif loss >= limits.warn_loss_at * most:
         yield Finding(
             Action.TELL, deny("DAILY_LOSS_WARNING", warn_at=limits.warn_loss_at * most, max_loss=most, loss=loss)
@@ -112,12 +115,18 @@ def _loss(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 def _drawdown(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     equity = finite(known(snapshot.account, "account").equity, "equity")
     peak = positive(snapshot.peak_equity, "highest equity")
-    if peak - equity >= limits.max_drawdown * peak:
-        drawdown = (peak - equity) / peak
-        yield Finding(
-            Action.STOP,
-            deny("DRAWDOWN_REACHED", max_drawdown=limits.max_drawdown, drawdown=drawdown, peak=peak, equity=equity),
-        )
+    loss, most = peak - equity, limits.max_drawdown * peak
+    if loss >= most:
+        facts = {"max_drawdown": limits.max_drawdown, "drawdown": loss / peak, "peak": peak, "equity": equity}
+        yield _lost(snapshot, loss - most, deny(DRAWDOWN, **facts))
+
+
+def _lost(snapshot: Snapshot, beyond: float, denial: Denial) -> Finding:
+    """Return the emergency stop; where only cash that nobody explained carries a loss beyond its bound, no new risk."""
+    missing = finite(snapshot.missing_cash, "missing cash")
+    if missing > beyond:
+        return Finding(Action.REDUCE, replace(denial, facts=(*denial.facts, ("missing_cash", missing))))
+    return Finding(Action.STOP, denial)
 
 
 def _margin(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -293,6 +302,6 @@ class Monitor:
         if strongest is None or self._last.trading is TradingState.HALTED:
             return
         if strongest.action is Action.STOP:
-            self._desk.stop(str(strongest))
+            self._desk.stop("; ".join(str(finding) for finding in found if finding.action is Action.STOP))
         elif strongest.action is Action.REDUCE and self._last.trading is not TradingState.REDUCING:
             self._desk.reduce(str(strongest))

@@ -15,6 +15,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import intent_data, read_intent
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits, Reading, Watch, parse_limits
+from workbench.live.monitor import DRAWDOWN
 from workbench.live.trading_state import TradingState
 from workbench.params import Paths, Settings
 
@@ -34,6 +35,8 @@ def resume(journal: Journal, halt: HaltFile, *, who: str, reason: str) -> str:
     notes = halt.noted()
     if notes:
         journal.append(*(Draft(Kind.OPERATOR, {"noted": note}) for note in notes))
+    if DRAWDOWN in before:  # measured from the old highest equity it would stop again at the first look
+        journal.append(Draft(Kind.OPERATOR, {"new_peak": True, "who": who, "reason": reason}))
     journal.set_state(TradingState.ACTIVE, reason, who)
     halt.clear()
     return before

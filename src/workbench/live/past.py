@@ -112,6 +112,10 @@ class Past:
                 self._deny(event)
             case Kind.OPERATOR if event.data.get("confirmed"):
                 self.confirmed.add(event.key)
+            case Kind.OPERATOR if flow := event.data.get("flow"):
+                self._flow(flow["cash"], flow["equity"])
+            case Kind.OPERATOR if event.data.get("new_peak"):
+                self.peak_equity = 0.0  # until the next look
             case Kind.OPERATOR if stopped := Stopped.read(event.data.get("noted") or event.data, event.at):
                 self.stopped = stopped
             case Kind.FILL:
@@ -214,6 +218,13 @@ class Past:
         for crossing in decision.crossings:
             for strategy, shares in crossing.shares.items():
                 self.cash[strategy] = self.cash.get(strategy, 0.0) - shares * crossing.price
+
+    def _flow(self, cash: float, equity: float) -> None:
+        """Move what losses are counted from towards what the account is worth now, as far as money came or went."""
+        least, most = min(cash, 0.0), max(cash, 0.0)
+        self.peak_equity += min(max(equity - self.peak_equity, least), most)
+        if self.equity_at_open is not None:
+            self.equity_at_open += min(max(equity - self.equity_at_open, least), most)
 
     def _close(self, data: Mapping[str, Any]) -> None:
         self.closing = Closing(date.fromisoformat(data["date"]), data["equity"], data["marks"], data["worth"])

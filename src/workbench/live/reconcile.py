@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -82,6 +83,16 @@ class Reconciled:
         """Whether nothing is left to explain."""
         return not self.unexplained
 
+    @property
+    def missing_cash(self) -> float:
+        """The cash that the broker has less than the journal, where all shares and trades agree; else zero.
+
+        Trades are in the journal, so what is missing beside them was taken out, or charged, and is no loss of theirs.
+        """
+        if any(one.of in (Of.POSITION, Of.EXECUTION) for one in self.unexplained):
+            return 0.0
+        return sum(max(0.0, one.journal - one.broker) for one in self.unexplained if one.of is Of.CASH)
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -126,10 +137,11 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
 
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
-    found = _of_symbol(journal, _steady(journal, broker), symbol)
+    seen = _steady(journal, broker)
+    found = _of_symbol(journal, seen, symbol)
     facts: dict[str, Any] = {"action": "explain"}
     if symbol == CASH:  # by its amount: both sides go on changing with every trade
-        facts["cash_explained"] = sum(one.broker - one.journal for one in found)
+        facts |= {"cash_explained": sum(one.broker - one.journal for one in found), "flow": _flow(found, seen)}
     else:
         facts["accepted"] = [one.id for one in found]
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
@@ -157,7 +169,9 @@ def adopt(
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
     staying += [_execution(fill).id for fill in forgotten]
-    data = {"action": "adopt", "adopted": adopted, "accepted": staying}
+    data: dict[str, Any] = {"action": "adopt", "adopted": adopted, "accepted": staying}
+    if symbol == CASH:
+        data["flow"] = _flow(found, seen)
     _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
     return found
 
@@ -180,6 +194,11 @@ def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
         raise InputRefused(f"{draft.symbol or 'cash'}: who and why are not both given; both stay in the journal")
     data: dict[str, Any] = {**draft.data, "who": who, "reason": reason, "unlocked": True}
     journal.append(Draft(Kind.OPERATOR, data, draft.key, draft.symbol))
+
+
+def _flow(found: Iterable[Difference], seen: _Seen) -> dict[str, float]:
+    """Return what a person says came or went, and what the account is worth with it: losses are counted from there."""
+    return {"cash": sum(one.broker - one.journal for one in found), "equity": seen.equity}
 
 
 def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, ...]:

@@ -287,8 +287,8 @@ class Service:
         return Snapshot(
             now=now, trading=TradingState.HALTED if self.journal.halted else book.state, seen_at=now, account=account,
             day=Day(opened, account.equity - opened), peak_equity=max(book.past.peak_equity, account.equity),
-            positions=positions, quotes=quotes, sectors=data.bars.sectors, moves=moves, reconciled_at=told.at,
-            differences=tuple(one.text for one in told.unexplained),
+            missing_cash=told.missing_cash, positions=positions, quotes=quotes, sectors=data.bars.sectors, moves=moves,
+            reconciled_at=told.at, differences=tuple(one.text for one in told.unexplained),
             data_age_sessions=self.calendar.age(data.bars.index[-1], now), bad_rows=data.bad_rows, hours=desk.hours,
         )  # fmt: skip
 
