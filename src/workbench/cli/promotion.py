@@ -11,6 +11,7 @@ from workbench.cli.edge import MADE, Set, show_folding, show_verdicts
 from workbench.errors import PromotionRefused, WorkbenchError
 
 if TYPE_CHECKING:
+    from workbench.registry.lifecycle.demote import Checked
     from workbench.registry.lifecycle.desk import Desk
     from workbench.registry.lifecycle.evaluation import Evaluation
     from workbench.registry.lifecycle.state import State
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(metavar="STRATEGY", help="A strategy, or what --kind names.")]
 Kind = Annotated[str, typer.Option(help="strategy, weights, risk or prompt.")]
 Version = Annotated[int | None, typer.Option("--version", help="Without it: the newest that is not retired.")]
+Stopped = Annotated[int | None, typer.Option("--version", help="Without it: the one that stands, where only one does.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the record.")]
 Positions = Annotated[str, typer.Option(help="What becomes of open positions: keep, reduce_only or flatten.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -120,7 +122,7 @@ def rollback(
 
 def retire(
     strategy: Name,
-    version: Version = None,
+    version: Stopped = None,
     kind: Kind = "strategy",
     reason: Reason = "",
     positions: Positions = "keep",
@@ -128,14 +130,13 @@ def retire(
     set_: Set = None,
 ) -> None:
     """Take a version out for good; no rollback brings it back."""
-    from workbench.registry.lifecycle.evaluation import choose
-    from workbench.registry.lifecycle.rollback import check_positions, reason_of
+    from workbench.registry.lifecycle.rollback import check_positions, choose_standing, reason_of
     from workbench.registry.lifecycle.rollback import retire as take_out
     from workbench.registry.lifecycle.stages import LEFT, TRADED
 
     desk = _desk(set_)
     state = desk.known(kind, strategy)
-    number = choose(state, version)
+    number = choose_standing(state, version, "retire")
     reason_of(reason)
     check_positions(positions)
     if state.versions[number].stage in TRADED:
@@ -146,7 +147,7 @@ def retire(
 
 def demote(
     strategy: Annotated[str, typer.Argument(metavar="[STRATEGY]")] = "",
-    version: Version = None,
+    version: Stopped = None,
     kind: Kind = "strategy",
     reason: Reason = "",
     check: Annotated[bool, typer.Option("--check", help="Judge by the rules; of all strategies, or of one.")] = False,
@@ -155,7 +156,7 @@ def demote(
     """Set a version to reduce-only where it stands: by hand with a reason, or by the rules."""
     from workbench.errors import InputRefused
     from workbench.registry.lifecycle.demote import demote as reduce
-    from workbench.registry.lifecycle.evaluation import choose
+    from workbench.registry.lifecycle.rollback import choose_standing
 
     desk = _desk(set_)
     if check:
@@ -166,8 +167,7 @@ def demote(
             "demote: name a strategy and a --reason, or let the rules judge all: workbench demote --check"
         )
     state = desk.known(kind, strategy)
-    standing = max((one.version for one in state.standing.values()), default=None)
-    done = reduce(desk, state, choose(state, version or standing), reason)
+    done = reduce(desk, state, choose_standing(state, version, "demote"), reason)
     print(f"{strategy}: {done.sentence}; it may only reduce positions until a new approval lifts that:")
     print(f"  make promote STRATEGY={strategy}")
 
@@ -215,20 +215,36 @@ def _state(desk: Desk, kind: str, name: str) -> State:
 def _check(desk: Desk, kind: str, name: str) -> None:
     from workbench.registry.lifecycle.demote import check as judge
 
-    rows, demoted = [], 0
+    rows, demoted, failed = [], 0, []
     for (of, called), state in sorted(desk.record.states().items()):
         if name and (of, called) != (kind, name):
             continue
         for one in judge(desk, state):
             demoted += one.demoted is not None
-            verdict = "✓ goes on" if not one.wrong else "✗ reduce-only" + ("" if one.demoted else " already")
-            rows.append([called, one.stage, str(one.version), one.seen, verdict, "; ".join(one.wrong)])
+            failed += [one.failed] if one.failed else []
+            rows.append([called, one.stage, str(one.version), one.seen, _verdict(one), "; ".join(one.wrong)])
     if not rows:
         print(f"{name or 'nothing'}: stands at no stage where it trades; nothing to check")
         return
     show_folding("Demotion rules", ["name", "stage", "v", "judged by", "verdict", "why"], rows)
+    for line in failed:
+        print(f"! {line}")
     if demoted:
         raise PromotionRefused(f"{demoted} set to reduce-only, see the table; a new approval lifts it: make promote")
+    if failed:
+        raise WorkbenchError(f"demote --check: {failed[0]}{_more(failed)}")
+
+
+def _verdict(one: Checked) -> str:
+    if one.demoted is not None:
+        return "✗ reduce-only"
+    if one.failed:
+        return "? not demoted" if one.wrong else "? not judged"
+    return "✗ reduce-only already" if one.wrong else "✓ goes on"
+
+
+def _more(lines: list[str]) -> str:
+    return f" and {len(lines) - 1} more, see above" if len(lines) > 1 else ""
 
 
 def _show_evaluation(found: Evaluation) -> None:

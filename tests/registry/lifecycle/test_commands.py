@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workbench.cli import main
+from workbench.registry.lifecycle.transition import Transition
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -178,6 +179,57 @@ def test_retire_demote_and_rollback_ask_and_say_what_becomes_of_positions(ready,
     assert "open positions are closed at the next session" in out
     _, out, _ = run("status")
     assert "retired" in out
+
+
+def test_demote_and_retire_name_the_versions_where_two_stand(ready, run):
+    ready.promote(signers=("alice",), now=datetime.now(UTC))
+    candidate(ready)
+    assert (
+        run("demote", "sma_cross", "--reason", "it loses money on paper")[0] == 0
+    )  # the one that stands, not the newest
+    assert ready.desk().record.current("strategy", "sma_cross", "paper").mode == "reduce_only"
+    state = put_beside(ready)
+    for command in ("demote", "retire"):
+        code, _, error = run(command, "sma_cross", "--reason", "it loses money in production")
+        assert code == 2
+        assert error == (
+            f"error: {command}: 2 versions of sma_cross stand; name one; "
+            f"staged_live: workbench {command} sma_cross --version 1 --reason …; "
+            f"paper: workbench {command} sma_cross --version 2 --reason …"
+        )
+    assert ready.desk().record.state("strategy", "sma_cross") == state
+    assert run("retire", "sma_cross", "--version", "1", "--reason", "it loses money there", "--yes")[0] == 0
+    assert set(ready.desk().record.state("strategy", "sma_cross").standing) == {"paper"}
+
+
+def put_beside(ready):
+    """Record version 1 in staged live and version 2 on paper, as promotions would."""
+    desk = ready.desk(now=datetime.now(UTC))
+    state = desk.state("strategy", "sma_cross")
+    for version, action, before, stage in (
+        (1, "restore", "paper", "paper"), (1, "promote", "paper", "staged_live"), (2, "promote", "backtest", "paper"),
+    ):  # fmt: skip
+        step = Transition(
+            kind="strategy", name="sma_cross", version=version, action=action, from_stage=before, to_stage=stage,
+            pack=state.versions[version].pack, who="quinn", at=desk.now, proposal="p" * 64,
+        )  # fmt: skip
+        desk.record.append(step, after=state)
+        state = desk.record.state("strategy", "sma_cross")
+    desk.record.mark_shown(desk.record.unshown(), desk.now)
+    return state
+
+
+def test_the_rules_go_on_where_one_cannot_be_judged_and_end_with_an_error(ready, run):
+    ready.promote(signers=("alice",), now=datetime.now(UTC))
+    (ready.root / "mlruns" / "mlflow.db").rename(ready.root / "mlruns" / "away.db")
+    code, out, error = run("demote", "--check")
+    assert code == 1
+    assert "? not judged" in out
+    assert error == (
+        "error: demote --check: sma_cross version 1 at paper: not judged: MLflow: mlruns/mlflow.db is gone; and no "
+        "verified copy is kept here"
+    )
+    assert ready.desk().record.current("strategy", "sma_cross", "paper").mode == "active"
 
 
 def test_the_rules_end_with_4_where_they_demote(ready, run):

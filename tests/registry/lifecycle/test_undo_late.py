@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +119,48 @@ def test_a_session_after_capital_was_taken_out_still_holds_what_was_held(staffed
     assert drawdown(steps((10_000.0, 0.0), (1_000.0, -0.1))) == pytest.approx(-0.01)
     assert drawdown(steps((1_000.0, 0.0), (0.0, 0.0))) == 0.0
     assert drawdown(steps((1_000.0, -0.1), (900.0, -0.1))) == pytest.approx(-0.19)
+
+
+def moved_without_mlflow(project: Project, place: Path) -> Project:
+    """The project's folder where MLflow's database is gone, in which no connection of this process was open."""
+    shutil.copytree(project.root, place, ignore=shutil.ignore_patterns("mlflow.db*"))
+    return Project(place, people=project.people)
+
+
+def test_without_mlflow_the_rules_judge_the_verified_copy_and_make_no_empty_database(staffed, tmp_path):
+    pack = staffed.candidate(spoil=complete)
+    staffed.promote(signers=("alice",))
+    loaded(staffed, "paper", NOW + timedelta(hours=1))  # the copy is kept
+    staffed.track(pack, 1, "paper")
+    away = moved_without_mlflow(staffed, tmp_path / "away")
+    desk = away.desk()
+    (one,) = check(desk, desk.record.state(*NAME))
+    assert (one.wrong, one.demoted, one.failed) == ((), None, "")
+    assert one.seen.startswith("28 sessions to ")
+    away.track(pack, 1, "paper", drift={"rsi": 0.31})
+    (one,) = check(desk, desk.record.state(*NAME))
+    assert one.wrong == ("drift of rsi 0.31, the bound is 0.2",)
+    assert one.demoted is not None
+    assert "that is recorded and holds, MLflow does not show it yet: mlruns/mlflow.db is gone; restore" in one.failed
+    assert away.desk().record.current(*NAME, "paper").mode == "reduce_only"
+    assert not (away.root / "mlruns" / "mlflow.db").exists()
+
+
+def test_without_mlflow_and_without_a_copy_there_is_no_verdict_and_the_others_are_judged(staffed, tmp_path):
+    for name in ("mean_reversion", "sma_cross", "xs_momentum"):
+        pack = staffed.candidate(name, spoil=complete)
+        staffed.promote(name, signers=("alice",))
+        if name == "sma_cross":
+            loaded(staffed, "paper", NOW + timedelta(hours=1))
+            staffed.track(pack, 1, "paper", drift={"rsi": 0.31})
+    away = moved_without_mlflow(staffed, tmp_path / "away")
+    desk = away.desk()
+    found = {state.name: check(desk, state)[0] for state in desk.record.states().values()}
+    assert found["sma_cross"].demoted is not None
+    for name in ("mean_reversion", "xs_momentum"):
+        assert (found[name].wrong, found[name].demoted) == ((), None)
+        assert found[name].failed == (
+            f"{name} version 1 at paper: not judged: MLflow: mlruns/mlflow.db is gone; "
+            "and no verified copy is kept here"
+        )
+        assert desk.record.current("strategy", name, "paper").mode == "active"

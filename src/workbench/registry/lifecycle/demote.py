@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from workbench.errors import DataRefused, NoData, PromotionRefused, WorkbenchError
+from workbench.errors import DataRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.models import CARD
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.lifecycle.desk import Desk
@@ -19,6 +19,10 @@ from workbench.registry.lifecycle.rollback import reason_of
 from workbench.registry.lifecycle.stages import DEMOTE, REDUCE_ONLY, STAGED, TRADED
 from workbench.registry.lifecycle.state import Standing, State
 from workbench.registry.lifecycle.transition import Transition
+from workbench.registry.loader.cache import Cache
+from workbench.registry.loader.fetch import Away, fetch
+from workbench.registry.loader.load import FOLDER
+from workbench.registry.packs.candidate import candidate_from
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
@@ -39,6 +43,7 @@ class Checked:
     wrong: tuple[str, ...]
     seen: str  # what there was to judge
     demoted: Transition | None = None
+    failed: str = ""  # why there is no verdict, or why what was recorded is not shown
 
 
 def demote(desk: Desk, state: State, version: int, reason: str, who: str = "") -> Transition:
@@ -67,26 +72,41 @@ def demote(desk: Desk, state: State, version: int, reason: str, who: str = "") -
 
 
 def check(desk: Desk, state: State) -> list[Checked]:
-    """Hold every version that stands somewhere against the rules, and demote at once what breaks one."""
+    """Hold every version that stands somewhere against the rules, and demote at once what breaks one.
+
+    What cannot be looked at, because MLflow is away and no copy of it is kept here, gets no verdict and is told.
+    """
     found = []
     for stage in TRADED:
         standing = state.standing.get(stage)
         if standing is None:
             continue
-        wrong, seen = examine(desk, state, stage, standing)
-        done = None
+        try:
+            wrong, seen = examine(desk, state, stage, standing)
+        except WorkbenchError as error:
+            found.append(Checked(state.name, stage, standing.version, (), "nothing", failed=str(error)))
+            continue
+        done, failed = None, ""
         if wrong and standing.mode != REDUCE_ONLY:
-            done = demote(desk, state, standing.version, "; ".join(wrong), who=CHECKER)
+            try:
+                done = demote(desk, state, standing.version, "; ".join(wrong), who=CHECKER)
+            except WorkbenchError as error:
+                failed = str(error)
             state = desk.record.state(state.kind, state.name)
-        found.append(Checked(state.name, stage, standing.version, tuple(wrong), seen, done))
+            last = state.last
+            if failed and last and (last.action, last.version, last.who) == (DEMOTE, standing.version, CHECKER):
+                done = last  # recorded, and not shown
+        found.append(Checked(state.name, stage, standing.version, tuple(wrong), seen, done, failed))
     return found
 
 
 def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[list[str], str]:
     """Return what is wrong with a version where it stands, and what it was judged by."""
     try:
-        pack = desk.candidate(state, standing.version).pack
-    except (DataRefused, NoData) as error:
+        pack = evidence(desk, state, stage, standing)
+    except Away:
+        raise
+    except DataRefused as error:
         return [f"its evidence cannot be verified: {error}"], "nothing"
     wrong = expired(desk, pack)
     try:
@@ -103,6 +123,23 @@ def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[l
         return wrong, f"its evidence; no session since it was restored on {standing.restored:%Y-%m-%d}"
     wrong += [*beyond_band(pack, judged), *not_equal(judged)]
     return wrong, f"{len(judged.sessions)} sessions to {judged.sessions[-1].date}"
+
+
+def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Pack:
+    """Return the pack of what stands, verified: from MLflow or, where that is away, the copy that the loader kept."""
+    where = f"{state.name} version {standing.version}"
+    connection = desk.models.connection
+    try:
+        files = fetch(connection, state.kind, state.name, standing.version, stage).files
+    except Away as away:
+        kept = Cache(desk.paths.state / FOLDER).read(standing.pack, f"{where} (cache)")
+        if kept is None:
+            raise Away(f"{where} at {stage}: not judged: {away}; and no verified copy is kept here") from away
+        files = kept
+    pack = candidate_from(files, where).pack
+    if pack.digest != standing.pack:
+        raise DataRefused(f"{where}: holds pack {short(pack.digest)}, registered was {short(standing.pack)}")
+    return pack
 
 
 def since(record: TrackRecord, restored: datetime | None) -> TrackRecord:

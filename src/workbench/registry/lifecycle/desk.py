@@ -113,6 +113,9 @@ class Desk:
         """Show in MLflow what was moved but is not shown yet: a step is finished where it was cut off."""
         waiting = [step for step in self.record.unshown() if (step.kind, step.name) == (kind, name)]
         if waiting:
+            store = self.models.connection
+            if store.database is not None and not store.database.exists():  # an empty one in its place would hide that
+                raise NoData(f"{store.shown} is gone; restore it from a backup")
             state = self.record.state(kind, name)
             tags: dict[int, Mapping[str, str]] = {}
             texts: dict[int, str] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from workbench.errors import InputRefused, PromotionRefused, did_you_mean
 from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.desk import Desk
-from workbench.registry.lifecycle.evaluation import installed
+from workbench.registry.lifecycle.evaluation import choose, installed
 from workbench.registry.lifecycle.stages import (
     ACTIVE,
     KEEP,
@@ -52,8 +52,8 @@ def plan_rollback(desk: Desk, state: State, stage: str = PRODUCTION, positions: 
         here = state.standing.get(stage)
         stands = f"version {here.version} is the first that stood there" if here else "no version ever stood there"
         raise PromotionRefused(
-            f"{state.name}: nothing to return to at {stage}: {stands}; to stop it: workbench demote {state.name} "
-            "--reason …, or workbench retire"
+            f"{state.name}: nothing to return to at {stage}: {stands}; to stop it: workbench demote {state.name}"
+            f"{_version(state, stage)} --reason …, or workbench retire"
         )
     version, known = before[-1], state.versions[before[-1]]
     where = f"{state.name}: rollback of {stage} to version {version}"
@@ -67,7 +67,7 @@ def plan_rollback(desk: Desk, state: State, stage: str = PRODUCTION, positions: 
     if desk.now >= candidate.pack.expires_at:
         raise PromotionRefused(
             f"{where}: its evidence expired on {candidate.pack.expires_at:%Y-%m-%d}; stop what trades now instead: "
-            f"workbench demote {state.name} --reason …"
+            f"workbench demote {state.name}{_version(state, stage)} --reason …"
         )
     if candidate.pack.kind == STRATEGY:
         _require_code(candidate.pack, where)
@@ -121,6 +121,22 @@ def retire(desk: Desk, state: State, version: int, reason: str, positions: str =
     return placed
 
 
+def choose_standing(state: State, version: int | None, command: str) -> int:
+    """Return the version to stop: the one asked for, else the one that stands; between two nobody guesses."""
+    standing = {stage: one.version for stage, one in state.standing.items()}
+    if version is not None or not standing:
+        return choose(state, version)
+    if len(standing) > 1:
+        kind = "" if state.kind == STRATEGY else f" --kind {state.kind}"
+        lines = [
+            f"{stage}: workbench {command} {state.name} --version {standing[stage]}{kind} --reason …"
+            for stage in reversed(TRADED)
+            if stage in standing
+        ]
+        raise InputRefused(f"{command}: {len(standing)} versions of {state.name} stand; name one; {'; '.join(lines)}")
+    return next(iter(standing.values()))
+
+
 def check_positions(positions: str) -> None:
     """Refuse a word that does not say what becomes of open positions."""
     if positions not in POSITIONS:
@@ -133,6 +149,11 @@ def reason_of(reason: str) -> str:
     if len(reason) < REASON:
         raise InputRefused(f"--reason '{reason}': say why in at least {REASON} letters; it stays in the record")
     return reason
+
+
+def _version(state: State, stage: str) -> str:
+    here = state.standing.get(stage)
+    return f" --version {here.version}" if here else ""
 
 
 def _require_code(pack: Pack, where: str) -> None:

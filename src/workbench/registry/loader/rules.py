@@ -171,7 +171,8 @@ def _expiry(asked: Asked, standing: Standing, pack: Pack) -> tuple[str, str]:
     text = f"its {what} expired at {moment_text(end)}"
     if standing.mode == REDUCE_ONLY:
         return "", f"{text}; it may only reduce"
-    return f"{text}; to unwind it: workbench demote {pack.name}; to go on: {_again(pack)}", ""
+    unwind = f"workbench demote {pack.name} --version {standing.version} --reason …"
+    return f"{text}; to unwind it: {unwind}; to go on: {_again(pack)}", ""
 
 
 def _limits(asked: Asked, proposal: Proposal) -> str:
