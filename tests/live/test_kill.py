@@ -468,13 +468,32 @@ def test_half_a_halt_file_halts_and_a_cut_note_is_kept_as_it_is(project):
     assert json.dumps(halt.noted()) == "[]"
 
 
-def test_a_halt_of_every_account_halts_each_until_one_is_resumed(project):
+def test_a_halt_of_every_account_halts_each_until_it_is_resumed_itself(project):
     _, paths = project
     HaltFile(paths).write("drill", "ada", datetime.now(UTC))
     with pytest.raises(TradingHalted, match=r"trading is halted \(drill, by ada"):
         HaltFile(paths, "DU7").require_none()
     HaltFile(paths, "DU7").clear()
+    HaltFile(paths, "DU7").require_none()
+    with pytest.raises(TradingHalted, match="drill, by ada"):
+        HaltFile(paths, "DU8").require_none()
+    HaltFile(paths, "DU8").clear()
+    HaltFile(paths, "DU7").require_none()
     HaltFile(paths, "DU8").require_none()
+    HaltFile(paths).write("again", "bob", datetime.now(UTC))
+    with pytest.raises(TradingHalted, match="again, by bob"):
+        HaltFile(paths, "DU7").require_none()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"reason": "dri', '{"resumed": 5}', '{"resumed": [["DU7"]]}'])
+def test_a_halt_of_every_account_that_cannot_be_read_is_lifted_for_who_resumes_only(tmp_path, text):
+    paths = Paths(tmp_path)
+    HaltFile(paths).write("drill", "ada", datetime.now(UTC))
+    HaltFile(paths).file.write_text(text)
+    HaltFile(paths, "DU7").clear()
+    HaltFile(paths, "DU7").require_none()
+    with pytest.raises(TradingHalted, match="the reason cannot be read"):
+        HaltFile(paths, "DU8").require_none()
 
 
 # ---- with the paper broker, over two clients of one account ----

@@ -17,7 +17,7 @@ from workbench.disk import flush, write_whole, writing
 from workbench.errors import TradingHalted
 from workbench.params import Paths
 
-# Halts every account: for a stop that cannot ask the broker which account it is.
+# Halts every account: for a stop that cannot ask the broker which account it is. Each is resumed by itself.
 EVERY = "every"
 
 
@@ -25,6 +25,7 @@ class HaltFile:
     """data/state/<account>.halted.json, and what could not be journaled in <account>.emergency.jsonl."""
 
     def __init__(self, paths: Paths, account: str = EVERY) -> None:
+        self.account = account
         self.file = paths.state / f"{account}.halted.json"
         self._every = paths.state / f"{EVERY}.halted.json"
         self.notes = paths.state / f"{account}.emergency.jsonl"
@@ -46,7 +47,7 @@ class HaltFile:
     @property
     def reason(self) -> str:
         """Why it halts, as far as it can be read; empty where it does not."""
-        return _reason(self.file) or _reason(self._every)
+        return _reason(self.file) or _reason(self._every, self.account)
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Keep what the journal did not take, on disk before this returns."""
@@ -62,10 +63,15 @@ class HaltFile:
         return tuple(_line(text) for text in self.notes.read_text().splitlines())
 
     def clear(self) -> None:
-        """Take both files away; the journal has everything by now."""
-        for file in (self.notes, self.file, self._every):
+        """Take both files away; the journal has everything by now. What halts every account goes on for the others."""
+        for file in (self.notes, self.file):
             with writing(file):
                 file.unlink(missing_ok=True)
+        facts = _facts(self._every)
+        if facts is not None:
+            resumed = sorted({*_resumed(facts), self.account})
+            with writing(self._every):
+                write_whole(self._every, json.dumps({**facts, "resumed": resumed}, indent=1), flushed=True)
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -76,11 +82,26 @@ def _line(text: str) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {"unreadable": text}
 
 
-def _reason(file: Path) -> str:
+def _reason(file: Path, account: str = "") -> str:
+    facts = _facts(file)
+    if facts is None or account in _resumed(facts):
+        return ""
+    if "reason" in facts and "who" in facts:
+        return f"{facts['reason']}, by {facts['who']}"
+    return "the reason cannot be read"
+
+
+def _facts(file: Path) -> dict[str, Any] | None:
+    """Return what a file says, nothing where it cannot be read; None where there is none."""
     try:
         facts = json.loads(file.read_text())
-        return f"{facts['reason']}, by {facts['who']}"
     except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return "the reason cannot be read"
+        return None
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _resumed(facts: dict[str, Any]) -> list[str]:
+    resumed = facts.get("resumed")
+    return [one for one in resumed if isinstance(one, str)] if isinstance(resumed, list) else []
