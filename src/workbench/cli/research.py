@@ -65,7 +65,7 @@ def lookahead(
     set_: Set = None,
 ) -> None:
     """Check that no strategy and no feature reads ahead: all of them, or those named."""
-    from workbench.backtest.lookahead.survey import lines, survey, write_json
+    from workbench.backtest.lookahead.survey import lines, sentences, survey, write_json
 
     paths, settings = read_settings(set_)
     reports = []
@@ -79,20 +79,16 @@ def lookahead(
         f"Look-ahead guard · {settings.market} market",
         ["name", "family", "checks", "cells", "dates tried", "verdict"],
         [
-            [each.name, each.family, each.checks, str(len(each.reports)), f"{each.tried:,}", each.verdict]
+            [each.name, each.family, each.checks, str(len(each.reports)), f"{each.tried:,}", each.column]
             for each in found
         ],
         numbers_from=3,
     )
-    sentences = [f"{kind}: {text}" for each in found for kind, text in each.findings.items()]
-    for sentence in sentences:
-        print(f"✗ {sentence}")
-    if sentences:
-        raise WorkbenchError(f"{len(sentences)} to mend, see above; what each means: docs/lookahead.md")
-    print("Nothing reads ahead.")
-    left_out = [each.name for each in found if not each.examined]
-    if left_out:
-        print(f"Not examined: {', '.join(left_out)}.")
+    for sentence in sentences(found):
+        print(sentence)
+    wrong = sum(len(each.findings) for each in found)
+    if wrong:
+        raise WorkbenchError(f"{wrong} to mend, see above; what each means: docs/lookahead.md")
     if not strategy and not feature:
         print("Features of your own: workbench lookahead --feature module:name")
 

@@ -15,9 +15,17 @@ import pytest
 import yaml
 
 from tests.data.by_hand import put
-from workbench.backtest.lookahead import Report, examine
+from workbench.backtest.lookahead import Check, Finding, Report, examine
 from workbench.backtest.lookahead.survey import eventful as eventful_symbols
-from workbench.backtest.lookahead.survey import feature_names, grid_corners, lines, opened_lake, survey, survey_or_say
+from workbench.backtest.lookahead.survey import (
+    feature_names,
+    grid_corners,
+    lines,
+    opened_lake,
+    sentences,
+    survey,
+    survey_or_say,
+)
 from workbench.data.lake import Lake, open_lake
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
@@ -77,6 +85,24 @@ def test_where_the_market_lacks_something_the_rest_is_examined_and_it_is_said(pa
     assert not unexamined.reads_ahead
     assert unexamined.line.startswith("– intraday: not examined")
     assert Report.from_json(unexamined.to_json()) == unexamined
+
+
+def test_a_doubt_is_said_below_the_table_and_nothing_says_that_all_is_well():
+    def made(name: str, *doubts: str, findings: tuple[Finding, ...] = (), tried: bool = True) -> Report:
+        checks = (Check("truncation", 4, 4),) if tried else ()
+        return Report(name, "feature", {}, "", "bars", 7, checks, (), findings, ("no data",), doubts)
+
+    doubt = "it reads signs.parquet, where no check reaches: nobody can say when it was known"
+    found = lines([made("plain"), made("mine", doubt), made("mine", doubt), made("other", tried=False)])
+    assert [line.column for line in found] == ["clean", "in doubt", "not examined"]
+    assert sentences(found) == [
+        f"? mine: {doubt}",
+        "– other: not examined: no data",
+        "In doubt: mine. No check reaches what is said above: docs/lookahead.md, As evidence.",
+    ]
+    assert sentences(found[:1]) == ["Nothing reads ahead."]
+    wrong = lines([made("mine", doubt, findings=(Finding("reads ahead", "mine: it does"),))])
+    assert sentences(wrong) == ["✗ reads ahead: mine: it does", f"? mine: {doubt}"]
 
 
 def test_a_grid_is_examined_at_its_corners(reports):

@@ -214,8 +214,21 @@ class Line:
         """``clean``, everything that was found, what is in doubt, or why it was not examined."""
         if not self.examined:
             return f"{NOT_EXAMINED}: {self.reports[0].notes[0]}"
-        doubts = dict.fromkeys(doubt for report in self.reports for doubt in report.doubts)
-        return ", ".join(self.findings) or "; ".join(f"{IN_DOUBT}: {doubt}" for doubt in doubts) or "clean"
+        if self.findings or not self.doubts:
+            return self.column
+        return "; ".join(f"{IN_DOUBT}: {doubt}" for doubt in self.doubts)
+
+    @property
+    def column(self) -> str:
+        """The verdict in a few words: the kinds of what was found, ``in doubt``, ``not examined`` or ``clean``."""
+        if not self.examined:
+            return NOT_EXAMINED
+        return ", ".join(self.findings) or (IN_DOUBT if self.doubts else "clean")
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is in doubt, each sentence once."""
+        return tuple(dict.fromkeys(doubt for report in self.reports for doubt in report.doubts))
 
     @property
     def examined(self) -> bool:
@@ -249,6 +262,20 @@ def lines(reports: Sequence[Report]) -> list[Line]:
         Line(kind, name, tuple(report for report in reports if (report.kind, report.name) == (kind, name)))
         for kind, name in names
     ]
+
+
+def sentences(found: Sequence[Line]) -> list[str]:
+    """Return what is said below the table: findings, doubts, why something was left out, and what that means."""
+    wrong = [f"✗ {kind}: {text}" for each in found for kind, text in each.findings.items()]
+    unsure = [f"? {each.name}: {doubt}" for each in found for doubt in each.doubts]
+    out = [f"– {each.name}: {each.verdict}" for each in found if not each.examined]
+    names = [each.name for each in found if each.doubts and not each.findings]
+    last = []
+    if names:
+        last = [f"In doubt: {', '.join(names)}. No check reaches what is said above: docs/lookahead.md, As evidence."]
+    elif not wrong:
+        last = ["Nothing reads ahead."]
+    return [*wrong, *unsure, *out, *last]
 
 
 def write_json(reports: Sequence[Report], file: str) -> None:
