@@ -177,6 +177,41 @@ def test_explaining_lets_it_stay_until_it_changes(traded, venue, outbox):
     assert list(traded.book.locked) == ["AAA"]
 
 
+def test_shares_that_were_explained_stay_so_while_others_are_traded_and_are_told_once_they_are_gone(
+    traded, venue, outbox
+):
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    reconcile(traded, venue.broker, outbox)
+    explain(traded, venue.broker, "AAA", "ada", "seven shares of my own")
+    dispatch.send(traded, venue.broker, [wanted("k2", 50)])
+    venue.move("AAA", 102.0)
+    dispatch.record(traded, outbox, venue.broker.updates(0.0))
+    assert (reconcile(traded, venue.broker, outbox).clean, traded.book.locked) == (True, {})
+    assert (traded.book.positions, traded.book.explained) == ({"AAA": 150}, {"AAA": 7})
+    ledger(venue).hold("AAA", -7, 100.0, 0.0)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert difference.text == (
+        "AAA: +150 shares in the journal and +7 explained, +150 at the broker; nothing explains it"
+    )
+    explain(traded, venue.broker, "AAA", "ada", "and sold by hand")
+    assert (reconcile(traded, venue.broker, outbox).differences, traded.book.explained) == ((), {})
+    ledger(venue).hold("AAA", 7, 100.0, 0.0)
+    assert not reconcile(traded, venue.broker, outbox).clean
+    adopt(traded, venue.broker, "AAA", "ada", "back again", "one")
+    assert (reconcile(traded, venue.broker, outbox).clean, traded.book.positions) == (True, {"AAA": 157})
+
+
+def test_a_new_trade_by_hand_beside_one_that_was_explained_is_not_ours(traded, venue, outbox):
+    for number, shares in enumerate((7, 1), 1):
+        venue.stranger().place(Order("", "AAA", Side.BUY, shares), number)
+        venue.move("AAA", 101.0)
+        found = reconcile(traded, venue.broker, outbox).unexplained
+        assert {(one.of, one.ours) for one in found} == {(Of.EXECUTION, False), (Of.POSITION, False)}
+        explain(traded, venue.broker, "AAA", "ada", "of my own")
+        assert reconcile(traded, venue.broker, outbox).clean
+    assert traded.book.explained == {"AAA": 8}
+
+
 def more_cash(venue, dollars: float) -> None:
     book = ledger(venue)
     book.set_fact("cash", book.fact("cash") + dollars)

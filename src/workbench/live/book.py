@@ -82,6 +82,7 @@ class Book:
     books: dict[str, dict[str, int]] = field(default_factory=dict)  # strategy -> symbol -> shares
     cash: float = 0.0
     cash_explained: float = 0.0  # that the broker may have more than this: a person said why
+    explained: dict[str, int] = field(default_factory=dict)  # shares of which it may, by symbol
     opened: bool = False  # whether the account's cash at the beginning is known
     state: TradingState = TradingState.ACTIVE
     because: str = ""
@@ -294,7 +295,9 @@ class Book:
             self._own(adopted["strategy"], event.symbol, adopted["given"])
             self.cash += adopted["cash"]
             self.cash_explained = 0.0 if event.symbol == CASH else self.cash_explained
+            self.explained.pop(event.symbol, None)
         self.cash_explained += data.get("cash_explained", 0.0)
+        _add(self.explained, event.symbol, data.get("shares_explained", 0))
         self.accepted.update(data.get("accepted", ()))
         if data.get("unlocked"):
             self.locked.pop(event.symbol, None)

@@ -111,7 +111,7 @@ def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> 
     """Return what differs, and write nothing: for who looks beside the runner."""
     seen, book = _steady(journal, broker), journal.book
     differences = (*_differences(book, seen, CASH_TOLERANCE, max_cash), *map(_gone, _unseen(book, seen)))
-    left = tuple(one for one in differences if one.id not in book.accepted)
+    left = _left(book, differences)
     return Reconciled(seen.at, differences, left, _unnoticed(book, seen))
 
 
@@ -124,7 +124,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
     differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
-    left = tuple(one for one in differences if one.id not in journal.book.accepted)
+    left = _left(journal.book, differences)
     if {one.id for one in left} != journal.book.differences or journal.book.past.stopped:
         told = [{**asdict(one), "of": one.of.value, "id": one.id} for one in left]
         locked = {one.symbol: one.text for one in left if one.symbol != CASH or one.ours}
@@ -139,11 +139,13 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
     seen = _steady(journal, broker)
     found = _of_symbol(journal, seen, symbol)
+    # Cash and shares by their amount: both sides go on changing with every trade.
     facts: dict[str, Any] = {"action": "explain"}
-    if symbol == CASH:  # by its amount: both sides go on changing with every trade
+    if symbol == CASH:
         facts |= {"cash_explained": sum(one.broker - one.journal for one in found), "flow": _flow(found, seen)}
     else:
-        facts["accepted"] = [one.id for one in found]
+        facts["accepted"] = [one.id for one in found if not _of_shares(one)]
+        facts["shares_explained"] = int(sum(one.broker - one.journal for one in found if _of_shares(one)))
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
     return found
 
@@ -189,6 +191,18 @@ def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: s
     _operate(journal, Draft(Kind.OPERATOR, data, key, tracked.order.symbol), who, reason)
 
 
+def _left(book: Book, differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Return the differences that nobody has explained."""
+    return tuple(
+        one for one in differences
+        if one.id not in book.accepted and not (_of_shares(one) and one.journal == one.broker)
+    )  # fmt: skip
+
+
+def _of_shares(one: Difference) -> bool:
+    return one.of is Of.POSITION and one.number != PART
+
+
 def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
     if not (who.strip() and reason.strip()):
         raise InputRefused(f"{draft.symbol or 'cash'}: who and why are not both given; both stay in the journal")
@@ -203,7 +217,7 @@ def _flow(found: Iterable[Difference], seen: _Seen) -> dict[str, float]:
 
 def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, ...]:
     found = _differences(journal.book, seen, 0.0 if symbol == CASH else CASH_TOLERANCE)
-    return tuple(one for one in found if one.symbol == symbol and one.id not in journal.book.accepted)
+    return tuple(one for one in _left(journal.book, found) if one.symbol == symbol)
 
 
 def _steady(journal: Journal, broker: Broker) -> _Seen:
@@ -268,14 +282,17 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             found.append(
                 Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, one.order.key in numbers, number)
             )
-    for symbol in sorted(book.positions.keys() | seen.positions.keys()):
-        ours, theirs = book.positions.get(symbol, 0), seen.positions.get(symbol, 0)
-        if ours != theirs:
-            by_others = sum(fill.signed for fill in foreign if fill.symbol == symbol)
-            known = ours + by_others == theirs or symbol in seen.parts
+    for symbol in sorted(book.positions.keys() | seen.positions.keys() | book.explained.keys()):
+        ours, theirs, more = book.positions.get(symbol, 0), seen.positions.get(symbol, 0), book.explained.get(symbol, 0)
+        if ours != theirs or more:
+            others = [fill for fill in foreign if fill.symbol == symbol]
+            newer = [fill for fill in others if _execution(fill).id not in book.accepted]
+            traded = {sum(fill.signed for fill in fills) for fills in (others, newer)}
+            known = theirs - ours - more in traded or symbol in seen.parts
             why = "trades that are not ours explain it" if known else "nothing explains it"
-            text = f"{symbol}: {ours:+d} shares in the journal, {theirs:+d} at the broker; {why}"
-            found.append(Difference(Of.POSITION, symbol, ours, theirs, text, ours=not known))
+            here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
+            text = f"{symbol}: {here}, {theirs:+d} at the broker; {why}"
+            found.append(Difference(Of.POSITION, symbol, ours + more, theirs, text, ours=not known))
     for symbol, part in seen.parts.items():
         told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
         text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"

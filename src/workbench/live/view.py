@@ -89,7 +89,8 @@ def _booked(book: Book, positions: Mapping[str, int]) -> dict[str, int]:
     found = dict(book.positions)
     for symbol, held in positions.items():
         ours = found.get(symbol, 0)
-        explained = Difference(Of.POSITION, symbol, ours, held, "").id in book.accepted
+        before = Difference(Of.POSITION, symbol, ours, held, "").id in book.accepted  # as it was written once
+        explained = before or ours + book.explained.get(symbol, 0) == held
         if explained and min(held, 0) <= ours <= max(held, 0):
             found[symbol] = held
     return found
