@@ -18,7 +18,7 @@ from workbench.live import feed
 from workbench.live.broker import Broker
 from workbench.live.connect import StandingMarket, account_of, embedded_file, for_the_stop
 from workbench.live.journal.journal import Journal
-from workbench.live.kill import emergency_stop
+from workbench.live.kill import Stopped, emergency_stop
 from workbench.live.lease import Lease
 from workbench.live.operator import profile_of, watch_limits
 from workbench.live.paper import PaperBroker
@@ -134,11 +134,18 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
             watch_limits(journal, settings, paths, clock.now), verified,
             lambda moment: feed.known(lake, service.seated or seats, calendar, moment),
             lambda moment: feed.newest(calendar, moment, feed.dataset_of(service.seated or seats)),
-            lambda reason: emergency_stop(
-                settings, paths, for_the_stop(settings, paths), reason=reason, who="the monitor"
-            ), clock.now, calendar,
+            lambda reason: stop_by_itself(settings, paths, reason), clock.now, calendar,
         )  # fmt: skip
         yield service
+
+
+def stop_by_itself(settings: Settings, paths: Paths, reason: str) -> Stopped:
+    """Stop the account for the runner's monitor, and leave the stop's client id to the person who stops it next."""
+    broker = for_the_stop(settings, paths)
+    try:
+        return emergency_stop(settings, paths, broker, reason=reason, who="the monitor")
+    finally:
+        broker.close()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ib_async import Contract, Position
 
 from tests.live.conftest import wanted
 from tests.live.ib.conftest import QUICK, limit, market, told, until
+from workbench.cli.trading import stop_by_itself
 from workbench.errors import AlreadyRunning, TradingHalted
 from workbench.live import dispatch
 from workbench.live.dispatch import send
@@ -98,6 +99,13 @@ def test_it_closes_beside_a_runner_whose_order_ids_are_seconds_since_1970(tmp_pa
         until(lambda: dict(sim.positions()) == {"AAA": 100})
         stopped = room.stop()
     assert (stopped.flat, stopped.troubles, dict(sim.positions())) == (True, (), {})
+
+
+def test_the_stop_of_the_monitor_leaves_its_client_id_to_the_person_who_stops_next(tmp_path, sim):
+    room = Room(tmp_path, sim, ACCOUNT)
+    first = stop_by_itself(room.settings, room.paths, "too much is lost")
+    second = room.stop(timeout=3.0)
+    assert (first.flat, second.flat, second.troubles) == (True, True, ())
 
 
 ACCOUNT = "DU1234567"
