@@ -17,6 +17,7 @@ from workbench.registry.connection import Connection
 from workbench.registry.packs.candidate import FOLDER, PACK
 from workbench.registry.packs.canonical import moment_text, short
 from workbench.registry.packs.pack import MANIFEST, PARTS, Pack, read_pack
+from workbench.registry.packs.pack import NAME as PACK_NAME
 from workbench.registry.store import alone
 
 STRATEGY = "strategy"
@@ -80,6 +81,8 @@ def has_folder(connection: Connection, run_id: str) -> bool:
 
 def pack_runs(connection: Connection, kind: str, name: str = "") -> list[Any]:
     """Return the runs that hold packs of a kind, of one name or of all; first the one that was true last."""
+    if name and not PACK_NAME.fullmatch(name):  # no pack is called so, and MLflow is asked no such question
+        return []
     experiment = connection.experiment_id(None if kind == STRATEGY else EXPERIMENT)
     found = _search(connection, experiment, {KIND: kind, **({NAME: name} if name else {})})
     return sorted(found, key=lambda run: (run.data.tags.get(TRUE_AT, ""), run.info.start_time), reverse=True)

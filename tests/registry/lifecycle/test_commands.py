@@ -294,3 +294,11 @@ def test_nobody_to_sign_is_told(project, run):
     code, out, _ = run("promote", "sma_cross")
     assert code == 4
     assert "Nobody else in params/approvers.yaml may approve paper: workbench keys new NAME" in out
+
+
+def test_a_name_that_is_no_name_is_one_line_of_ours(ready, run):
+    for kind in ("strategy", "risk"):
+        code, _, error = run("promote", "a' OR 1=1", "--kind", kind)
+        assert code == 1 + (kind == "strategy")
+        assert "Invalid clause" not in error
+        assert "a' OR 1=1" in error

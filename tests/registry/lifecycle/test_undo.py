@@ -338,3 +338,31 @@ def test_status_of_a_project_without_anything_writes_nothing(project):
     assert found.notes == ()
     assert sorted(path.name for path in project.root.iterdir()) == ["mlruns", "params"]
     assert list((project.root / "mlruns").iterdir()) == []
+
+
+def test_status_of_a_record_that_is_gone_is_no_all_clear(staffed):
+    staffed.candidate()
+    staffed.promote(signers=("alice",))
+    shown = staffed.desk().record.transitions()[-1].head
+    for file in staffed.paths.state.glob("workbench.db*"):
+        file.unlink()
+    found = status(staffed.desk())
+    assert found.broken[0].startswith(
+        f"data/state/workbench.db: transition {shown[:12]} that version 1 of sma_cross shows is gone, the last of 0 is"
+    )
+
+
+def test_status_without_mlflows_database_says_so(staffed):
+    staffed.candidate()
+    staffed.promote(signers=("alice",))
+    (staffed.root / "mlruns" / "mlflow.db").rename(staffed.root / "mlruns" / "away.db")
+    found = status(staffed.desk())
+    assert [line.stage for line in found.lines if line.name == "sma_cross"] == ["paper"]
+    assert any(
+        note.startswith("MLflow: mlruns/mlflow.db is gone, this is what the record says") for note in found.notes
+    )
+
+
+def test_status_of_a_kind_that_there_is_not_is_refused(project):
+    with pytest.raises(InputRefused, match=r"--kind 'stratgy': there is none of that name. Did you mean 'strategy'"):
+        status(project.desk(), "stratgy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from workbench.errors import DataRefused, WorkbenchError
+from workbench.errors import DataRefused, InputRefused, WorkbenchError, did_you_mean
 from workbench.params import strategy_names
 from workbench.registry.lifecycle.card import deflated_sharpe, trials
 from workbench.registry.lifecycle.desk import Desk
@@ -45,6 +45,8 @@ class Status:
 
 def status(desk: Desk, kind: str = "", name: str = "") -> Status:
     """Return the state of every name, or of one; nothing is written."""
+    if kind and kind not in KINDS:
+        raise InputRefused(f"--kind '{kind}': there is none of that name.{did_you_mean(kind, KINDS)}")
     states = desk.record.states()
     for strategy in strategy_names(desk.paths):
         states.setdefault((STRATEGY, strategy), State(STRATEGY, strategy))
@@ -59,11 +61,13 @@ def status(desk: Desk, kind: str = "", name: str = "") -> Status:
     except WorkbenchError as error:
         notes.append(f"MLflow cannot be read, this is what the record says alone: {error}")
         there = False
+    if store.database is not None and not store.database.exists() and any(one.versions for one in states.values()):
+        notes.append(f"MLflow: {store.shown} is gone, this is what the record says alone; restore it from a backup")
     for key in sorted(states, key=lambda key: (key[0] != STRATEGY, *key)):
         if (kind and key[0] != kind) or (name and key[1] != name):
             continue
         state = states[key]
-        model = desk.models.find(*key) if there and state.versions else None
+        model = desk.models.find(*key) if there else None  # also where the record has nothing: it may be gone
         shown = [state.versions[number] for number in sorted(state.versions, reverse=True)]
         alive = [one for one in shown if one.stage in TRADED]
         newest = [one for one in shown if one.stage == BACKTEST][:1]
