@@ -470,7 +470,7 @@ def test_protection_that_the_broker_ended_is_told_and_put_back_at_once(tmp_path,
         return {one["ref"]: (one["type"], one["quantity"]) for one in sim.orders() if one["status"] in WORKING}
 
     with running(service):
-        until(lambda: service.journal.book.positions and len(lying()) == 2, 40)
+        until(lambda: len(lying()) == 2 and service.journal.book.positions == dict(sim.positions()), 40)
         before, held = lying(), service.journal.book.positions["AAA"]
         stop = IBBroker(office.live, office.live.kill_client_id)
         stop.connect()

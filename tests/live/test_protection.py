@@ -42,7 +42,8 @@ class Held:
     def trading(self) -> Iterator[Service]:
         """Let it trade until what it bought is protected."""
         with running(self.service):
-            until(lambda: self.service.journal.book.positions and len(self.working()) == 2, 20)
+            book = self.service.journal.book
+            until(lambda: len(self.working()) == 2 and book.positions == dict(self.sim.positions()), 20)
             time.sleep(0.5)
             yield self.service
 

@@ -21,7 +21,7 @@ from workbench.live.exits import legs_of
 from workbench.live.gate import Asked
 from workbench.live.gate.facts import Origin
 from workbench.live.session import Desk
-from workbench.live.wishes import held_by
+from workbench.live.wishes import held_by, rest_of
 from workbench.trading import Order, OrderStatus, OrderType, Side, Working
 
 # A status may come before its executions. What has not come by then was corrected away: the positions tell.
@@ -105,7 +105,8 @@ def arriving(book: Book, now: datetime) -> tuple[Tracked, ...]:
 def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     """Return what is held without its stop or target, and the symbols where other ones must be taken back first.
 
-    What an order is still at work on, or has just traded, is left alone until all of that is counted.
+    What an order is still at work on, or has just traded, is left alone until all of that is counted; where it is at
+    work for longer than patience lasts, what it cannot take away has a stop meanwhile.
     """
     book = desk.journal.book
     busy = {one.order.symbol for one in (*entering(book), *arriving(book, desk.clock()))}
@@ -116,9 +117,13 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
         for symbol, leg in legs_of(seat.name, book).items():
             shares = book.books.get(seat.name, {}).get(symbol, 0)
             wanted = Protection(seat.name, seat.pack, symbol, shares, leg.stop, leg.target)
-            if symbol in busy or shares * leg.side <= 0 or wanted.empty:
+            if shares * leg.side <= 0 or wanted.empty:
                 continue
             family = [one for one in protecting(book, [symbol]) if seat.name in one.intent.asked.shares]
+            if symbol in busy:
+                meanwhile = None if family else _meanwhile(wanted, desk)
+                missing += [meanwhile] if meanwhile else []
+                continue
             filling = any(_filling(one, book, desk.clock()) for one in family)
             left = None if filling else _beside(wanted, family)
             if filling or left is not None:
@@ -199,6 +204,18 @@ def outdated(decision: Decision, line: Line, book: Book, stuck: frozenset[str]) 
         if now != decided:
             return f"HOLDING_CHANGED: strategy={strategy}, decided={decided}, held={now}"
     return ""
+
+
+def _meanwhile(wanted: Protection, desk: Desk) -> Protection | None:
+    """Return the stop beside what orders that hang cannot take away; a target would meet them at the broker."""
+    book, now = desk.journal.book, desk.clock()
+    at_work = [one for one in entering(book) if one.order.symbol == wanted.symbol]
+    counted = wanted.symbol not in {one.order.symbol for one in arriving(book, now)}
+    rests = [rest_of(one, wanted.strategy) for one in at_work]
+    left = wanted.shares + sum(rest for rest in rests if rest * wanted.shares < 0)
+    hangs = counted and all((now - one.at).total_seconds() > desk.patience for one in at_work)
+    stays = left * wanted.shares > 0 and wanted.stop is not None
+    return replace(wanted, shares=left, target=None) if hangs and stays else None
 
 
 def _beside(wanted: Protection, family: Iterable[Tracked]) -> Protection | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from workbench.live.book import Book
+from workbench.live.book import Book, Tracked
 from workbench.live.session import Seat
 from workbench.orders import Wish, attribute, whole_shares
 
@@ -48,11 +48,18 @@ def held_by(strategy: str, book: Book) -> dict[str, int]:
     """Return a strategy's shares, with those that open orders may still bring; what protects them is left out."""
     held = dict(book.books.get(strategy, {}))
     for one in book.open_orders:
-        shares, order = one.intent.asked.shares, one.order
-        if strategy in shares and not (order.parent or one.protects):
-            rest = shares[strategy] - attribute(shares, one.filled * order.side.sign)[strategy]
-            held[order.symbol] = held.get(order.symbol, 0) + rest
+        order = one.order
+        if not (order.parent or one.protects):
+            held[order.symbol] = held.get(order.symbol, 0) + rest_of(one, strategy)
     return {name: count for name, count in held.items() if count}
+
+
+def rest_of(one: Tracked, strategy: str) -> int:
+    """Return the shares that an open order may still bring a strategy, or take from it."""
+    shares = one.intent.asked.shares
+    if strategy not in shares:
+        return 0
+    return shares[strategy] - attribute(shares, one.filled * one.order.side.sign)[strategy]
 
 
 def _trades(
