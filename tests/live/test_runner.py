@@ -20,7 +20,7 @@ from tests.live.conftest import wanted
 from tests.live.history import read_paper, violations
 from workbench.errors import AccountDiffers, AlreadyRunning, DataRefused, InputRefused, NoData, StaleData
 from workbench.live.dispatch import send
-from workbench.live.gate import Origin
+from workbench.live.gate import Origin, decide
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
@@ -288,6 +288,23 @@ def test_the_gate_is_shown_what_open_orders_of_each_strategy_may_still_trade(tmp
     assert shown.books == {"one": {"AAA": 50}, "two": {"AAA": -20}}
     assert shown.ordered == (("one", "AAA", 50), ("two", "AAA", -20))
     assert beside.ordered == ()
+
+
+@pytest.mark.parametrize("behind", [-30, 12, 61])
+def test_an_order_of_a_second_ago_is_that_old_to_the_gate_however_far_this_clock_is_off(tmp_path, bars, behind):
+    rehearsal = Stage(tmp_path, bars, (seat("one", {}),)).open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    rehearsal.clock.set(desk.hours.opens + timedelta(minutes=1))
+    desk.clock = desk.journal._clock = lambda: rehearsal.clock() - timedelta(seconds=behind)
+    begin(desk)
+    send(desk.journal, desk.broker, [wanted("k1", 60, limit=50.0)])
+    rehearsal.clock.set(rehearsal.clock() + timedelta(seconds=1))
+    shown = view(desk, desk.data(desk.clock()), {"AAA"})
+    reasons = decide(wanted("k2", 60, limit=50.0), shown).reasons
+    rehearsal.close()
+    assert [(shown.now - one.at).total_seconds() for one in shown.sent] == [1.0]
+    assert "DUPLICATE_ORDER: min_seconds=10, seconds_ago=1, key=k1" in reasons
 
 
 def test_too_little_history_is_told_with_both_numbers(tmp_path, bars):

@@ -21,7 +21,9 @@ RETURNS = 120  # sessions that correlations are computed over
 def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[str] = ()) -> GateState:
     """Return the state of now for orders of some symbols; ``beside`` are keys that are left out: their own."""
     broker, book = desk.broker, desk.journal.book
-    now, account = broker.now(), broker.account()
+    now = broker.now()
+    apart = now - desk.clock()  # the journal's times are of this machine: how old an order is, one clock says
+    account = broker.account()
     positions = {one.symbol: one.quantity for one in broker.positions() if one.quantity}
     orders = broker.open_orders()
     near = {*symbols, *positions, *(one.order.symbol for one in orders)}
@@ -54,7 +56,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         sectors=data.bars.sectors,
         returns=_returns(data, near),
         day=Day(equity_at_open, account.equity - equity_at_open),
-        sent=tuple(_sent(one, book) for one in today),
+        sent=tuple(_sent(one, book, apart) for one in today),
         fills=broker.fills(now - DAY),
         worked=_worked(today),
         confirmed=frozenset(book.past.confirmed),
@@ -125,10 +127,10 @@ def _returns(data: Data, symbols: Iterable[str]) -> Mapping[str, Sequence[float]
     return {symbol: rows[:, column].tolist() for column, symbol in enumerate(known)}
 
 
-def _sent(one: Tracked, book: Book) -> Sent:
+def _sent(one: Tracked, book: Book, apart: timedelta) -> Sent:
     order = one.order
     return Sent(
-        one.at, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop,
+        one.at + apart, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop,
         order.key in book.past.reducing,
     )  # fmt: skip
 
