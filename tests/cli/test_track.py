@@ -50,6 +50,17 @@ def test_each_session_is_added_and_equity_goes_on_from_the_one_before(written):
     assert (record["account_mode"], record["market"], record["slippage_model_bps"]) == ("embedded", "sample", 1.0)
 
 
+def test_what_the_limits_denied_is_noted_beside_positions_that_differ(written):
+    made = report(MONDAY, 100.0)
+    (result,) = made.results
+    record = written(replace(made, results=(replace(result, equal=False, explained=True),)))
+    (row,) = record["sessions"]
+    assert row["positions_equal"] is False
+    assert row["breaks"] == [
+        {"severity": "note", "text": "positions differ by what the limits denied or nobody filled"}
+    ]
+
+
 def test_a_session_that_is_closed_again_replaces_itself(written):
     written(report(MONDAY, 100.0))
     record = written(report(MONDAY, 70.0))

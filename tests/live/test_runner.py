@@ -333,7 +333,7 @@ def test_a_denied_order_is_told_and_wanted_again_the_next_session(tmp_path, bars
     assert report.orders == ()
     (denied,) = report.denied
     assert denied.reason.startswith("NOTIONAL_EXCEEDS_MAX_PER_ORDER: max_notional=10,000")
-    assert report.results[0].equal is False
+    assert (report.results[0].equal, report.results[0].explained) == (False, True)
     rehearsal.limits = WIDE
     assert [order.symbol for order in rehearsal.trade(rehearsal.sessions[1]).orders] == ["AAA"]
     texts = [alert.text for alert in rehearsal.outbox.pending()]

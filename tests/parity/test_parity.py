@@ -22,7 +22,7 @@ from workbench.params import CostParams, Paths, PortfolioParams, Settings
 from workbench.parity.compare import CAUSES, Parity, compare
 from workbench.parity.period import Period, read_period
 from workbench.parity.record import closed_sessions, noted
-from workbench.registry.gates.track_record import SessionRecord, TrackRecord
+from workbench.registry.gates.track_record import EXPLAINED, SessionRecord, TrackRecord
 from workbench.sessions import Calendar
 from workbench.strategies.exits import Exits
 from workbench.types import Bars
@@ -153,7 +153,7 @@ def test_what_the_gate_denied_is_the_gate(stage: Stage) -> None:
     first = found.differences[0]
     assert (first.symbol, first.traded) == ("AAA", 0)
     assert "ORDER_VALUE" in first.text or "NOTIONAL" in first.text
-    assert found.sessions[0].equal is False
+    assert (found.sessions[0].equal, found.sessions[0].explained) == (False, True)
 
 
 def test_a_price_beyond_half_the_spread_is_the_fill(stage: Stage) -> None:
@@ -226,6 +226,23 @@ def test_the_record_says_equal_only_where_nobody_saw_otherwise(stage: Stage) -> 
     assert [one.positions_equal for one in equal.sessions] == [True, True, False, True]
     other = replace(stage.seat, strategy=Weekly(("AAA", "BBB"), {}))
     assert not any(one.positions_equal for one in noted(record, stage.compare(period, seat=other)).sessions)
+
+
+def test_what_was_denied_is_explained_only_where_research_gives_the_same_weights(stage: Stage) -> None:
+    stage.limits = OPEN_LIMITS.model_copy(update={"max_order_value": 30_000.0})
+    period = stage.trade()
+    days = [decided.session for decided in period.decisions]
+    seen = ((False, (EXPLAINED,)), (None, ()), (False, ()), (True, ()))
+    rows = tuple(
+        SessionRecord(day, 1.0, 0.0, 0, 1.0, equal, breaks) for day, (equal, breaks) in zip(days, seen, strict=True)
+    )
+    record = TrackRecord("written", 1, "pack", "paper", "embedded", "sample", rows, 2, 1.0, 1.0, "head")
+    found = stage.compare(period)
+    apart = [session.explained for session in found.sessions]
+    told = [one.explained for one in noted(record, found).sessions]
+    assert (apart[0], told[0], told[2]) == (True, True, False)  # the runner saw something else in the third
+    other = replace(stage.seat, strategy=Weekly(("AAA", "BBB"), {}))
+    assert not any(one.explained for one in noted(record, stage.compare(period, seat=other)).sessions[:1])
 
 
 def test_a_session_that_was_closed_when_its_runner_was_killed_is_put_into_the_record(stage: Stage) -> None:

@@ -11,7 +11,7 @@ from workbench.live.report import Result, SessionReport, slippage
 from workbench.live.seats import LEAVING
 from workbench.live.session import Seat
 from workbench.params import Paths, Settings
-from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord, read_track_record
+from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord, read_track_record
 
 
 def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, book: Book, settings: Settings) -> None:
@@ -42,4 +42,5 @@ def write_records(paths: Paths, seats: Sequence[Seat], report: SessionReport, bo
 def _session(result: Result, report: SessionReport, before: Sequence[SessionRecord]) -> SessionRecord:
     equity = (before[-1].equity if before else result.capital) + result.pnl
     breaks = tuple(Break("severe" if one.ours else "minor", one.text) for one in report.differences)
+    breaks += (EXPLAINED,) if result.explained else ()
     return SessionRecord(report.session, equity, result.pnl, result.trades, result.capital, result.equal, breaks)

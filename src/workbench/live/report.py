@@ -28,7 +28,10 @@ class Traded:
 
 @dataclass(frozen=True)
 class Result:
-    """One strategy's session; ``equal``: its shares are those that its weights, computed again, ask for."""
+    """One strategy's session; ``equal``: its shares are those that its weights, computed again, ask for.
+
+    ``explained``: they are not, only because orders were denied or not filled.
+    """
 
     strategy: str
     version: int
@@ -39,6 +42,7 @@ class Result:
     trades: int
     held: Mapping[str, int]
     equal: bool | None
+    explained: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class SessionParity:
-    """One session; ``equal``: research, run again on its data, holds what was held."""
+    """One session; ``equal``: research, run again on its data, holds what was held.
+
+    ``explained``: it does not, only because orders were denied or not filled; the weights are the same.
+    """
 
     session: date
     same_data: bool
@@ -55,6 +58,7 @@ class SessionParity:
     expected: int  # orders
     traded: int
     money: Mapping[str, float]  # by cause
+    explained: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def compare(
         money = {cause: sum(row.money for row in rows if row.cause == cause) for cause in CAUSES}
         same, equal = all(one.same_data for one in found), all(one.equal for one in found)
         expected, traded = sum(one.expected for one in found), sum(one.traded for one in found)
-        sessions.append(SessionParity(session, same, equal, expected, traded, money))
+        explained = not equal and all(one.agreed for one in found)
+        sessions.append(SessionParity(session, same, equal, expected, traded, money, explained))
         differences += [row for row in rows if row.expected != row.traded or abs(row.money) >= CENT]
     trades = [trade for decided in period.decisions for trade in decided.trades if trade.fills]
     value = sum(abs(trade.filled) * trade.price for trade in trades)
@@ -123,6 +128,7 @@ class _Price:
 class _Found:
     same_data: bool
     equal: bool
+    agreed: bool  # the weights are the same, whatever became of the orders
     expected: int
     traded: int
     differences: tuple[Difference, ...]
@@ -161,8 +167,10 @@ def _decision(decided: Decided, seat: Seat, data: Data, lookback: int, price: _P
         steps = (now.get(symbol, 0), then.get(symbol, 0), trade, at, price.close.get(symbol, at))
         rows += _steps(decided, same_data, *steps, model)
     whole = all(trade.filled == trade.planned for trade in decided.trades)
-    equal = whole and again == dict(wanted.weights)
-    return _Found(same_data, equal, len(now), sum(trade.filled != 0 for trade in decided.trades), tuple(rows))
+    agreed = again == dict(wanted.weights)
+    return _Found(
+        same_data, whole and agreed, agreed, len(now), sum(trade.filled != 0 for trade in decided.trades), tuple(rows)
+    )
 
 
 def _steps(

@@ -10,8 +10,8 @@ from workbench.disk import write_whole, writing
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.params import Paths
-from workbench.parity.compare import Parity
-from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord, read_track_record
+from workbench.parity.compare import Parity, SessionParity
+from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord, read_track_record
 
 
 def note_parity(
@@ -34,13 +34,22 @@ def noted(record: TrackRecord, found: Parity, closed: tuple[SessionRecord, ...] 
     ``closed`` are the sessions of the journal: one that was closed there when its runner was killed is put in.
     """
     kept = {one.date: one for one in closed} | {one.date: one for one in record.sessions}
-    equal = {session.session: session.equal for session in found.sessions}
+    compared = {session.session: session for session in found.sessions}
     sessions: list[SessionRecord] = []
     for _, one in sorted(kept.items()):
-        own = equal[one.date] and one.positions_equal is not False if one.date in equal else one.positions_equal
+        if again := compared.get(one.date):
+            one = _judged(one, again)
         before = sessions[-1].equity if sessions else one.equity - one.pnl
-        sessions.append(replace(one, positions_equal=own, equity=before + one.pnl))
+        sessions.append(replace(one, equity=before + one.pnl))
     return replace(record, sessions=tuple(sessions))
+
+
+def _judged(one: SessionRecord, again: SessionParity) -> SessionRecord:
+    """Return a session with what both saw; what differs is explained only where neither saw anything else."""
+    equal = again.equal and one.positions_equal is not False
+    explained = not equal and (again.equal or again.explained) and (one.explained or one.positions_equal is not False)
+    rest = tuple(found for found in one.breaks if found != EXPLAINED)
+    return replace(one, positions_equal=equal, breaks=(*rest, EXPLAINED) if explained else rest)
 
 
 def closed_sessions(journal: Journal, strategy: str, pack: str, stage: str) -> tuple[SessionRecord, ...]:

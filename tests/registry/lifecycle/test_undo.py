@@ -11,7 +11,7 @@ import pytest
 
 from workbench.errors import CannotWrite, InputRefused, PackRefused, PromotionRefused
 from workbench.registry import store as store_module
-from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord
+from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord
 from workbench.registry.lifecycle import rollback
 from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown, drifted, not_equal
 from workbench.registry.lifecycle.evaluation import evaluate
@@ -255,6 +255,14 @@ def test_drift_and_disagreement_are_named():
         "positions other than research computes on 2026-02-02",
         "severe break on 2026-02-02 100 shares more than in the journal",
     ]
+
+
+def test_positions_that_differ_by_what_the_limits_denied_are_no_disagreement():
+    facts = {"equity": 1.0, "pnl": 0.0, "trades": 0, "capital": 1.0, "positions_equal": False}
+    denied = SessionRecord(date=date(2026, 2, 2), breaks=(EXPLAINED,), **facts)
+    other = SessionRecord(date=date(2026, 2, 3), **facts)
+    assert not_equal(track(sessions=(denied,))) == []
+    assert not_equal(track(sessions=(denied, other))) == ["positions other than research computes on 2026-02-03"]
 
 
 def test_the_rules_demote_once_and_say_why(staffed):

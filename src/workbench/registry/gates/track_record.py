@@ -58,6 +58,11 @@ class SessionRecord:
                 f"track record: {where}: positions_equal is {self.positions_equal!r}; it is true, false or null"
             )
 
+    @property
+    def explained(self) -> bool:
+        """Whether positions that differ do so only by what was denied or not filled."""
+        return EXPLAINED in self.breaks
+
 
 @dataclass(frozen=True)
 class TrackRecord:
@@ -183,3 +188,7 @@ def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value:
         raise DataRefused(f"track record: {name} is {value!r}; it must be a text")
+
+
+# Beside positions that differ: research gives the same weights, the rest was denied by the limits or not filled.
+EXPLAINED = Break("note", "positions differ by what the limits denied or nobody filled")

@@ -206,8 +206,10 @@ def drifted(record: TrackRecord, bound: float) -> list[str]:
 
 
 def not_equal(record: TrackRecord) -> list[str]:
-    """Say in which sessions account, journal and research disagree."""
-    apart = [str(session.date) for session in record.sessions if session.positions_equal is False]
+    """Say in which sessions account, journal and research disagree; what the limits denied is no disagreement."""
+    apart = [
+        str(session.date) for session in record.sessions if session.positions_equal is False and not session.explained
+    ]
     severe = [
         f"{session.date} {found.text}"
         for session in record.sessions
