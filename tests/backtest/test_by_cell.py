@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.backtest.trials import Ledger, Question, count_trials
 from workbench.params import Paths, Settings, StrategyParams
+from workbench.registry.counting import counted_on_error
 from workbench.types import Bars
 
 QUESTION = "Do averages that cross pay?"
@@ -50,6 +51,10 @@ def counted(source: str = "") -> int:
     return int((table["source"] == source).sum()) if source else len(table)
 
 
+def raising(self: object, bars: Bars) -> None:
+    raise ZeroDivisionError
+
+
 ASKED = "found = walk_forward('sma_cross', params, bars, settings)"
 
 
@@ -80,6 +85,57 @@ def test_one_that_raises_counts_as_a_failed_run_and_one_that_is_refused_does_not
     typed(shell, ASKED)
     assert counted("failed") == 1
     assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_a_failure_that_its_run_counts_is_not_counted_a_second_time(shell, monkeypatch):
+    monkeypatch.setattr("workbench.strategies.sma_cross.SmaCross.weights", lambda self, bars: 1 / 0)
+    shell.push({"counted_on_error": counted_on_error, "paths": Paths(), "kept": []})
+    typed(shell, f"with counted_on_error(paths, settings, 'sma_cross', 'r-1', kept.append):\n    {ASKED}")
+    table = Ledger(Paths().trials).trials()
+    assert table[["source", "run_id"]].to_numpy().tolist() == [["failed", "r-1"]]
+    assert shell.user_ns["kept"]
+
+
+def test_one_that_is_stopped_counts_once(shell, monkeypatch):
+    def stopped(self: object, bars: Bars) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.strategies.sma_cross.SmaCross.weights", stopped)
+    typed(shell, ASKED)
+    typed(shell, ASKED)
+    table = Ledger(Paths().trials).trials(Question(QUESTION, "sample"))
+    assert table[["source", "error"]].to_numpy().tolist() == [["failed", "KeyboardInterrupt"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ("walk_forward('sma_cross', params, None, settings)", AttributeError),
+        ("walk_forward('sma_cross', {'grid': 1}, bars, settings)", AttributeError),
+        ("walk_forward('sma_cross', params)", TypeError),
+        ("walk_forward(nothing=1)", TypeError),
+    ],
+)
+def test_what_cannot_be_asked_raises_its_own_error_and_counts_nothing(shell, asked, error):
+    raised = shell.run_cell(asked).error_in_exec
+    assert type(raised) is error
+    assert raised.__context__ is None
+    assert counted() == 0
+
+
+def test_what_a_ledger_refused_is_counted_when_it_is_back(shell, monkeypatch, capsys):
+    Paths().trials.parent.mkdir(parents=True)
+    Paths().trials.write_text("no database")
+    typed(shell, ASKED)
+    with monkeypatch.context() as failing:
+        failing.setattr("workbench.strategies.sma_cross.SmaCross.weights", raising)
+        typed(shell, ASKED)
+    assert capsys.readouterr().out.count("not counted as trials: trials.db: damaged") == 2
+    Paths().trials.unlink()
+    typed(shell, "1 + 1")
+    assert (counted("notebook"), counted("failed")) == (4, 1)
+    typed(shell, "1 + 1")
+    assert capsys.readouterr().out.count("trials counted") == 1
 
 
 def test_a_ledger_that_cannot_be_written_is_told_in_the_cell(shell, capsys):

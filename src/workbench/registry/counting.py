@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.backtest.by_cell import failure_is_counted
 from workbench.backtest.overfit import Overfitting, evidence
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Ledger, Question, Receipt, record_failure, record_walk_forward
@@ -121,6 +122,7 @@ def counted_on_error(
         try:
             receipt = count_failure(paths, settings, strategy, f"{type(error).__name__}: {error}".strip(), run_id)
             if receipt is not None:
+                failure_is_counted(error)
                 keep(receipt.head)
         except WorkbenchError as uncounted:
             error.add_note(f"and the failed run is not in the trial ledger: {uncounted}")
