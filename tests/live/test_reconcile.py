@@ -358,6 +358,7 @@ def test_a_trade_that_the_exchange_took_back_leaves_the_books_with_its_commissio
     assert reconcile(traded, venue.broker, outbox).clean
     assert (traded.book.positions, traded.book.books) == ({}, {})
     assert traded.book.cash == pytest.approx(1_000_000 - 1)
+    assert traded.book.past.cash == {"one": pytest.approx(-1.0)}  # the commission is still whose the trade was
     assert [one.kind for one in outbox.pending()] == ["odd_fill"]
     assert "order k1: corrected from 100 to 0 shares when it was filled" in outbox.pending()[0].text
 

@@ -242,10 +242,10 @@ class Past:
             before, after = (attribute(shares, some) for some in (filled, filled + fill.signed))
             filled += fill.signed
             parts = {name: after[name] - before[name] for name in shares}
-            whole = sum(map(abs, parts.values()))
-            fee = book.commissions.get(fill.id, 0.0)
+            charged = parts if fill.signed else shares  # a fill that was taken back has cost its fee all the same
+            whole, fee = sum(map(abs, charged.values())), book.commissions.get(fill.id, 0.0)
             for name, part in parts.items():
-                cost = fee * abs(part) / whole if whole else 0.0
+                cost = fee * abs(charged[name]) / whole
                 brought[name] = brought.get(name, 0.0) - part * fill.price - cost
         last = self._of_order.get(key, {})
         for name in brought.keys() | last.keys():
