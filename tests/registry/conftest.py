@@ -51,7 +51,10 @@ def strategy_parts(name: str, head: str) -> dict[str, Any]:
         "checks": [{"name": "truncation", "dates": 16, "runs": 16}],
     }  # fmt: skip
     return {
-        "params.json": {"strategy": name, "params": {"fast": 20, "slow": 150}, "symbols": ["AAA00", "AAA01"]},
+        "params.json": {
+            "strategy": name, "params": {"fast": 20, "slow": 150}, "symbols": ["AAA00", "AAA01"], "set": {},
+            "costs": {"schedule": "ib_fixed", "spread_bps": 2.0, "proportional_bps": 5.0},
+        },
         "statistics.json": {
             "in_sample": {"sharpe": 2.0},
             "out_of_sample": {"sharpe": 1.8, "max_drawdown": -0.10, "profit_factor": 1.9, "trades": 140.0},

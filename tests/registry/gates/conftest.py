@@ -52,7 +52,12 @@ def curves(count: int) -> bytes:
 
 
 STRATEGY: dict[str, Any] = {
-    "params.json": {"strategy": "sma_cross", "params": {"fast": 20, "slow": 150}},
+    "params.json": {
+        "strategy": "sma_cross",
+        "params": {"fast": 20, "slow": 150},
+        "costs": {"schedule": "ib_fixed", "spread_bps": 2.0, "proportional_bps": 5.0},
+        "set": {},
+    },
     "statistics.json": {
         "in_sample": {"sharpe": 2.0},
         "out_of_sample": {"sharpe": 1.8, "max_drawdown": -0.10, "profit_factor": 1.9, "trades": 140.0},

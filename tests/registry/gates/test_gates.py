@@ -150,6 +150,26 @@ def test_a_missed_target_warns_or_fails_by_the_profile(make, name, path, value, 
     assert strict.outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize("free", [{"schedule": "none"}, {"schedule": "proportional", "proportional_bps": 0.0}])
+def test_twice_no_costs_at_all_is_no_proof(make, free):
+    paid = {"schedule": "ib_fixed", "spread_bps": 0.0, "proportional_bps": 5.0}
+    assert answer(make, "costs", ("params.json", "costs", paid)).outcome is Outcome.PASS
+    assert answer(make, "costs", ("params.json", "costs", {**paid, **free, "spread_bps": 1.0})).outcome is Outcome.PASS
+    verdict = answer(make, "costs", ("params.json", "costs", {**paid, **free}))
+    assert (verdict.outcome, verdict.measured) == (Outcome.FAIL, "simulated without costs")
+    assert verdict.why == "2 times nothing is nothing: a trade must pay a commission or a spread"
+
+
+def test_what_was_set_beside_the_files_is_named_and_needs_a_written_reason(make):
+    beside = {"costs.spread_bps": "0.5 instead of 2.0", "data.start": "2015-01-01 instead of None"}
+    verdict = answer(make, "clean_commit", ("params.json", "set", beside))
+    assert (verdict.outcome, verdict.measured) == (Outcome.REVIEW, "commit aaaaaaaaaaaa with 2 settings of its own")
+    assert verdict.why == (
+        "no file says costs.spread_bps 0.5 instead of 2.0, data.start 2015-01-01 instead of None; "
+        "the second approver must write why"
+    )
+
+
 def test_a_dirty_tree_is_named_file_by_file(make):
     case = make.case()
     changed = ("src/a.py", "src/b.py", "src/c.py", "params/base.yaml")

@@ -217,3 +217,29 @@ def test_the_policy_is_read_without_any_heavy_library():
 def test_the_guide_names_every_gate():
     page = (ROOT / "docs" / "gates.md").read_text()
     assert [name for name in GATES if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "gate"),
+    [("strategy", None, "deflated_sharpe"), ("strategy", None, "model_age"), ("strategy", "paper", "no_later_trials"),
+     ("strategy", "production", "capital_stepped"), ("risk", None, "risk_limits"), ("weights", None, "weight_evidence"),
+     ("prompt", None, "prompt_cases")],
+)  # fmt: skip
+def test_a_policy_that_leaves_out_what_proves_is_refused_and_names_it(tmp_path, kind, stage, gate):
+    content = yaml.safe_load(TEXT)
+    of = content["kinds"][kind]
+    del (of["steps"][stage]["gates"] if stage else of["every_step"])[gate]
+    with pytest.raises(ParamsRefused, match=f"kinds.{kind}.steps.{stage or 'paper'} does not ask {gate}; without that"):
+        read(tmp_path, yaml.safe_dump(content))
+
+
+def test_a_policy_of_one_gate_is_refused_and_targets_may_go(tmp_path):
+    content = yaml.safe_load(TEXT)
+    for target in ("sharpe", "drawdown", "profit_factor"):
+        del content["kinds"]["strategy"]["every_step"][target]
+    read(tmp_path, yaml.safe_dump(content))
+    content["kinds"]["strategy"]["every_step"] = {"pack_age": {"max_days": 180}}
+    with pytest.raises(
+        ParamsRefused, match="does not ask validation, lookahead, out_of_sample, folds, deflated_sharpe"
+    ):
+        read(tmp_path, yaml.safe_dump(content))

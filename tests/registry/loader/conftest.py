@@ -13,6 +13,7 @@ import pytest
 from tests.registry.conftest import NOW, Project
 from workbench.errors import WorkbenchError
 from workbench.params import SizingParams
+from workbench.registry.gates.policy import asked_always
 from workbench.registry.lifecycle.state import Standing
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader import AccountMode, Loaded, load
@@ -61,6 +62,10 @@ class Runner:
             approvals=2, made_by="quinn", made_at=at, expires_at=at + timedelta(days=7),
         )  # fmt: skip
         proposal = replace(proposal, **changes.get("proposal", {}))
+        if proposal.verdicts:
+            told = {row["gate"] for row in proposal.verdicts} | set(changes.get("unasked", ()))
+            rest = [{**verdict, "gate": name} for name in asked_always(pack.kind, stage) if name not in told]
+            proposal = replace(proposal, verdicts=(*proposal.verdicts, *rest))
         desk = self.project.desk(at)
         state = desk.record.state(pack.kind, pack.name)
         path = f"proposals/{proposal.to_stage}/{proposal.digest}.json"

@@ -78,6 +78,14 @@ def test_a_proposal_without_passed_gates_is_refused_whoever_signed_it(runner, ve
     assert why in runner.refusal()
 
 
+def test_what_a_policy_did_not_ask_loads_nothing_whoever_signed_it(runner):
+    runner.stand(unasked=("deflated_sharpe", "ledger"))
+    assert "its policy did not ask deflated_sharpe, ledger; without that nothing is proven" in runner.refusal()
+    runner.stand("staged_live", unasked=("live_days",))
+    asked = {"stage": "staged_live", "account": AccountMode.LIVE}
+    assert "version 2 at staged_live: its policy did not ask live_days" in runner.refusal(**asked)
+
+
 def test_what_was_forced_is_let_into_paper_with_a_warning_and_nowhere_else(runner):
     runner.stand(proposal={"verdicts": (FAILED,)}, forced=True)
     assert "was forced against deflated_sharpe" in runner.load().warnings[0]

@@ -10,6 +10,7 @@ import pytest
 
 from workbench.backtest.trials import Ledger, Question, record
 from workbench.errors import DataRefused, InputRefused, NoData, PackRefused
+from workbench.params import CostParams
 from workbench.registry import reading, storing
 from workbench.registry.making.evidence import own_notebooks
 from workbench.registry.packs.candidate import read_candidate
@@ -130,6 +131,17 @@ def test_a_policy_that_git_was_told_to_overlook_is_said_in_the_pack(bench):
     )
     made = bench.evidence()
     assert made.judged.pack.code.changed == ("params/gates.yaml",)
+
+
+def test_what_was_set_beside_the_files_is_in_the_pack_and_in_a_verdict(bench):
+    bench.settings = bench.settings.model_copy(update={"costs": CostParams(schedule="none", spread_bps=0.0)})
+    made = bench.evidence().judged
+    assert made.pack.json("params.json")["set"] == {
+        "costs.schedule": "none instead of ib_fixed", "costs.spread_bps": "0.0 instead of 2.0",
+    }  # fmt: skip
+    verdicts = {verdict.gate: verdict for verdict in made.verdicts}
+    assert (verdicts["costs"].outcome, verdicts["clean_commit"].outcome) == ("fail", "review")
+    assert "costs.spread_bps 0.0 instead of 2.0" in verdicts["clean_commit"].why
 
 
 def test_half_a_pack_is_left_alone_and_the_next_one_gets_a_run_of_its_own(bench):

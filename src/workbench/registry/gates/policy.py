@@ -25,6 +25,22 @@ FILE = "gates.yaml"
 # Money needs two people, whatever the policy says; staged live is these amounts, a policy can only narrow them.
 LEAST_APPROVALS: Mapping[str, int] = {"paper": 0, "staged_live": 2, "production": 2}
 CAPITAL_LOW, CAPITAL_HIGH = 1_000.0, 10_000.0
+# What every policy asks, whatever else it says: one without these proves nothing, however many signed it. Numbers and
+# targets are the file's; ``asked_always`` has a step's.
+_EVIDENCE = ("validation", "lookahead", "out_of_sample", "folds", "deflated_sharpe", "overfitting", "track_length",
+             "costs", "clean_commit", "same_code", "ledger", "pack_age", "model_age")  # fmt: skip
+_RECORD = ("live_days", "live_trades", "positions_equal", "slippage", "no_severe_breaks", "drift")
+_ALWAYS: Mapping[str, tuple[str, ...]] = {
+    "strategy": _EVIDENCE,
+    "weights": ("weight_bounds", "weight_evidence", "improvement", "reason", "pack_age"),
+    "risk": ("risk_limits", "reason", "pack_age"),
+    "prompt": ("prompt_text", "prompt_cases", "reason", "pack_age"),
+}
+_OF_STEP: Mapping[str, tuple[str, ...]] = {
+    "paper": ("no_later_trials",),
+    "staged_live": _RECORD,
+    "production": (*_RECORD, "capital_stepped"),
+}
 
 # How pydantic calls them, of a section and of a gate.
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -85,6 +101,11 @@ class Policy:
         return self.kinds[kind][to_stage]
 
 
+def asked_always(kind: str, to_stage: str) -> tuple[str, ...]:
+    """Return the gates that no policy may leave out of a step."""
+    return (*_ALWAYS[kind], *(_OF_STEP[to_stage] if kind == "strategy" else ()))
+
+
 class _Section(BaseModel):
     model_config = {**STRICT, "frozen": True}
 
@@ -143,6 +164,11 @@ def _step(kind: str, stage: str, always: Mapping[str, Any], content: Any, profil
     if not asked:
         raise ParamsRefused(f"{shown}: {path} asks nothing; name its gates, or take the step out")
     gates = tuple(_gate(name, numbers, profile, shown, where) for name, (numbers, where) in asked.items())
+    if lacking := [name for name in asked_always(kind, stage) if name not in asked]:
+        raise ParamsRefused(
+            f"{shown}: {path} does not ask {', '.join(lacking)}; without {'that' if len(lacking) == 1 else 'those'} "
+            f"nothing is proven: put {'it' if len(lacking) == 1 else 'them'} back, numbers may be yours"
+        )
     return Step(kind, stage, read.approvals, read.valid_days, gates, limits)
 
 

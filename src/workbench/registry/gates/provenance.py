@@ -11,20 +11,20 @@ from pydantic.dataclasses import dataclass
 from workbench.registry.gates.case import Case, LedgerFacts
 from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import STRICT, Days, counted, fails, named, passes
-from workbench.registry.gates.verdict import Verdict
+from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.packs.canonical import short
 from workbench.registry.packs.code import Code
 
 
 @dataclass(frozen=True, config=STRICT)
 class CleanCommit:
-    """The evidence was made by committed code: nothing in the working tree differed, and its bytes are the commit's."""
+    """The evidence was made by committed code and settings: its bytes are the commit's, and nothing was set beside."""
 
     name: ClassVar[str] = "clean_commit"
 
     @property
     def asked(self) -> str:
-        return "a git commit without changes"
+        return "a git commit without changes, and the settings of its files"
 
     def judge(self, case: Case) -> Verdict:
         code = _pack_code(case)
@@ -38,6 +38,11 @@ class CleanCommit:
         if code.changed:
             measured = f"{short(code.commit)} with {counted(len(code.changed), 'changed file')}"
             return fails(self, measured, f"not committed: {named(code.changed)}", again)
+        beside = [f"{name} {how.text()}" for name, how in case.facts("params.json").at("set").items()]
+        if beside:
+            measured = f"commit {short(code.commit)} with {counted(len(beside), 'setting')} of its own"
+            why = f"no file says {named(beside, most=len(beside))}; the second approver must write why"
+            return fails(self, measured, why, case.approve_with_reason, Outcome.REVIEW)
         return passes(self, f"commit {short(code.commit)}")
 
 

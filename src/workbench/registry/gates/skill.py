@@ -198,6 +198,13 @@ class Costs:
         return f"Sharpe ratio > {self.above:g} and a gain at {self.times}× costs"
 
     def judge(self, case: Case) -> Verdict:
+        paid = case.facts("params.json").at("costs")
+        schedule, spread = paid.at("schedule").text(), paid.at("spread_bps").number(0.0)
+        share = paid.at("proportional_bps").number(0.0)
+        if spread <= 0.0 and (schedule == "none" or (schedule == "proportional" and share <= 0.0)):
+            remedy = f"set costs.schedule and costs.spread_bps in params/base.yaml, then: {case.again}"
+            why = f"{self.times} times nothing is nothing: a trade must pay a commission or a spread"
+            return fails(self, "simulated without costs", why, remedy)
         card = case.facts(STATISTICS).at("robustness")
         if card.value is None:
             raise Unknown("the walk-forward has no robustness card", case.again)

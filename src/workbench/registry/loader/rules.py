@@ -13,7 +13,7 @@ from typing import Any
 from workbench.clock import kind_of_time
 from workbench.errors import PackRefused
 from workbench.registry.gates.models import CARD
-from workbench.registry.gates.policy import CAPITAL_HIGH, CAPITAL_LOW
+from workbench.registry.gates.policy import CAPITAL_HIGH, CAPITAL_LOW, asked_always
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.stages import ACTIVE, PAPER, PRODUCTION, REDUCE_ONLY, STAGED
@@ -119,6 +119,9 @@ def _verdicts(asked: Asked, standing: Standing, proposal: Proposal) -> tuple[str
         return "it was forced into paper, and nothing forced goes beyond; make promote a version that passes", ""
     if failed and not standing.forced:
         return f"{failed[0].line}; a failed gate loads nothing", ""
+    answered = {verdict.gate for verdict in verdicts}
+    if lacking := [name for name in asked_always(asked.kind, asked.stage) if name not in answered]:
+        return f"its policy did not ask {', '.join(lacking)}; without that nothing is proven, so nothing is loaded", ""
     return "", f"was forced against {', '.join(verdict.gate for verdict in failed)}" if failed else ""
 
 

@@ -22,6 +22,7 @@ from workbench.params import Paths, Settings, load_strategy_params, read_sizing
 from workbench.registry import record
 from workbench.registry.counting import kept_heads
 from workbench.registry.gates.case import LedgerFacts
+from workbench.registry.making.beside import set_beside
 from workbench.registry.making.packing import Judged, judged_pack, same_evidence
 from workbench.registry.making.parts import (
     LOCK,
@@ -159,6 +160,7 @@ def _gather(folder: Path, strategy: str, found: Found, chain: Chain, settings: S
         overfitting=overfitting,
         trials=TrialFacts.of(question, overfitting, chain, {"batch": receipt["batch"], "head": receipt["head"]}),
         files=_files(folder, found.notebooks, paths),
+        set=set_beside(settings, paths),
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from workbench.backtest.overfit import Overfitting
@@ -62,7 +62,8 @@ class Finished:
     """A finished walk-forward and everything that was found out about it.
 
     ``tables`` and ``validation`` have a row a table that was read, ``lookahead`` the guard's reports as dicts.
-    ``files`` are kept as they are: the result, the executed notebooks, pictures, the tear sheet, the lock.
+    ``files`` are kept as they are: the result, the executed notebooks, pictures, the tear sheet, the lock. ``set`` has
+    the settings that are not those of the project's files.
     """
 
     result: WalkForward
@@ -76,6 +77,7 @@ class Finished:
     overfitting: Overfitting
     trials: TrialFacts
     files: Mapping[str, bytes]
+    set: Facts = field(default_factory=dict)
 
 
 def strategy_parts(finished: Finished) -> dict[str, bytes]:
@@ -112,6 +114,7 @@ def params_facts(finished: Finished) -> dict[str, Any]:
         "walk_forward": sections["walk_forward"],
         "data": sections["data"],
         "sample": sections["sample"] if result.market == SAMPLE else None,
+        "set": dict(finished.set),
     }
 
 
