@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
-from workbench.live.reconcile import compare, resolve
+from workbench.live.reconcile import adopt, compare, resolve
 from workbench.live.runner import begin, guard, put_in_order
 from workbench.live.service import Service
 from workbench.strategies.exits import Exits
@@ -272,6 +272,36 @@ def test_beside_a_stop_that_is_still_there_only_the_target_is_put_back_in_its_gr
     assert held.cancels() == [target["order_id"]]
 
 
+def look(service: Service, clock: Callable[[], datetime], number: int) -> None:
+    """Let the look of a minute come now, at its time."""
+    late = timedelta(seconds=61 * number)
+    service.clock = service._desk.clock = lambda: clock() + late
+    ticked, service._ticked = service._ticked, 0.0
+    until(lambda: service._ticked > ticked)
+    time.sleep(0.5)
+
+
+def test_what_protects_shares_that_a_person_sold_by_hand_is_taken_back_and_beside_a_part_of_them_it_stays(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        shares = service.journal.book.positions["AAA"]
+        held.sim.fault("manual", symbol="AAA", action="SELL", shares=shares - 2)
+        look(service, clock, 1)
+        look(service, clock, 2)
+        assert held.settled(0.5) == [("LMT", "SELL", shares), ("STP", "SELL", shares)]
+        held.sim.fault("manual", symbol="AAA", action="SELL", shares=2)
+        look(service, clock, 3)
+        assert held.cancels() == []
+        look(service, clock, 4)
+        until(lambda: held.working() == [])
+        with connected(held.office) as hand:
+            adopt(service.journal, hand, "AAA", "ada", "sold by hand", "one")
+        assert held.settled(1.0) == []
+    assert held.sim.positions() == {}
+    assert service.journal.book.books == {}
+    assert len(held.sim.orders()) == 5
+
+
 def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_no_look_before(held):
     clock = held.service.clock
     with held.trading() as service:
@@ -282,12 +312,9 @@ def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_n
             (difference,) = compare(beside, hand).unexplained
             beside.close()
         assert difference.text.startswith(f"AAA: order {stop['ref']} is accepted in the journal, and not open at the b")
-        for look in (1, 2):
-            service.clock = service._desk.clock = lambda late=timedelta(seconds=61 * look): clock() + late
-            ticked, service._ticked = service._ticked, 0.0
-            until(lambda before=ticked: service._ticked > before)
-            time.sleep(0.5)
-            assert list(service.journal.book.locked) == ([] if look == 1 else ["AAA"])
+        for number in (1, 2):
+            look(service, clock, number)
+            assert list(service.journal.book.locked) == ([] if number == 1 else ["AAA"])
         (told,) = held.told("missing_order")
         assert told.startswith(f"AAA: order {stop['ref']} is missing: accepted before, and no trace at the broker")
         resolve(service.journal, stop["ref"], OrderStatus.CANCELLED, "ada", "the broker lost it")

@@ -177,6 +177,27 @@ def taken_away(desk: Desk) -> tuple[Tracked, ...]:
     return tuple(one for one in found if one.order.symbol not in alive)
 
 
+def pointless(book: Book, positions: Mapping[str, int], now: datetime) -> tuple[Tracked, ...]:
+    """Return the orders beside shares that the journal has and the broker does not hold: sold by hand.
+
+    Filled, such an order would open a position that nobody wants.
+    """
+    busy = {one.order.symbol for one in (*entering(book), *arriving(book, now))}
+    return tuple(
+        one for one in protecting(book)
+        if one.order.symbol not in busy
+        and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
+        and positions.get(one.order.symbol, 0) * one.order.signed >= 0
+    )  # fmt: skip
+
+
+def still_held(asked: Asked, book: Book) -> bool:
+    """Whether a strategy still has the shares that an order is to protect; of any other order it is not asked."""
+    return asked.origin is not Origin.PROTECTION or all(
+        book.books.get(name, {}).get(asked.order.symbol, 0) * shares < 0 for name, shares in asked.shares.items()
+    )
+
+
 def family_of(decision: Decision, line: Line, next_key: Callable[[], str]) -> tuple[Asked, ...]:
     """Return an order of a decision, and with it, where one strategy alone opens, the two that protect it."""
     asked = decision.asked(line)

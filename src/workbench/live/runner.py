@@ -269,6 +269,8 @@ def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None
         while (seconds := rate_wait(state, len(family))) > 0:
             desk.pause(seconds)
             state, looked = _look(desk, data, symbols), desk.clock()
+        if not protection.still_held(family[0], desk.journal.book):  # a person adopted what was sold by hand
+            continue
         verdict, after = judge(desk, family, state)
         if not verdict.passes:
             if not _said(desk, family[0], verdict):

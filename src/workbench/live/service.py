@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from threading import Event
@@ -24,12 +25,14 @@ from workbench.errors import (
     AlreadyRunning,
     BrokerError,
     DataRefused,
+    OrderRejected,
     PackRefused,
     WorkbenchError,
 )
 from workbench.live import protection
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
+from workbench.live.dispatch import cancel
 from workbench.live.gate import Day, Hours
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
@@ -99,7 +102,7 @@ class Service:
     # What could not be put back, the symbols that were locked, and when it is tried again.
     _lacked: tuple[tuple[Protection, ...], frozenset[str], frozenset[str]] = ((), frozenset(), frozenset())
     _again: datetime | None = None
-    _unseen: frozenset[str] = frozenset()  # orders of ours that the broker did not tell of at the last look
+    _doubted: frozenset[str] = frozenset()  # orders that the last look did not find, or found beside nothing held
     _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
@@ -261,20 +264,28 @@ class Service:
         if self.ending.wait(seconds):
             raise Ended
 
+    def _doubt(self, unseen: frozenset[str], positions: Mapping[str, int]) -> None:
+        """See to orders that are in doubt at two looks running: at one, what explains them may be on its way to us."""
+        beside_nothing = {one.order.key for one in protection.pointless(self.journal.book, positions, self.clock())}
+        again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
+        if again & unseen:
+            recover(self.journal, self.broker, self.outbox, permit=None)
+        for key in sorted(again & beside_nothing - unseen):
+            with suppress(OrderRejected):  # it has just ended
+                cancel(self.journal, self.broker, key, "the broker holds nothing that it protects")
+
     def _look(self) -> Snapshot:
         """Return what the monitor judges, all of it asked now."""
         assert self._desk is not None
         desk, book = self._desk, self.journal.book
         most = self.limits.limits.max_cash_difference
         told = reconcile(self.journal, self.broker, self.outbox, max_cash=most)
-        if told.unseen & self._unseen:  # at two looks running: that was no end on its way to us
-            recover(self.journal, self.broker, self.outbox, permit=None)
-        self._unseen = told.unseen
+        positions = {one.symbol: one.quantity for one in self.broker.positions() if one.quantity}
+        self._doubt(told.unseen, positions)
         now, account = self.broker.now(), self.broker.account()
         if self._watched is None or self._watched[0] != self.newest(now):
             self._watched = self.newest(now), self.data(now)
         data = self._watched[1]
-        positions = {one.symbol: one.quantity for one in self.broker.positions() if one.quantity}
         quotes = self.broker.quotes(sorted({*positions, *(symbol for seat in desk.seats for symbol in
                                                           seat.strategy.symbols)}))  # fmt: skip
         closes = data.bars.last_close().iloc[-1]
