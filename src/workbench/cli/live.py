@@ -87,7 +87,7 @@ def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, on
 
 
 def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> None:
-    from workbench.cli.track import write_records
+    from workbench.cli.rules import keep_session
     from workbench.cli.trading import open_service
     from workbench.live.preview import preview
     from workbench.live.service import handle_signals
@@ -99,7 +99,9 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
             return
         handle_signals(service)
         print(f"account {service.broker.account_id}: trading until SIGTERM or Ctrl-C; orders stay at the broker then")
-        service.keep = lambda report: write_records(paths, service.seated, report, service.journal.book, settings)
+        service.keep = lambda report: keep_session(
+            paths, service.seated, report, service.journal.book, settings, service.outbox
+        )
         for report in service.run(once=once):
             _say_session(report, 1, 1)
     print("ended; the journal has everything. Next: make status")

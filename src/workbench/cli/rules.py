@@ -1,0 +1,55 @@
+"""The rules of demotion after each session: who breaks one may only reduce from the next session on, and it is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from workbench.alerts.outbox import Outbox, Severity
+from workbench.cli.track import write_records
+from workbench.errors import WorkbenchError
+from workbench.live.book import Book
+from workbench.live.report import SessionReport
+from workbench.live.session import Seat
+from workbench.params import Paths, Settings
+from workbench.registry.storing import STRATEGY
+
+logger = logging.getLogger(__name__)
+
+
+def keep_session(
+    paths: Paths, seats: Sequence[Seat], report: SessionReport, book: Book, settings: Settings, outbox: Outbox
+) -> None:
+    """Write the records of a session that was closed, then hold who traded it against the rules."""
+    try:
+        write_records(paths, seats, report, book, settings)
+    finally:  # a record that cannot be written is judged, too
+        judge_seats(paths, seats, settings, outbox)
+
+
+def judge_seats(paths: Paths, seats: Sequence[Seat], settings: Settings, outbox: Outbox) -> None:
+    """Demote what breaks a rule, as ``workbench demote --check`` does; nothing that goes wrong here stops a runner."""
+    try:
+        from workbench.registry.lifecycle.demote import check
+        from workbench.registry.lifecycle.desk import Desk
+
+        desk = Desk.open(settings, paths)
+        for name in sorted({seat.name for seat in seats}):
+            for one in check(desk, desk.record.state(STRATEGY, name)):
+                where = f"{name} version {one.version} at {one.stage}"
+                if one.demoted is not None:
+                    _tell(outbox, f"{where}: may only reduce from now on: {'; '.join(one.wrong)}", f"{where} demoted")
+                if one.failed:
+                    _tell(outbox, f"{where}: the rules of demotion: {one.failed}", f"{where} judged")
+    except Exception as error:
+        said = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__} {error}"
+        _tell(outbox, f"the rules of demotion judged nobody: {said}", "rules")
+
+
+def _tell(outbox: Outbox, text: str, cooldown: str) -> None:
+    line = " ".join(text.split())
+    logger.error("%s", line)
+    try:
+        outbox.post(Severity.CRITICAL, "demotion", line, cooldown=cooldown)
+    except WorkbenchError as error:
+        logger.critical("%s; and it could not be written down: %s", line, error)

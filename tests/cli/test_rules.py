@@ -1,0 +1,63 @@
+"""The rules of demotion as the runner asks them after each session: what they find is done and told, never raised."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from tests.registry.conftest import project, staffed, store_made  # noqa: F401
+from workbench.alerts.outbox import Outbox
+from workbench.cli.rules import keep_session
+from workbench.live.book import Book
+from workbench.live.report import Result, SessionReport
+from workbench.live.session import Seat
+
+# MLflow has not followed SQLAlchemy 2.1 yet.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+
+
+@pytest.fixture
+def traded(staffed):  # noqa: F811
+    """Close a session of a strategy that stands on paper, with this profit of $50,000."""
+    now = datetime.now(UTC)
+    pack = staffed.candidate(made_at=now - timedelta(hours=1), expires_at=now + timedelta(days=150))
+    staffed.promote(signers=("alice",), now=now)
+    seat = Seat(SimpleNamespace(name="sma_cross"), pack.digest, 1, "paper", model_bps=1.0)  # type: ignore[arg-type]
+    outbox = Outbox.open(staffed.settings, staffed.paths)
+
+    def close(session: date, pnl: float) -> list[str]:
+        book = Book()
+        book.past.began = session
+        result = Result("sma_cross", 1, pack.digest, "paper", 50_000.0, pnl, 2, {}, True)
+        report = SessionReport("PAPER", session, 100_000.0, pnl, (), (), 0, (result,), (), "", "head")
+        keep_session(staffed.paths, (seat,), report, book, staffed.settings, outbox)
+        return [f"{alert.severity} {alert.kind}: {alert.text}" for alert in outbox.all()]
+
+    return close
+
+
+def mode(project) -> str:  # noqa: F811
+    return project.desk().record.current("strategy", "sma_cross", "paper").mode
+
+
+def test_a_session_that_breaks_a_rule_demotes_and_is_told_and_one_that_does_not_is_silent(staffed, traded):  # noqa: F811
+    today = datetime.now(UTC).date()
+    assert traded(today, 10.0) == []
+    assert mode(staffed) == "active"
+    assert traded(today, -5_000.0) == [
+        "critical demotion: sma_cross version 1 at paper: may only reduce from now on: drawdown 10.0% in 1 sessions, "
+        "99 % of paths of 20 sessions stay within 8.0%"
+    ]
+    assert mode(staffed) == "reduce_only"
+    assert len(traded(today, -5_000.0)) == 1  # once
+
+
+def test_rules_that_cannot_be_asked_stop_no_runner(staffed, traded):  # noqa: F811
+    (staffed.root / "params" / "gates.yaml").write_text("profile: strict")
+    (told,) = traded(datetime.now(UTC).date(), -5_000.0)
+    assert told.startswith(
+        "critical demotion: sma_cross version 1 at paper: the rules of demotion: params/gates.yaml: "
+    )
+    assert mode(staffed) == "active"
