@@ -405,3 +405,15 @@ def test_prices_leave_on_the_tick_and_never_worse_for_us(sim, broker):
     stop = Order("k3", "AAA", Side.SELL, 5, OrderType.STOP, stop=50.003)
     assert (bought.order.limit, sold.order.limit) == (90.01, 150.02)
     assert broker.place(stop, broker.next_order_id(1)).order.stop == 50.01
+
+
+def test_a_change_of_the_shares_at_the_bid_keeps_a_quote_fresh(broker):
+    broker.quotes(["AAA"])
+    ((request, line),) = broker.board.lines.items()
+
+    async def heard_after(ears) -> float:
+        line.heard -= 100.0
+        ears.connection.client.decoder.interpret(["2", "1", str(request), "0", "300"])
+        return time.monotonic() - line.heard
+
+    assert broker._run(heard_after) < 5.0

@@ -247,6 +247,33 @@ def test_a_quote_ages_by_the_steady_clock_and_is_timed_by_the_brokers():
 
 
 @pytest.mark.parametrize(
+    ("kind", "size", "age"),
+    [(0, 300.0, 0.0), (3, 300.0, 0.0), (69, 300.0, 0.0), (0, 0.0, 90.0), (0, math.nan, 90.0), (5, 300.0, 90.0),
+     (8, 300.0, 90.0)],
+)  # fmt: skip
+def test_a_quiet_quote_is_heard_again_when_the_shares_at_its_price_change(kind, size, age):
+    """Bid and ask are known and no last price: the size of a trade, or the volume of the day, says nothing of them."""
+    steady = [100.0]
+    board = Board(lambda: steady[0])
+    board.add(1, "AAA")
+    board.ticked(1, 1, 99.9)
+    board.ticked(1, 2, 100.1)
+    steady[0] = 190.0
+    board.sized(1, kind, size)
+    now = datetime(2026, 1, 5, 15, 0, 10, tzinfo=UTC)
+    assert (now - board.quote("AAA", now).at).total_seconds() == age
+
+
+def test_a_size_without_its_price_is_no_quote():
+    board = Board(lambda: 100.0)
+    board.add(1, "AAA")
+    board.sized(1, 0, 300.0)
+    board.sized(2, 0, 300.0)
+    now = datetime(2026, 1, 5, 15, 0, 10, tzinfo=UTC)
+    assert board.quote("AAA", now) == Quote("AAA", None, None, None, now)
+
+
+@pytest.mark.parametrize(
     ("number", "kind"),
     [
         (201, CodeClass.REJECTS), (399, CodeClass.WARNING), (404, CodeClass.WARNING), (10349, CodeClass.WARNING),

@@ -190,6 +190,9 @@ class Ears:
     def ticked(self, request: int, kind: int, value: float) -> None:
         self.board.ticked(request, kind, value)
 
+    def sized(self, request: int, kind: int, size: float) -> None:
+        self.board.sized(request, kind, size)
+
     def stamped(self, request: int, seconds: int) -> None:
         self.board.stamped(request, seconds)
 

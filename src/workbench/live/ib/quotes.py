@@ -12,6 +12,8 @@ from workbench.trading import Quote
 
 BID, ASK, LAST = 1, 2, 4
 DELAYED = {66: BID, 67: ASK, 68: LAST}
+# The shares at a price, or traded at it: where they change, the price still holds.
+SIZES = {0: BID, 3: ASK, 5: LAST, 69: BID, 70: ASK, 71: LAST}
 DELAY = timedelta(minutes=15)
 
 
@@ -57,6 +59,12 @@ class Board:
         if own in (BID, ASK, LAST):
             line.delayed = kind in DELAYED
             line.prices[own] = price(value)
+            line.heard = self._steady()
+
+    def sized(self, request: int, kind: int, size: float) -> None:
+        """Take a change of the shares at a price that is known: it was heard again."""
+        line = self.lines.get(request)
+        if line is not None and size > 0 and line.prices.get(SIZES.get(kind, 0)) is not None:
             line.heard = self._steady()
 
     def stamped(self, request: int, seconds: int) -> None:

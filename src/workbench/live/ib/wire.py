@@ -54,6 +54,9 @@ class Listener(Protocol):
     def ticked(self, request: int, kind: int, value: float) -> None:
         """A price came."""
 
+    def sized(self, request: int, kind: int, size: float) -> None:
+        """The shares at a price came."""
+
     def stamped(self, request: int, seconds: int) -> None:
         """The time of the last trade came."""
 
@@ -181,7 +184,7 @@ class Wire(Wrapper):
         self.listener.ticked(reqId, tickType, price)
 
     def tickSize(self, reqId: int, tickType: int, size: float) -> None:
-        """Sizes are not used."""
+        self.listener.sized(reqId, tickType, size)
 
     def tickString(self, reqId: int, tickType: int, value: str) -> None:
         if tickType in (45, 88) and value.isdigit():
