@@ -96,7 +96,11 @@ READS = {
     ],
     "clean_commit": [("params.json", "set", (*NO_MAPPING, {"costs.spread_bps": 3.0}, {"costs.spread_bps": ""}))],
     "same_code": [],
-    "ledger": [("trials.json", "head", NO_TEXT), ("trials.json", "trials", (*NO_COUNT, 1239, 1241))],
+    "ledger": [
+        ("trials.json", "head", NO_TEXT),
+        ("trials.json", "trials", (*NO_COUNT, 1239, 1241)),
+        (S, f"{OVER}.missing", NO_MAPPING),
+    ],
     "no_later_trials": [("trials.json", "trials", (*NO_COUNT, 1239, 1241))],
     "pack_age": [],
     "model_age": [("params.json", "strategy", NO_TEXT)],

@@ -170,6 +170,20 @@ def test_what_was_set_beside_the_files_is_named_and_needs_a_written_reason(make)
     )
 
 
+def test_trials_that_were_given_up_as_lost_are_named_and_need_a_written_reason(make):
+    said = "lost and not counted: at least 92 trials of 3 runs (2026-02-03: the disk died)"
+    verdict = make.gate("ledger").judge(make.case(ledger=LedgerFacts(True, "", 1240, 1240, (said,))))
+    assert (verdict.outcome, verdict.measured.endswith(f"1,240 trials then, 1,240 now; {said}")) == (
+        Outcome.REVIEW,
+        True,
+    )
+    assert verdict.why.startswith("nobody knows how much was tried; the second approver must write why")
+    kept = answer(make, "ledger", (S, "overfitting.missing", {"trials": said}))
+    assert (kept.outcome, kept.measured.endswith(said)) == (Outcome.REVIEW, True)  # another machine's ledger is whole
+    gone = make.gate("ledger").judge(make.case(ledger=LedgerFacts(True, "", 1240, 1239, (said,))))
+    assert gone.outcome is Outcome.FAIL
+
+
 def test_a_dirty_tree_is_named_file_by_file(make):
     case = make.case()
     changed = ("src/a.py", "src/b.py", "src/c.py", "params/base.yaml")

@@ -144,6 +144,14 @@ def test_what_was_set_beside_the_files_is_in_the_pack_and_in_a_verdict(bench):
     assert "costs.spread_bps 0.0 instead of 2.0" in verdicts["clean_commit"].why
 
 
+def test_a_ledger_that_was_given_up_as_lost_asks_for_a_written_reason(bench):
+    Ledger(bench.paths.trials).give_up("the disk died", {"gone": "e" * 64})
+    verdict = next(one for one in bench.evidence().judged.verdicts if one.gate == "ledger")
+    assert verdict.outcome == "review"
+    assert "lost and not counted: at least 1 trial of 1 run" in verdict.measured
+    assert verdict.measured.endswith("the disk died)")
+
+
 def test_half_a_pack_is_left_alone_and_the_next_one_gets_a_run_of_its_own(bench):
     first = bench.evidence()
     (first.folder / "pack" / MANIFEST).unlink()

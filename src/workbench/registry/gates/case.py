@@ -23,12 +23,16 @@ PAYLOAD = "payload/"
 
 @dataclass(frozen=True)
 class LedgerFacts:
-    """What the trial ledger says now: is the pack's head in a sound chain (``why`` not), and how many trials."""
+    """What the trial ledger says now: is the pack's head in a sound chain (``why`` not), and how many trials.
+
+    ``lost`` says what was given up of it for good, a sentence a loss.
+    """
 
     head_found: bool
     why: str
     trials_at_pack: int
     trials_now: int
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from workbench.registry.gates.case import Case, LedgerFacts
 from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import STRICT, Days, counted, fails, named, passes
+from workbench.registry.gates.skill import STATISTICS
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.packs.canonical import short
 from workbench.registry.packs.code import Code
@@ -70,13 +71,13 @@ class SameCode:
 
 @dataclass(frozen=True, config=STRICT)
 class Ledger:
-    """The trial ledger still holds what it held when the pack was made: nobody forgot what was tried."""
+    """The trial ledger holds what it held when the pack was made, and nothing was given up: all tries count."""
 
     name: ClassVar[str] = "ledger"
 
     @property
     def asked(self) -> str:
-        return "the pack's head in a whole chain"
+        return "the pack's head in a whole chain, nothing lost"
 
     def judge(self, case: Case) -> Verdict:
         ledger = _ledger(case)
@@ -87,6 +88,12 @@ class Ledger:
             return fails(self, f"head {head} not found", ledger.why or "the ledger does not hold it", restore)
         if ledger.trials_now < ledger.trials_at_pack:
             return fails(self, measured, "trials were taken out of the ledger", restore)
+        missing = dict(case.facts(STATISTICS).at("overfitting").at("missing").items())
+        lost = ledger.lost or ((missing["trials"].text(),) if "trials" in missing else ())
+        if lost:
+            why = "nobody knows how much was tried; the second approver must write why it is skill all the same"
+            remedy = case.approve_with_reason
+            return fails(self, f"{measured}; {named(lost, most=len(lost))}", why, remedy, Outcome.REVIEW)
         return passes(self, measured)
 
 

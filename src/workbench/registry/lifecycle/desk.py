@@ -145,7 +145,8 @@ class Desk:
         now = ledger.count(Question(facts["text"], facts["market"]))
         heads = {**kept_heads(self.models.connection), f"of pack {short(pack.digest)}": facts["head"]}
         try:
-            return LedgerFacts(True, "", facts["trials"], now), ledger.verify(heads).head
+            lost = tuple(loss.sentence for loss in ledger.losses())
+            return LedgerFacts(True, "", facts["trials"], now, lost), ledger.verify(heads).head
         except WorkbenchError as error:
             return LedgerFacts(False, str(error), facts["trials"], now), ""
 

@@ -135,7 +135,13 @@ def _judged(tracking: Tracking, strategy: str, run_id: str, found: Found, now: d
         paths,
         now,
         code=code_of(strategy, paths),
-        ledger=LedgerFacts(head_found=True, why="", trials_at_pack=trials, trials_now=trials),
+        ledger=LedgerFacts(
+            head_found=True,
+            why="",
+            trials_at_pack=trials,
+            trials_now=trials,
+            lost=tuple(loss.sentence for loss in Ledger(paths.trials).losses()),
+        ),
         run_id=run_id,
         pipeline_run=tags.get("pipeline_run", ""),
     )
