@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ib_async import OrderState
 
-from tests.live.ib.conftest import QUICK, limit, market, until
+from tests.live.ib.conftest import QUICK, limit, market, told, until
 from workbench.errors import Disconnected, InputRefused, ParamsRefused
 from workbench.live.ib import IBBroker
 from workbench.live.ib.translation import margin_of as what_if_margin
@@ -225,3 +225,16 @@ class TellsTooLittle:
 
 def test_a_what_if_that_tells_too_little_is_no_margin_and_ends_no_session():
     assert margin_of(SimpleNamespace(broker=TellsTooLittle()), market("k1")) is None
+
+
+def test_a_connection_that_lasts_for_days_forgets_the_orders_of_days_ago(sim, broker):
+    sent = [market("k1"), market("k2"), limit("k3", 90.0, tif="GTC")]
+    known = []
+    for order in sent:
+        broker.place(order, broker.next_order_id(1))
+        told(broker, 0.2)
+        sim.advance(24 * 3600)
+        broker.connect()
+        assert broker.connected
+        known.append([one.order.key for one in broker._book.orders.values()])
+    assert known == [["k1"], ["k2"], ["k3"]]

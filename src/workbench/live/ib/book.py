@@ -70,10 +70,10 @@ class Book:
         changes, self._changes = self._changes, []
         return tuple(changes)
 
-    def begin(self, day: date) -> None:
+    def begin(self, day: date) -> bool:
         """Forget, on a new day, the orders that had ended when the last one began: the broker tells of a day only."""
         if day == self._day:
-            return
+            return False
         self._day = day
         self._left_out.clear()
         for name in (self._ended & self.orders.keys()) - self.missing:
@@ -85,6 +85,7 @@ class Book:
                 self.fills.pop(fill.id, None)
                 self._fees.pop(f"{fill.id}.{fill.revision:02d}", None)
         self._ended = {name for name, one in self.orders.items() if one.status.terminal and isinstance(name, int)}
+        return True
 
     def sending(self, order: Order, order_id: int) -> None:
         """Remember what is about to leave under this id."""

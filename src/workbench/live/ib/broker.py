@@ -68,8 +68,13 @@ class IBBroker:
         return ears is not None and ears.connection.alive and not ears.connection.away
 
     def connect(self) -> None:
-        """Connect as the same client, with back-off; then ask for what happened meanwhile."""
+        """Connect as the same client, with back-off; then ask for what happened meanwhile.
+
+        One that has lasted into another day is kept; what its last day left is forgotten, and the rest asked for.
+        """
         if self.connected:
+            if self.client_id != self.params.kill_client_id:
+                self._run(self._new_day, 2 * self.params.answer_seconds)
             return
         if self._loop is None:
             self._loop = LoopThread(f"ib-{self.client_id}")
@@ -260,6 +265,10 @@ class IBBroker:
             self._updates.get_nowait()
         self._ears = ears
         ears.publish()
+
+    async def _new_day(self, ears: Ears) -> None:
+        if self._known_book().begin((await ears.now()).astimezone(NEW_YORK).date()):
+            await ears.resync()
 
     async def _account(self, ears: Ears) -> Account:
         return account_of(self.account_id, await ears.summary(ACCOUNT_TAGS), await ears.now())
