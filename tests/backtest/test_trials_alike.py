@@ -84,3 +84,17 @@ def test_a_sample_of_trials_without_names_is_as_even_as_one_of_others(ledger):
     record(ledger, QUESTION, "named", [{"fast": n} for n in range(200)], named, source="sweep")
     table = ledger.trials(QUESTION).sort_values("key").head(200)
     assert 80 <= (table["strategy"] == "named").sum() <= 120
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.6, 0.99])
+def test_what_is_counted_by_its_settings_and_by_its_returns_is_judged_a_little_harder(ledger, alike):
+    values = np.random.default_rng(9).normal(0.0, 0.01, (2500, 10))
+    mixed = np.sqrt(1 - alike) * values[:, :9] + np.sqrt(alike) * values[:, 9:]
+    returns = pd.DataFrame(mixed, index=pd.bdate_range("2015-01-01", periods=2500))
+    cells = [{"fast": number} for number in range(9)]
+    record(ledger, QUESTION, "sma_cross", cells, returns, source="walk_forward", made_by={"settings": "4f5e"})
+    once, bets = ledger.expected_best(QUESTION), ledger.effective(QUESTION).trials
+    record(ledger, QUESTION, "sma_cross", cells, returns, source="notebook")
+    assert ledger.count(QUESTION) == 18
+    assert once <= ledger.expected_best(QUESTION) <= 1.07 * once
+    assert ledger.effective(QUESTION).trials == bets
