@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.backtest.text import listed, multiple, number, percent, short, whole, written
+from workbench.backtest.text import counted, listed, multiple, number, percent, short, whole, written
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,8 @@ from workbench.backtest.text import listed, multiple, number, percent, short, wh
         (short("ema"), "ema"),
         (listed({"fast": 20, "slow": 150.0}), "fast 20, slow 150"),
         (listed({}), ""),
+        (counted(1, "order"), "1 order"),
+        (counted(1200, "order"), "1,200 orders"),
         (written("pbo", 0.26), "26.0 %"),
         (written("dsr", 0.99999), ">99.9 %"),
         (written("cagr", 0.083), "8.3 %"),

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 
 from workbench.backtest import stats
-from workbench.backtest.ranking import correlations, ranking
+from workbench.backtest.ranking import correlations, ranking, titled
 from workbench.backtest.result import WalkForward
+from workbench.backtest.text import remarks
 from workbench.backtest.walkforward import params_text, walk_forward
 from workbench.errors import InputRefused, NoData
 from workbench.params import Settings, SizingParams, StrategyParams, Universe, WalkForwardParams
@@ -151,3 +152,34 @@ def test_the_ranking_puts_the_best_first(result):
     assert correlations([result, better]).iloc[0, 1] == pytest.approx(1.0)
     with pytest.raises(NoData, match="no result to rank"):
         ranking([])
+
+
+@pytest.mark.parametrize("first_named", ["sma_cross", "slow_cross"])
+def test_a_ranking_says_who_was_traded_over_other_dates_whoever_is_named_first(walk, settings, result, first_named):
+    from dataclasses import replace
+
+    grid = {**PARAMS.grid, "slow": [20, 130]}
+    slow = replace(
+        walk_forward("sma_cross", PARAMS.model_copy(update={"grid": grid}), walk, settings), strategy="slow_cross"
+    )
+    begins = [wf.simulation.returns.index[0] for wf in (result, slow)]
+    table = ranking(sorted([result, slow], key=lambda wf: wf.strategy != first_named)).set_index("strategy", drop=False)
+    assert table["first"].to_dict() == {"sma_cross": str(begins[0].date()), "slow_cross": str(begins[1].date())}
+    later = walk.index.get_loc(begins[1]) - walk.index.get_loc(begins[0])
+    assert table["later"].to_dict() == {"sma_cross": 0, "slow_cross": later}
+    (said,) = remarks(table.to_dict("records"))
+    assert f"slow_cross {begins[1].date()} to {slow.simulation.returns.index[-1].date()}" in said
+    assert f"raise that by {later} sessions or more" in said
+    assert titled(table).loc["slow_cross", "From"] == str(begins[1].date())
+    raised = settings.model_copy(update={"walk_forward": SHORT.model_copy(update={"warm_up_sessions": 130 + later})})
+    both = [walk_forward("sma_cross", PARAMS.model_copy(update={"grid": g}), walk, raised) for g in (PARAMS.grid, grid)]
+    assert remarks(ranking(both).to_dict("records")) == []
+
+
+def test_a_ranking_over_the_same_dates_needs_no_dates_and_no_remark(result):
+    table = ranking([result])
+    assert remarks(table.to_dict("records")) == []
+    page = titled(table)
+    assert page.index.tolist() == ["sma_cross"]
+    assert {"Sharpe ratio", "95 %", "Maximum drawdown", "Windows that earned"} < set(page)
+    assert not {"From", "To", "sharpe_low", "later"} & set(page)

@@ -1,5 +1,6 @@
 """The commands a user types, on a copy of this checkout with a small market."""
 
+import html
 import json
 import sqlite3
 from contextlib import closing
@@ -112,7 +113,14 @@ def test_the_report_is_one_page_that_says_sample(backtested):
     done = clone.run("report")
     assert done.returncode == 0, done.stderr
     page = clone.root / done.stdout.strip().splitlines()[-1].removeprefix("report: ")
-    assert "SAMPLE MARKET" in page.read_text()
+    text = html.unescape(page.read_text())
+    assert "SAMPLE MARKET" in text
+    made = json.loads((clone.root / "data" / "runs" / page.stem / "report" / "outputs.json").read_text())
+    doubts = made["outputs"]["doubts"]
+    assert max(len(doubt) for _, doubt in doubts) > 50  # what pandas cuts off in a frame
+    assert [doubt for _, doubt in doubts if doubt not in text] == []
+    assert all(header in text for header in ("Deflated Sharpe ratio", "Probability of overfitting"))
+    assert "sharpe_low" not in text
 
 
 @pytest.mark.parametrize(

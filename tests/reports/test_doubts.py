@@ -48,6 +48,15 @@ def test_every_doubt_is_raised_by_its_number_and_not_without_it(result):
         assert words in spoken(result, **{**sound, **changes})
 
 
+def test_one_of_something_is_written_as_one(result):
+    crowded = {**result.out_of_sample, "crowded_orders": 1}
+    assert "1 order was a large share of its session's volume" in spoken(result, out_of_sample=crowded)
+    row = {"strategy": "sma_cross", "trials": 1, "dsr": 0.5, "pbo": None, "missing": "", "elsewhere": 1}
+    said = " | ".join(doubt for _, doubt in doubts([result], pd.DataFrame([row], dtype=object)))
+    assert "with its 1 trial counted" in said
+    assert "1 trial of it counts for other questions of this market" in said
+
+
 def test_the_search_raises_its_doubts_by_its_numbers_and_not_without_them(result):
     def about(**changes: object) -> str:
         row = {"strategy": "sma_cross", "trials": 40, "dsr": 0.99, "pbo": 0.1, "missing": "", **changes}

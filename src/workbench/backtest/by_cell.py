@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec
 
 from workbench.backtest.result import WalkForward
+from workbench.backtest.text import counted
 from workbench.errors import WorkbenchError
 from workbench.params import Paths
 
@@ -105,7 +106,7 @@ def _count(*_: Any) -> None:
     try:
         for wf in list(_made.values()):
             receipt = record_walk_forward(Ledger(Paths().trials), wf, source="notebook")
-            _say(f"{wf.strategy}: {receipt.added} trials counted; its question has {receipt.trials} in all")
+            _say(f"{wf.strategy}: {counted(receipt.added, 'trial')} counted; its question has {receipt.trials} in all")
         for failed in list(_failed):
             question = Question(failed.question, failed.market)
             record_failure(Ledger(Paths().trials), question, failed.strategy, failed.text)

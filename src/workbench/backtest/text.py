@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,11 @@ def chance(value: float | None, digits: int = 1) -> str:
 def whole(value: float | None) -> str:
     """Return a count."""
     return number(value, 0)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 order, 2 orders."""
+    return f"{whole(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def multiple(value: float | None, digits: int = 1) -> str:
@@ -101,3 +106,15 @@ SHOWN: Mapping[str, Shown] = {
 def written(name: str, value: float | None) -> str:
     """Return a statistic as it is written everywhere: in the terminal, on tear sheets, in tables."""
     return SHOWN[name].form(value)
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what must be said with a ranking's rows: dates that differ, and why a number is missing."""
+    said = []
+    if later := max(row["later"] for row in rows):
+        spans = ", ".join(f"{row['strategy']} {row['first']} to {row['last']}" for row in rows)
+        said.append(
+            f"not over the same dates: {spans}. What begins later looks back further than "
+            f"walk_forward.warm_up_sessions; raise that by {counted(later, 'session')} or more and all begin together"
+        )
+    return said + [f"{row['strategy']}: {row['missing']}" for row in rows if row.get("missing")]

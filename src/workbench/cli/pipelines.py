@@ -92,9 +92,11 @@ def _ranked(result: RunResult) -> list[str]:
 
 
 def _show_ranking(result: RunResult, paths: Paths) -> None:
-    from workbench.backtest.text import number, written
+    from workbench.backtest.text import number, remarks, written
 
     outputs = result.step("compare").outputs
+    differ = any(row["later"] for row in outputs["ranking"])
+    span = "dates differ" if differ else f"{outputs['first']} to {outputs['last']}"
     rows = []
     for place, row in enumerate(outputs["ranking"], start=1):
         low, high = row["sharpe_low"], row["sharpe_high"]
@@ -108,7 +110,7 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
         rows.append([str(place), row["strategy"], *figures])
     print()
     show_table(
-        f"Out of sample, after costs · {outputs['first']} to {outputs['last']} · {outputs['market']} market",
+        f"Out of sample, after costs · {span} · {outputs['market']} market",
         [
             *("#", "strategy", "Sharpe", "95 %", "in sample", "trials", "DSR", "PBO"),
             *("CAGR", "vol", "max DD", "turnover", "costs/yr", "folds > 0"),
@@ -116,9 +118,8 @@ def _show_ranking(result: RunResult, paths: Paths) -> None:
         rows,
         numbers_from=2,
     )
-    for row in outputs["ranking"]:
-        if row["missing"]:
-            print(f"{row['strategy']}: {row['missing']}")
+    for remark in remarks(outputs["ranking"]):
+        print(remark)
     if outputs["market"] == "sample":
         print(MADE)
     print()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from workbench.backtest.result import WalkForward
-from workbench.backtest.text import chance, percent
+from workbench.backtest.text import chance, counted, percent
 
 # Below this share of the in-sample Sharpe ratio, the choice of parameters did not carry over.
 CARRIED_OVER = 0.8
@@ -35,13 +35,15 @@ def doubts(results: Sequence[WalkForward], ranked: pd.DataFrame | None = None) -
 def _search_doubts(row: Mapping[Hashable, Any]) -> Iterator[str]:
     deflated, overfit = row.get("dsr"), row.get("pbo")
     if deflated is not None and deflated < CONFIDENCE:
-        yield f"with its {row['trials']} trials counted, the Sharpe ratio is above zero at {chance(deflated)} only"
+        trials = counted(row["trials"], "trial")
+        yield f"with its {trials} counted, the Sharpe ratio is above zero at {chance(deflated)} only"
     if overfit is not None and overfit >= COIN_TOSS:
         splits = percent(overfit)
         yield f"in {splits} of the splits the best cell of one half was below the median in the other: overfit"
     if row.get("elsewhere"):
-        other = f"{row['elsewhere']} trials of it count for other questions of this market"
-        yield f"{other}: where only the words differ, ask in the old ones (workbench trials)"
+        elsewhere = int(row["elsewhere"])
+        other = f"{counted(elsewhere, 'trial')} of it {'counts' if elsewhere == 1 else 'count'} for other questions"
+        yield f"{other} of this market: where only the words differ, ask in the old ones (workbench trials)"
     if row.get("missing"):
         yield f"not all could be judged: {row['missing']}"
 
@@ -55,7 +57,7 @@ def _doubts(result: WalkForward) -> Iterator[str]:
         yield f"Sharpe {sharpe:.2f} out of sample against {trained:.2f} in sample: parameters did not carry over"
     good, count = int((result.folds["test_score"] > 0).sum()), len(result.folds)
     if 2 * good <= count:
-        yield f"only {good} of {count} test windows earned money"
+        yield f"only {good} of {counted(count, 'test window')} earned money"
     choices = len({str(params) for params in result.folds["params"]})
     if count > 2 and choices > count / 2:
         yield f"{choices} different parameter sets in {count} windows: the best one keeps moving"
@@ -74,6 +76,7 @@ def _doubts(result: WalkForward) -> Iterator[str]:
             yield f"{monthly.idxmax():%Y-%m} alone earned {percent(share)} of the whole"
     crowded = int(result.out_of_sample.get("crowded_orders", 0))
     if crowded:
-        yield f"{crowded} orders were a large share of their session's volume: fills like that are not to be had"
+        were = "was a large share of its" if crowded == 1 else "were a large share of their"
+        yield f"{counted(crowded, 'order')} {were} session's volume: fills like that are not to be had"
     if result.market == "sample":
         yield "made data: whatever was found here was planted"

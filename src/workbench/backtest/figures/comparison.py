@@ -25,6 +25,8 @@ def compare(runs: Sequence[WalkForward]) -> Figure:
     rows = 0.25 * (len(runs) + 1)
     market = SAMPLE if any(wf.market == SAMPLE for wf in runs) else runs[0].market
     subtitle = "Out of sample, after costs, growth of 1, log scale"
+    if len({(wf.benchmark.index[0], wf.benchmark.index[-1]) for wf in runs}) > 1:
+        subtitle += "; not all over the same dates"
     figure = blank(4.5 + rows, "Walk-forwards compared", subtitle, market)
     axes = place(figure, bottom=0.65 + rows, right=room(*(wf.strategy for wf in runs)))
     longest = max(runs, key=lambda wf: len(wf.benchmark))
