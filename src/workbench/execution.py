@@ -51,6 +51,7 @@ Fork = Callable[..., ForkedKernel]
 
 ENGINE = "workbench"
 START_SECONDS, SAVE_SECONDS, LOOK_SECONDS = 120.0, 1.0, 0.2
+NO_EXIT = "no cell after it was run; take the exit out, or raise an error that says what is wrong"
 INJECTED, COLOUR = "injected-parameters", re.compile(r"\x1b\[[0-9;]*m")
 
 LOGGER = logging.getLogger("papermill")
@@ -261,6 +262,12 @@ class _Notebook(PapermillNotebookClient):  # type: ignore[misc]
         manager = self.km
         try:
             return super().execute_cell(cell, cell_index, **kw)
+        except CellExecutionError:
+            for output in cell.outputs:
+                # papermill takes an exit with 0 for the end of the notebook, though the cells after it never ran
+                if output.output_type == "error" and output.ename == "SystemExit":
+                    output.evalue = f"the cell ended the notebook (exit {output.evalue or 0}): {NO_EXIT}"
+            raise
         except CellTimeoutError:
             name, text = "StepTimeout", f"the notebook took longer than its timeout of {self.limits.seconds:g} s"
         except DeadKernelError:

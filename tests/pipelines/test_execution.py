@@ -223,3 +223,11 @@ def test_checking_a_notebook_loads_neither_papermill_nor_jupyter():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("how", ["sys.exit(0)", "raise SystemExit", "sys.exit('enough')"])
+def test_a_cell_that_ends_its_notebook_has_failed_whatever_it_exits_with(run, desk, how):
+    exits_with = "enough" if "enough" in how else "0"
+    message = f"cell 3 (In [2]): SystemExit: the cell ended the notebook (exit {exits_with}): no cell after it was run"
+    with pytest.raises(NotebookFailed, match=re.escape(message)):
+        run(f"import sys\n{how}", "raise ValueError('never')")
