@@ -1,18 +1,20 @@
 """What code reads of the lake while it runs, and the moment each read is held to: how the guard asks what was known.
 
->>> with watched(lambda name: closes) as reads:      # no read of this thread, or of one started in it, knows more
+>>> with watched(lambda name: closes) as reads:      # no read by the code of this block knows more
 ...     strategy.weights(bars)
 >>> reads                                            # {'macro': False}: read, and not every time with as_of
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import FrameType
 
 # The latest moment at which a dataset may be known; None: no bound.
 Bound = Callable[[str], datetime | None]
@@ -25,21 +27,34 @@ class _Watch:
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("watch", default=None)
-# Each watch with the threads that were there before it: one that its code starts is held as well.
-_RUNNING: list[tuple[_Watch, frozenset[int | None]]] = []
+# Each watch with the threads that do something of their own: any other one that asks works for its code.
+_RUNNING: list[tuple[_Watch, frozenset[int]]] = []
+# Where a thread stands that waits for work: one of a pool, or any that takes it from a queue.
+WAITING = ("concurrent.futures.thread", "multiprocessing.pool", "queue")
 
 
 @contextmanager
 def watched(bound: Bound) -> Iterator[dict[str, bool]]:
     """Hold every read to its bound, and give which datasets were read: whether each read of one said ``as_of``."""
     watch = _Watch(bound)
-    before, running = _WATCH.set(watch), (watch, frozenset(thread.ident for thread in threading.enumerate()))
+    before, running = _WATCH.set(watch), (watch, bystanders())
     _RUNNING.append(running)
     try:
         yield watch.reads
     finally:
         _RUNNING.remove(running)
         _WATCH.reset(before)
+
+
+def bystanders() -> frozenset[int]:
+    """Return the threads that do something of their own now: not this one, nor one of a pool that waits for work."""
+    threads, here = sys._current_frames(), threading.get_ident()
+    return frozenset(thread for thread, frame in threads.items() if thread != here and not _waits(frame))
+
+
+def _waits(frame: FrameType) -> bool:
+    last = [frame, frame.f_back] if frame.f_back is not None else [frame]
+    return any(each is not None and each.f_globals.get("__name__") in WAITING for each in last)
 
 
 def held(name: str, as_of: datetime | None) -> datetime | None:

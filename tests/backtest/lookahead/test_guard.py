@@ -107,7 +107,7 @@ def test_a_function_that_ignores_its_data_is_said_to_be_unexamined(eventful):
     known = eventful.close.shift(-1)  # computed beforehand, on everything
     report = lookahead.examine(lambda b: known.reindex(b.index), eventful)
     assert report.verdict == "in doubt"
-    assert any("what it knows it has from elsewhere, unexamined" in doubt for doubt in report.doubts)
+    assert any("it depends on no price" in doubt for doubt in report.doubts)
 
 
 def test_the_data_is_not_changed_by_a_subject_that_writes_into_it(eventful):

@@ -71,7 +71,7 @@ class Report:
     dates: tuple[str, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()  # what it knows from elsewhere, where no check reaches
+    doubts: tuple[str, ...] = ()  # what it may know from where no check reaches
 
     @property
     def clean(self) -> bool:

@@ -36,7 +36,9 @@ FUTURE = 250
 # A fill is tried on so many bars. So many columns that read ahead are explained; the others are counted.
 FILLS, EXPLAINED, COUNTED = 4, 5, 12
 KEPT = "it keeps this from its first call on, in itself or in its module: compute it anew from the rows of each call"
-NOTHING_REACTED = "no change of the data changed anything: what it knows it has from elsewhere, unexamined"
+NOTHING_REACTED = (
+    "no change of the data changed anything: it depends on no price, and what else it knows no check reaches"
+)
 
 T = TypeVar("T")
 
