@@ -61,7 +61,7 @@ def promote(
     print(f"\nApproved by {', '.join(found.signed.names)}." if found.signed.names else "\nNo approval is asked for.")
     step = f"{strategy} version {found.version} from {found.step.from_stage} to {found.step.to_stage}"
     _confirm(f"Move {step}?", yes)
-    done = commit(desk, ruling)
+    done = commit(_desk(set_), ruling)  # at the moment of the answer
     print(f"{strategy}: {done.sentence} (transition {done.number}, pack {done.pack[:12]})")
     back = ""
     if done.replaces:
@@ -78,20 +78,20 @@ def approve(
     reason: Reason = "",
     set_: Set = None,
 ) -> None:
-    """Read the verdicts of the newest proposal, and sign it."""
-    from workbench.registry.lifecycle.evaluation import evaluate
+    """Read the verdicts of the newest proposal, and sign it; ledger and records stay on the machine that promotes."""
+    from workbench.registry.lifecycle.evaluation import proposed
     from workbench.registry.lifecycle.promote import approve as sign
     from workbench.registry.lifecycle.proven import choose_proven
     from workbench.registry.packs.keys import needs_passphrase
 
     desk = _desk(set_)
     state = _state(desk, kind, strategy)
-    found = evaluate(desk, state, choose_proven(desk, state, version))
+    found = proposed(desk, state, choose_proven(desk, state, version))
     _show_evaluation(found)
     words = typer.prompt(f"passphrase of {name}", hide_input=True) if needs_passphrase(name, desk.paths) else ""
     made = sign(desk, found, name, reason, words)
     print(f"\n{name} approved {found.proposal.step} (proposal {made.proposal[:12]}, key {made.key})")
-    again = evaluate(desk, state, found.version)
+    again = proposed(desk, state, found.version)
     print(f"It waits for {again.waits_for}." if again.waits_for else f"Next: make promote STRATEGY={strategy}")
 
 

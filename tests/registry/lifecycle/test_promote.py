@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from workbench.errors import InputRefused, PromotionRefused
-from workbench.registry.lifecycle.evaluation import choose, evaluate, next_step
+from workbench.registry.lifecycle.evaluation import choose, evaluate, next_step, proposed, store_proposal
 from workbench.registry.lifecycle.promote import approve, commit, may_sign, propose, rule
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
@@ -247,3 +248,66 @@ def test_a_registration_shows_the_verdicts_of_the_pack(staffed):
     desk.state("strategy", "sma_cross")
     text = desk.models.connection.client().get_model_version("sma_cross", "1").description
     assert "| folds | more \\| than half | 4 of 5 | ✓ pass |" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("list", "waits for 1 approval more of 1; nothing was moved"),
+        ("gates", "params/gates.yaml is not the one that the pack was made under"),
+    ],
+)
+def test_what_changes_between_the_question_and_the_answer_is_judged_again(staffed, change, why):
+    staffed.candidate()
+    desk = staffed.desk()
+    propose(desk, rule(evaluate(desk, desk.state("strategy", "sma_cross"), 1)))
+    approve(desk, evaluate(desk, desk.state("strategy", "sma_cross"), 1), "alice", "", "")
+    ruling = rule(evaluate(desk, desk.state("strategy", "sma_cross"), 1))
+    assert ruling.refusal == ""
+    if change == "list":
+        del staffed.people["alice"]
+        staffed.write_approvers()
+    else:
+        file = staffed.root / "params" / "gates.yaml"
+        file.write_text(file.read_text().replace("min: 0.95", "min: 0.96"))
+    with pytest.raises(PromotionRefused, match=why):
+        commit(desk, ruling)
+    assert desk.record.current("strategy", "sma_cross", "paper") is None
+
+
+def test_another_person_signs_on_a_machine_with_another_ledger_and_no_track_record(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    desk = staffed.desk()
+    state = desk.state("strategy", "sma_cross")
+    propose(desk, rule(evaluate(desk, state, 1)))
+    trials, records = staffed.paths.trials, staffed.paths.state / "records"
+    for place in (trials, records):  # MLflow and the record of promotions are shared, these belong to one machine
+        place.rename(place.with_name(f"{place.name}.theirs"))
+    staffed.try_cells(5, seed=77)
+    his = staffed.desk(who="bob")
+    assert evaluate(his, state, 1).stored is False
+    for name in ("alice", "bob"):
+        found = proposed(his, state, 1)
+        assert (found.stored, found.failed, found.outdated) == (True, [], "")
+        approve(his, found, name, "", "")
+    with pytest.raises(PromotionRefused, match="refused by"):  # and promotes nothing there
+        commit(his, rule(evaluate(his, state, 1)))
+    trials.unlink()
+    for place in (trials, records):
+        place.with_name(f"{place.name}.theirs").rename(place)
+    assert commit(desk, rule(evaluate(desk, state, 1))).to_stage == "staged_live"
+
+
+def test_a_proposal_that_says_of_the_pack_what_is_not_so_is_not_signed_anywhere(staffed):
+    staffed.candidate(spoil=lambda parts: parts["statistics.json"]["overfitting"].update(dsr=0.5))
+    desk = staffed.desk()
+    state = desk.state("strategy", "sma_cross")
+    found = evaluate(desk, state, 1)
+    told = tuple({**row, "outcome": "pass"} for row in found.proposal.verdicts)
+    store_proposal(desk, replace(found, proposal=replace(found.proposal, verdicts=told)))
+    again = proposed(desk, state, 1)
+    assert (again.stored, again.outdated) == (False, "another verdict of deflated_sharpe")
+    with pytest.raises(PromotionRefused, match="the proposal no longer stands: another verdict of deflated_sharpe"):
+        approve(desk, again, "alice", "", "")

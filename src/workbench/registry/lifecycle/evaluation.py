@@ -156,6 +156,51 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     )
 
 
+def proposed(desk: Desk, state: State, version: int) -> Evaluation:
+    """Return the stored proposal of a version's next step as a person signs it, on whichever machine.
+
+    Pack, policy, code and every gate that asks the pack are judged again here. Ledger and track record belong to the
+    machine that promotes: their verdicts are those of the proposal, and the promotion itself judges them again.
+    """
+    step = next_step(state, version)
+    candidate = desk.candidate(state, version)
+    asked = desk.policy.step(state.kind, step.to_stage)
+    code, unknown_code = installed(candidate.pack)
+    champion_version = state.champion(step.to_stage, version)
+    champion = desk.candidate(state, champion_version).pack if champion_version else None
+    restores = step.action == RESTORE
+    case = Case(candidate.pack, version, step.to_stage, desk.now, code, champion=champion, restores=restores)
+    before = candidate.newest(version, step.to_stage)
+    stored = {row["gate"]: Verdict.read(row, short(before.digest)) for row in before.verdicts} if before else {}
+    verdicts = tuple(
+        stored[one.gate] if one.gate in stored and one.why.startswith(_NOT_HERE) else one for one in judge(asked, case)
+    )
+    fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
+    outdated = _outdated(before, fresh, desk) if before else ""
+    proposal = before if before and not outdated else fresh
+    return Evaluation(
+        state=state,
+        version=version,
+        step=step,
+        candidate=candidate,
+        verdicts=verdicts,
+        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step),
+        proposal=proposal,
+        stored=proposal is before,
+        outdated=outdated,
+        signed=candidate.signed(proposal, desk.approvers, desk.now),
+        champion=champion,
+        champion_version=champion_version,
+    )
+
+
+# What a gate says that asks for a ledger or a track record where none was given.
+_NOT_HERE = (
+    "cannot be evaluated: the trial ledger was not read",
+    *(f"cannot be evaluated: no {stage} record yet" for stage in LEAVES.values()),
+)
+
+
 def store_proposal(desk: Desk, found: Evaluation) -> None:
     """Put the proposal beside the pack, so that people can sign it; it is there already where it still stands."""
     if not found.stored:

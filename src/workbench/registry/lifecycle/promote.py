@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.errors import InputRefused, PromotionRefused
 from workbench.registry.lifecycle.desk import Desk
-from workbench.registry.lifecycle.evaluation import Evaluation, check_force, store_proposal
+from workbench.registry.lifecycle.evaluation import Evaluation, check_force, evaluate, store_proposal
 from workbench.registry.lifecycle.stages import ACTIVE
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.approvers import Approver
@@ -57,7 +57,14 @@ def propose(desk: Desk, ruling: Ruling) -> None:
 
 
 def commit(desk: Desk, ruling: Ruling) -> Transition:
-    """Record the step, then show it in MLflow; of two people at once one wins and the other is told."""
+    """Record the step, then show it in MLflow; of two people at once one wins and the other is told.
+
+    It is judged again first, by the gates and the list as they lie on disk now: somebody thought about it meanwhile.
+    """
+    if not ruling.refusal:
+        desk = replace(desk)  # one that has read nothing yet
+        again = evaluate(desk, ruling.found.state, ruling.found.version)
+        ruling = rule(again, ruling.reason if ruling.forced else None)
     if ruling.refusal:
         raise PromotionRefused(ruling.refusal)
     found = ruling.found
