@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
 from tests.live.ib.conftest import until
+from tests.live.test_exits import make, resting, seat  # noqa: F401 (the fixture: bars by hand)
 from tests.live.test_protection import Held, held  # noqa: F401 (the fixture: a service that holds AAA)
+from tests.live.test_runner import WIDE, Stage, last_days
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from tests.live.test_service import sim  # noqa: F401
 from workbench.live import runner
+from workbench.trading import OrderType
 
 
 def decide_again(held: Held, **weights: float) -> None:  # noqa: F811
@@ -47,3 +51,61 @@ def test_while_a_resize_hangs_what_it_cannot_take_away_has_a_stop(held, weight, 
         assert held.settled(1.0) == [("LMT", "SELL", now), ("STP", "SELL", now)]
     assert now == dict(held.sim.positions())["AAA"] == pytest.approx(shares * weight / 0.2, abs=10)
     assert held.told() == []
+
+
+def test_what_waits_for_the_orders_of_a_minute_keeps_its_stop_until_its_turn_has_come(tmp_path, make):  # noqa: F811
+    bars = make()
+    days = last_days(bars, 3)
+    wanted = {days[0]: {"AAA": 0.5, "BBB": 0.4}, days[1]: {"AAA": 0.25, "BBB": 0.2}}
+    few = WIDE.model_copy(update={"max_orders_per_minute": 4})  # and each of the two sales takes three
+    stage = Stage(tmp_path, bars, (seat("one", wanted),), limits=few, count=2)
+    rehearsal = stage.open()
+    rehearsal.trade(rehearsal.sessions[0])
+    seen: list[tuple[dict[str, int], dict[str, int]]] = []
+    pause = rehearsal._pause
+
+    def pausing(seconds: float) -> None:
+        stops = {symbol: -facts[0] for (symbol, kind), facts in resting(rehearsal).items() if kind is OrderType.STOP}
+        seen.append((stops, dict(rehearsal.journal.book.positions)))
+        pause(seconds)
+
+    rehearsal._pause = pausing  # type: ignore[method-assign]
+    report = rehearsal.trade(rehearsal.sessions[1])
+    rehearsal.close()
+    assert seen  # it did wait
+    assert [stops for stops, _ in seen] == [positions for _, positions in seen]
+    assert [(order.symbol, order.filled) for order in report.orders[:1]] == [("AAA", 250)]
+    assert report.results[0].held == {"AAA": 250, "BBB": 400}
+    assert report.results[0].equal
+
+
+def test_while_orders_wait_the_account_is_watched_and_tighter_limits_hold(held):  # noqa: F811
+    with held.trading() as service:
+        done: list[float] = []
+        watched, protect = service._ticked, service._protect
+
+        def first(desk) -> None:
+            if not done:
+                done.append(0.0)
+                file = held.office.paths.params / "risk" / "sample.yaml"
+                file.write_text(file.read_text().replace("max_position: 1.0", "max_position: 0.05"))
+                service._ticked = 0.0
+                desk.pause(0.3)
+                done[0] = service._ticked
+            protect(desk)
+
+        service._protect = first
+        until(lambda: done and done[0], 20)
+        assert done[0] > watched
+        assert service.limits.limits.max_position == 0.05
+
+
+def test_while_an_order_hangs_the_account_is_watched(held):  # noqa: F811
+    with held.trading() as service:
+        service._desk.patience = 4.0
+        held.sim.fault("hold", state=True)
+        decide_again(held, AAA=0.3)
+        until(lambda: "MKT" in {one["type"] for one in held.working()}, 20)
+        sent, service._ticked = time.monotonic(), 0.0
+        until(lambda: service._ticked, 20)
+        assert service._ticked - sent < 3.5  # before its patience is over

@@ -21,7 +21,7 @@ from workbench.errors import (
 from workbench.live import exits, protection
 from workbench.live.book import Book, Tracked
 from workbench.live.deciding import held_by_anybody, is_ending, make_decision, name_of, prices_of, require_fresh
-from workbench.live.decision import Decision, Line
+from workbench.live.decision import Decision, Leg, Line
 from workbench.live.dispatch import cancel, record, send, send_bracket
 from workbench.live.gate import Asked, GateState, Outcome, decide
 from workbench.live.gate import Decision as Verdict
@@ -33,7 +33,7 @@ from workbench.live.recovery import recover
 from workbench.live.report import SessionReport, report
 from workbench.live.result import result_of
 from workbench.live.session import Data, Desk
-from workbench.live.view import DAY, margin_of, rate_wait, view
+from workbench.live.view import DAY, margin_of, rate_wait, sent_today, view
 from workbench.trading import OrderStatus
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
@@ -105,8 +105,13 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
     data = desk.data(moment) if ending else require_fresh(desk, moment)
     if begun is None:
         stuck: frozenset[str] = frozenset()
-        if _unsettled(desk):  # taken back first, and decided by what is held then
-            stuck = take_back(desk, make_decision(desk, moment, data, str).symbols)
+        if _unsettled(desk):
+            planned = make_decision(desk, moment, data, str)
+            if _at_once(desk, planned, planned.symbols):  # taken back first, and decided by what is held then
+                stuck = take_back(desk, planned.symbols)
+            else:  # nothing lies bare while others wait for their turn: each is taken back when its own has come
+                count(desk)
+                stuck = frozenset(one.order.symbol for one in protection.arriving(desk.journal.book, desk.clock()))
         begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
         desk.journal.append(Draft(Kind.DECISION, begun.data))
     carry_out(desk, begun, data)
@@ -120,13 +125,16 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
 
 def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
     """Send what is still to be sent of a decision: sales first, so that what they free can be bought with."""
-    for sales in (True, False):
-        lines = [line for line in decision.lines if (line.signed < 0) is sales and _to_send(desk, line)]
-        if lines:
-            stuck = take_back(desk, {line.symbol for line in lines})
-            lines = [line for line in lines if not _outdated(desk, decision, line, stuck)]
-            _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
-            settle(desk)
+    left = [line for line in sorted(decision.lines, key=lambda line: line.signed > 0) if _to_send(desk, line)]
+    while left:
+        turn = _turn(desk, decision, left)
+        stuck = take_back(desk, {line.symbol for line in turn})
+        lines = [line for line in turn if not _outdated(desk, decision, line, stuck)]
+        _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
+        settle(desk)
+        left = left[len(turn) :]
+        if left:
+            guard(desk, data)
     guard(desk, data)
 
 
@@ -173,24 +181,26 @@ def settle(desk: Desk, at_work: Callable[[Book], Sequence[Tracked]] = protection
     """Write what the broker tells, for as long as orders are at work, or not counted, and patience lasts."""
     until = desk.clock() + timedelta(seconds=desk.patience)
     while True:
-        hear(desk, min(desk.patience, 1.0))
+        told = hear(desk, min(desk.patience, 1.0))
         if protection.arriving(desk.journal.book, desk.clock()):
             count(desk)
-        if desk.clock() >= until or not (
-            at_work(desk.journal.book) or protection.arriving(desk.journal.book, desk.clock())
-        ):
+        arriving = protection.arriving(desk.journal.book, desk.clock())
+        if desk.clock() >= until or not (at_work(desk.journal.book) or arriving):
             return
+        if not (told or arriving):
+            desk.watch()
 
 
-def hear(desk: Desk, seconds: float) -> None:
-    """Write what the broker tells within some seconds; a lost connection is taken up again first."""
+def hear(desk: Desk, seconds: float) -> bool:
+    """Write what the broker tells within some seconds, if any; a lost connection is taken up again first."""
     try:
         told = desk.broker.updates(seconds)
     except (Disconnected, Unanswered):
         find_back(desk)
-        return
+        return True
     if told:
         record(desk.journal, desk.outbox, told)
+    return bool(told)
 
 
 def count(desk: Desk) -> None:
@@ -257,6 +267,31 @@ def _to_send(desk: Desk, line: Line) -> bool:
     past, book = desk.journal.book.past, desk.journal.book
     refused = past.denied.get(line.key)
     return line.key not in book.orders and (refused is None or (refused.waits and line.key in past.confirmed))
+
+
+def _turn(desk: Desk, decision: Decision, lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the orders to go on with, all sales or none, once one may leave with what protects its symbol after it."""
+    lines = [line for line in lines if (line.signed < 0) is (lines[0].signed < 0)]
+    while (seconds := rate_wait(_rate(desk), _orders(decision, lines[0].symbol))) > 0:
+        desk.pause(seconds)
+    fits = (_at_once(desk, decision, {line.symbol for line in lines[:count]}) for count in range(2, len(lines) + 1))
+    return lines[: 1 + sum(fits)]
+
+
+def _at_once(desk: Desk, decision: Decision, symbols: Iterable[str]) -> bool:
+    """Whether there is room in a minute for the orders in these symbols, and for what protects them after it."""
+    count = sum(_orders(decision, symbol) for symbol in symbols)
+    return count <= desk.limits().max_orders_per_minute and rate_wait(_rate(desk), count) <= 1.0
+
+
+def _orders(decision: Decision, symbol: str) -> int:
+    """Return how many orders trading a symbol takes: one, and for each strategy's leg its stop and its target."""
+    legs = [one.legs.get(symbol, Leg()) for one in decision.wanted]
+    return 1 + sum((leg.stop is not None) + (leg.target is not None) for leg in legs)
+
+
+def _rate(desk: Desk) -> GateState:
+    return GateState(desk.clock(), desk.limits(), sent=sent_today(desk))
 
 
 def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None:

@@ -153,6 +153,7 @@ class Service:
         return Desk(
             self.broker, self.journal, self.outbox, seats, session, hours, moments, self.data, self.newest,
             lambda: self.limits.limits, self.clock, self._wait, self._pause, self.live.patience_seconds, ends,
+            watch=self._each_minute,
         )  # fmt: skip
 
     def _trade(self, session: date, moments: tuple[datetime, ...], once: bool) -> SessionReport | None:
@@ -261,8 +262,14 @@ class Service:
             self._monitor.tick()
 
     def _pause(self, seconds: float) -> None:
-        if self.ending.wait(seconds):
-            raise Ended
+        """Let time pass before an order may leave; where nothing is on its way, the account is watched."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.ending.wait(min(left, self.look_seconds)):
+                raise Ended
+            assert self._desk is not None
+            if not hear(self._desk, 0.0) and not protection.arriving(self.journal.book, self.clock()):
+                self._each_minute()
 
     def _doubt(self, unseen: frozenset[str], positions: Mapping[str, int]) -> None:
         """See to orders that are in doubt at two looks running: at one, what explains them may be on its way to us."""

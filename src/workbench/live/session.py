@@ -91,7 +91,7 @@ class Desk:
 
     ``data(moment)`` gives what is known then. ``wait(moment)`` comes back at that moment, or earlier with True where
     something may be sent now; ``pause(seconds)`` lets time pass. ``patience`` is how long fills are waited for before
-    what depends on them is sent.
+    what depends on them is sent; ``watch()`` is called meanwhile, while nothing is on its way.
     """
 
     broker: Broker
@@ -111,6 +111,7 @@ class Desk:
     ends: datetime | None = None  # when the books are closed; None: with the session
     recompute: bool = True  # whether the closing computes the session's weights again
     instruments: dict[str, Instrument] = field(default_factory=dict)
+    watch: Callable[[], object] = lambda: None
 
     def instrument(self, symbol: str) -> Instrument:
         """Return what the broker says a symbol is; asked once."""

@@ -56,11 +56,17 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         sectors=data.bars.sectors,
         returns=_returns(data, near),
         day=Day(equity_at_open, account.equity - equity_at_open),
-        sent=tuple(_sent(one, book, apart) for one in today),
+        sent=sent_today(desk, beside, apart),
         fills=broker.fills(now - DAY),
         worked=_worked(today),
         confirmed=frozenset(book.past.confirmed),
     )
+
+
+def sent_today(desk: Desk, beside: Collection[str] = (), apart: timedelta = timedelta()) -> tuple[Sent, ...]:
+    """Return the orders of this session, some left out by their keys, by a clock that is so far apart from ours."""
+    book = desk.journal.book
+    return tuple(_sent(book.orders[key], book, apart) for key in book.past.today if key not in beside)
 
 
 def margin_of(desk: Desk, order: Order) -> Margin | None:
