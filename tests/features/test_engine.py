@@ -400,6 +400,13 @@ def test_what_a_feature_reads_and_did_not_declare_is_refused_by_name(reads, lake
     assert Engine(lake, tmp_path / "features").evaluate([honest]).rows_computed == {"sly": ROWS}
 
 
+def test_what_was_not_declared_is_not_there_to_code_that_asks_whether_it_is(lake):
+    bars = declared(lake.bars(), "sly", ("close",))
+    assert hasattr(bars, "close")
+    assert not hasattr(bars, "volume")
+    assert getattr(bars, "volume", None) is None
+
+
 @pytest.mark.parametrize("cut", ["between", "until", "select", "weeks", "copy"])
 def test_bars_that_a_feature_cut_itself_hide_the_same_fields(cut, lake):
     with pytest.raises(InputRefused, match="feature sly: compute reads 'volume'"):

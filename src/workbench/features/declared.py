@@ -1,5 +1,7 @@
 """Bars as one feature may read them: what it did not declare raises, so that nothing is kept by less than it came from.
 
+It keeps people from an oversight, not from getting round it: other bars that a closure holds are not seen.
+
 >>> declared(bars, "spread", ("high", "low")).close
 InputRefused: feature spread: compute reads 'close', but its inputs are high, low; add 'close' to inputs
 """
@@ -18,6 +20,10 @@ from workbench.types import FIELDS, Bars
 
 FRAMES = (*FIELDS, "traded_close")
 SECTORS = "sectors"
+
+
+class _Undeclared(InputRefused, AttributeError):
+    """To ``hasattr`` and to ``getattr`` with a default, what was not declared is not there."""
 
 
 class Declared(Bars):
@@ -41,7 +47,7 @@ class Declared(Bars):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         known = name in FIELDS or name == SECTORS
         instead = f"add '{name}' to inputs" if known else "no feature may read it, as it is not adjusted; use 'close'"
-        raise InputRefused(
+        raise _Undeclared(
             f"feature {self._feature}: compute reads '{name}', but its inputs are "
             f"{', '.join(self._inputs) or 'none'}; {instead}"
         )
