@@ -58,7 +58,7 @@ def verify(
     from workbench.clock import kind_of_time, read_clock
     from workbench.params import Paths, load_settings
     from workbench.registry.packs.approvers import FILE, Approvers
-    from workbench.registry.packs.candidate import verify_folder
+    from workbench.registry.packs.candidate import APPROVALS, verify_folder
 
     paths = Paths()
     now = read_clock(load_settings(paths).market, paths).now()
@@ -81,6 +81,8 @@ def verify(
     wrong = [file for file in found.files if file.wrong]
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise WorkbenchError(f"{folder}: void: {wrong[0].path} {wrong[0].wrong}{more}; make the evidence again")
+        again = "take it away and approve again" if wrong[0].path.startswith(APPROVALS) else "make the evidence again"
+        raise WorkbenchError(f"{folder}: void: {wrong[0].path} {wrong[0].wrong}{more}; {again}")
     signed = "signed" if found.signed else "not signed by anyone on the list"
-    print(f"whole: {len(found.files)} files present and matching; {signed}")
+    refused = f"; {found.refused} that do not count, see above" if found.refused else ""
+    print(f"whole: {len(found.files)} files present and matching; {signed}{refused}")

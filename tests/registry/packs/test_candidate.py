@@ -245,6 +245,21 @@ def test_verify_names_each_file_who_signed_for_it_and_what_is_wrong(made):
     }
 
 
+def test_verify_says_that_a_changed_signature_is_wrong_and_that_one_of_a_stranger_does_not_count(made):
+    made.put(made.sign("mallory"))
+    strange = verify_folder(made.folder, made.approvers, NOW)
+    assert (strange.sound, strange.refused) == (True, 1)
+    file = made.folder / "approvals" / made.proposal.digest / "bob.json"
+    facts = json.loads(file.read_bytes())
+    facts["signature"] = ("B" if facts["signature"][0] == "A" else "A") + facts["signature"][1:]
+    file.write_bytes(canonical(facts))
+    spoilt = verify_folder(made.folder, made.approvers, NOW)
+    assert not spoilt.sound
+    (wrong,) = [(one.path, one.matching, one.signed, one.wrong) for one in spoilt.files if one.wrong]
+    path = f"approvals/{made.proposal.digest}/bob.json"
+    assert wrong == (path, False, (), "the signature of bob does not match what was signed")
+
+
 def test_verify_takes_the_packs_own_folder_too(made):
     found = verify_folder(made.folder / "pack", made.approvers, NOW)
     assert found.sound

@@ -6,6 +6,13 @@ from workbench.registry.gates.verdict import Outcome
 from workbench.registry.packs.approvers import Signed
 from workbench.registry.packs.proposal import Proposal
 
+LEAST_REASON = 10  # letters of a written reason
+
+
+def says_why(reason: str) -> bool:
+    """Return whether a reason has letters enough to say anything; dots are no letters."""
+    return sum(letter.isalnum() for letter in reason) >= LEAST_REASON
+
 
 def missing(proposal: Proposal, signed: Signed) -> str:
     """Say what is missing of a proposal's approvals, or nothing; a REVIEW needs a reason of the second or a later one.
@@ -17,6 +24,6 @@ def missing(proposal: Proposal, signed: Signed) -> str:
     if lacking > 0:
         return f"{lacking} approval{'s' * (lacking > 1)} more of {proposal.approvals}"
     reviews = [row["gate"] for row in proposal.verdicts if row["outcome"] == Outcome.REVIEW]
-    if reviews and not any(signed.reasons.get(name) for name in signed.names[1:]):
-        return f"the second approver's written reason for {', '.join(reviews)}"
+    if reviews and not any(says_why(signed.reasons.get(name, "")) for name in signed.names[1:]):
+        return f"the second approver's written reason for {', '.join(reviews)}, of {LEAST_REASON} letters at least"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from workbench.errors import InputRefused, PromotionRefused
+from workbench.registry.lifecycle.agreement import LEAST_REASON, says_why
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.evaluation import Evaluation, check_force, evaluate, store_proposal
 from workbench.registry.lifecycle.stages import ACTIVE
@@ -111,9 +112,12 @@ def approve(desk: Desk, found: Evaluation, approver: str, reason: str, passphras
         why = f": {found.outdated}" if found.outdated else ""
         old = "the proposal no longer stands" if found.outdated else "nobody proposed it yet"
         raise PromotionRefused(f"{where}: {old}{why}; first: make promote STRATEGY={found.state.name}")
-    if found.reviewed and found.signed.names and not reason.strip() and approver not in found.signed.names:
+    if found.reviewed and found.signed.names and not says_why(reason) and approver not in found.signed.names:
         gates = ", ".join(verdict.gate for verdict in found.reviewed)
-        raise PromotionRefused(f'{where}: {gates} asks the second approver for a written reason; add --reason "…"')
+        raise PromotionRefused(
+            f"{where}: {gates} asks the second approver for a written reason of at least {LEAST_REASON} letters; "
+            'add --reason "…"'
+        )
     private = load_key(approver, desk.paths, passphrase)
     approval = sign(found.proposal, private, approver, reason, desk.now)
     checked = desk.approvers.check(found.proposal, [*found.candidate.approvals_of(found.proposal), approval], desk.now)

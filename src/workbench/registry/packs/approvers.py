@@ -106,6 +106,11 @@ class Approvers:
             keys.add(approval.key)
         return Signed(tuple(names), names, tuple(refusals))
 
+    def broken(self, approval: Approval) -> bool:
+        """Return whether an approval claims a key of the list that did not sign it: someone changed it."""
+        known = self.known.get(approval.approver)
+        return known is not None and approval.key == known.fingerprint and not approval.signed_by(known.public)
+
     def _refusal(self, proposal: Proposal, approval: Approval, now: datetime) -> str:
         who = approval.approver
         known = self.known.get(who)
@@ -121,7 +126,7 @@ class Approvers:
             return f"{who}: signed another step ({approval.name} version {approval.version} to {approval.to_stage})"
         if approval.key != known.fingerprint:
             return f"{who}: signed with key {approval.key}, {self.shown} names {known.fingerprint}"
-        if not approval.signed_by(known.public):
+        if self.broken(approval):
             return f"{who}: the signature does not match what was signed"
         if proposal.to_stage not in known.may:
             return f"{who}: may approve {', '.join(known.may)} only, not {proposal.to_stage} ({self.shown})"

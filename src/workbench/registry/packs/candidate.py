@@ -70,6 +70,7 @@ class Verification:
     pack: Pack
     files: tuple[Checked, ...]
     approvals: tuple[str, ...]  # one line a proposal
+    refused: int = 0  # signatures that do not count
 
     @property
     def sound(self) -> bool:
@@ -125,14 +126,19 @@ def verify_folder(folder: Path, approvers: Approvers, now: datetime) -> Verifica
     if not any(path.startswith(f"{PACK}/") for path in found):  # the pack's own folder was named
         found = {f"{PACK}/{path}": content for path, content in found.items()}
     candidate, wrong = examine_candidate(found, folder.name)
+    for approval in candidate.approvals:
+        if approvers.broken(approval):
+            path = f"{APPROVALS}/{approval.proposal}/{approval.approver}.json"
+            wrong[path] = f"the signature of {approval.approver} does not match what was signed"
     who: dict[str, list[str]] = {}
-    lines = []
+    lines, refused = [], 0
     for proposal in candidate.proposals:
         signed = candidate.signed(proposal, approvers, now)
         who[proposal.digest] = list(signed.names)
         agreed = ", ".join(signed.names) or "nobody"
         lines.append(f"{proposal.step}: approved by {agreed} of {proposal.approvals} asked")
         lines += [f"  refused: {reason}" for reason in signed.refusals]
+        refused += len(signed.refusals)
     everyone = tuple(dict.fromkeys(name for names in who.values() for name in names))
     paths = sorted({*found, *wrong})
     return Verification(
@@ -148,6 +154,7 @@ def verify_folder(folder: Path, approvers: Approvers, now: datetime) -> Verifica
             for path in paths
         ),
         tuple(lines),
+        refused,
     )
 
 
