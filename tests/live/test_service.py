@@ -24,7 +24,7 @@ from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Watch
-from workbench.live.operator import confirm, waiting
+from workbench.live.operator import confirm, limits_in_force, waiting
 from workbench.live.preview import preview
 from workbench.live.reconcile import adopt
 from workbench.live.service import Service
@@ -420,6 +420,31 @@ def test_a_market_that_falls_and_data_that_collapses_are_told_and_only_reducing_
         assert alerts["circuit_breaker"].text.startswith("CIRCUIT_BREAKER: max_move=0.07, median_move=-0.0")
         assert alerts["data_quality_collapsed"].text == ("DATA_QUALITY_COLLAPSED: max_bad_rows=0.05, bad_rows=0.25")
         office.close(service)
+
+
+def test_limits_that_were_tightened_while_it_ran_are_what_the_next_one_begins_at(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    file = office.paths.params / "risk" / "sample.yaml"
+    before = file.read_text()
+    with running(service):
+        until(lambda: service.journal.book.positions, 20)
+        file.write_text(before.replace("max_position: 1.0", "max_position: 0.05"))
+        service._ticked = 0.0
+        until(lambda: service._ticked, 20)
+    file.write_text(before)
+    in_force = limits_in_force(service.journal)
+    assert in_force == WIDE.model_copy(update={"max_position": 0.05})
+    (office.paths.params / "risk" / "default.yaml").write_text(before)
+    again = Watch("default", office.paths, embedded=False, in_force=in_force, promoted=nothing_promoted)
+    reading = again.poll()
+    assert reading.limits.max_position == 0.05
+    assert "loosens max_position 0.05 → 1" in reading.refused
+    office.close(service)
+
+
+def nothing_promoted() -> Limits:
+    raise PackRefused("nothing stands there")
 
 
 def test_moments_are_counted_from_the_open_and_end_before_the_close(tmp_path, sim, bars):

@@ -37,7 +37,7 @@ from workbench.live.gate import Day, Hours
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
-from workbench.live.limits import Watch
+from workbench.live.limits import Limits, Reading, Watch, changed
 from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
@@ -99,6 +99,7 @@ class Service:
     _monitor: Monitor | None = None
     _ticked: float = 0.0
     _confirmed: int = 0
+    _kept: Limits | None = None  # as they are in the journal
     # What could not be put back, the symbols that were locked, and when it is tried again.
     _lacked: tuple[tuple[Protection, ...], frozenset[str], frozenset[str]] = ((), frozenset(), frozenset())
     _again: datetime | None = None
@@ -170,7 +171,7 @@ class Service:
                 self._desk = self.desk(session, moments, once=once, seats=seats)
                 if self._monitor is None:  # one a session: what it saw, and since when, outlasts every new try
                     self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
-                keep_limits(self.journal, self.limits.poll(), self.profile)
+                self._keep_limits(self.limits.poll())
                 found = run_session(self._desk)
                 self._monitor = None
                 return found
@@ -260,6 +261,13 @@ class Service:
         self.lease.renew()
         if self._monitor is not None:
             self._monitor.tick()
+            if self._kept and self._kept != (now := self.limits.limits):
+                self._keep_limits(Reading(now, changed(self._kept, now)))
+
+    def _keep_limits(self, reading: Reading) -> None:
+        """Write the limits down that hold from now: a restart begins at them."""
+        keep_limits(self.journal, reading, self.profile)
+        self._kept = reading.limits
 
     def _pause(self, seconds: float) -> None:
         """Let time pass before an order may leave; where nothing is on its way, the account is watched."""
