@@ -385,6 +385,44 @@ def test_a_session_that_cannot_be_closed_is_told_and_the_next_one_is_waited_for(
     office.close(service)
 
 
+def test_who_starts_again_between_the_close_and_the_closing_closes_the_books_of_that_session(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    with running(service):
+        until(lambda: service.journal.book.positions == dict(sim.positions()) != {}, 20)
+    office.close(service)
+    again = office.open()
+    clock, close, shift = again.clock, again.calendar.closes(MONDAY), timedelta()
+
+    def at(minutes: float) -> None:
+        nonlocal shift
+        shift = close + timedelta(minutes=minutes) - clock()
+
+    again.clock = lambda: clock() + shift
+    at(-1)
+    assert again.session(once=False) == MONDAY
+    at(15)
+    assert again.session(once=False) == date(2026, 1, 6)  # told by then that it is not closed
+    at(2)
+    assert again.session(once=True) == date(2026, 1, 6)
+    assert again.session(once=False) == MONDAY
+    again.live = again.live.model_copy(update={"close_minutes": 2.0})
+    report = next(again.run())
+    assert (report.session, [order.status for order in report.orders]) == (MONDAY, ["filled"])
+    assert again.session(once=False) == date(2026, 1, 6)
+    assert told(again) == []
+    office.close(again)
+
+
+def test_who_first_starts_after_the_close_waits_for_the_next_session(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    now = service.calendar.closes(MONDAY) + timedelta(minutes=2)
+    service.clock = lambda: now
+    assert service.session(once=False) == date(2026, 1, 6)
+    office.close(service)
+
+
 def test_a_large_order_is_sent_by_the_service_once_somebody_confirmed_it(tmp_path, sim, bars):
     office = Office(tmp_path, sim, bars, {"AAA": 0.2})
     service = office.open()

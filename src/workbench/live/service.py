@@ -130,8 +130,10 @@ class Service:
         now, past = self.clock(), self.journal.book.past
         today = pd.Timestamp(now).tz_convert("America/New_York").date()
         done = past.closing is not None and past.closing.session >= today
-        if self.calendar.is_session(today) and (once or not done) and now < self.calendar.closes(today):
-            return today
+        if self.calendar.is_session(today) and (once or not done):
+            begun = past.session == today and not once  # by who died before its books were closed
+            if now < self.calendar.closes(today) + (LATE if begun else timedelta()):
+                return today
         return self.calendar.next(today).date()
 
     def moments(self, session: date) -> tuple[datetime, ...]:
