@@ -90,6 +90,7 @@ class Book:
     accepted: set[str] = field(default_factory=set)  # differences that a person explained
     differences: set[str] = field(default_factory=set)  # at the last reconciliation
     differs: str = ""  # the first of them that is of shares or orders and ours: until it ends, nothing new is sent
+    splits: dict[str, str] = field(default_factory=dict)  # symbol -> the last one's date, where levels lay before it
     flags: list[Flag] = field(default_factory=list)
     last: Event | None = None
     session: str = ""
@@ -280,6 +281,7 @@ class Book:
             self.differences = {one["id"] for one in data["differences"]}
             told = (one["text"] for one in data["differences"] if one.get("ours") and one.get("symbol"))
             self.differs = next(told, "")
+        self.splits |= data.get("splits", {})
         for symbol, why in data.get("locked", {}).items():
             self.locked.setdefault(symbol, why)
 

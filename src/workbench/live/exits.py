@@ -19,6 +19,7 @@ from workbench.live.decision import Leg
 from workbench.live.gate import Hours
 from workbench.live.limits import Limits
 from workbench.live.session import Data, Desk, Seat
+from workbench.live.splits import before_split
 from workbench.strategies.exits import (
     AGE,
     OUT,
@@ -79,7 +80,7 @@ def bound(
         leg = Leg(out=leg.side) if closed else leg
         if ends(seat, desk.hours, moment) or (closed and day == desk.session):
             weight, leg = 0.0, Leg(out=leg.out)
-        elif symbol in prices:
+        elif symbol in prices and not before_split(seat.name, symbol, leg, book):
             steps = round(1.0 / _tick(desk, symbol)) if exits.bracket else 1
             row = (wish, prices[symbol], ranges.get(symbol, np.nan), float(steps))
             weight, leg = _step(exits, leg, shares, row, _sessions(data, leg.opened, desk), desk)

@@ -11,7 +11,7 @@ import polars as pl
 from workbench.data.datasets import dataset as contract_of
 from workbench.data.evidence import BAR_LENGTH
 from workbench.data.lake import Lake
-from workbench.errors import InputRefused
+from workbench.errors import InputRefused, NoData
 from workbench.live.session import Data, Seat
 from workbench.params import DataParams
 from workbench.sessions import Calendar
@@ -40,7 +40,19 @@ def known(lake: Lake, seats: Sequence[Seat], calendar: Calendar, moment: datetim
     dataset = dataset_of(seats)
     last = newest(calendar, moment, dataset)
     bars = lake.bars(symbols_of(seats), end=last, as_of=moment, dataset=dataset)
-    return Data(bars, lake.versions(), bad_rows(lake, last, len(bars.symbols), dataset))
+    bad = bad_rows(lake, last, len(bars.symbols), dataset)
+    return Data(bars, lake.versions(), bad, splits(lake, bars.symbols, moment))
+
+
+def splits(lake: Lake, symbols: Sequence[str], moment: datetime) -> dict[str, date]:
+    """Return the day of each symbol's last split that was known, and effective, on the day of a moment."""
+    today = pd.Timestamp(moment).tz_convert("America/New_York").date()
+    try:
+        rows = lake.read("actions", end=today, as_of=moment)
+    except NoData:  # none so far
+        return {}
+    found = rows.filter((pl.col("kind") == "split") & pl.col("symbol").is_in(list(symbols)))
+    return dict(found.group_by("symbol").agg(pl.col("session").max()).iter_rows())
 
 
 def dataset_of(seats: Sequence[Seat]) -> str:

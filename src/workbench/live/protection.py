@@ -21,6 +21,7 @@ from workbench.live.exits import legs_of
 from workbench.live.gate import Asked
 from workbench.live.gate.facts import Origin
 from workbench.live.session import Desk
+from workbench.live.splits import before_split
 from workbench.live.wishes import held_by, rest_of
 from workbench.trading import Order, OrderStatus, OrderType, Side, Working
 
@@ -120,6 +121,9 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
             if shares * leg.side <= 0 or wanted.empty:
                 continue
             family = [one for one in protecting(book, [symbol]) if seat.name in one.intent.asked.shares]
+            if before_split(seat.name, symbol, leg, book):  # left as it is: a person sees to it
+                kept |= {one.order.key for one in family}
+                continue
             if symbol in busy:
                 meanwhile = None if family else _meanwhile(wanted, desk)
                 missing += [meanwhile] if meanwhile else []

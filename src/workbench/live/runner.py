@@ -33,6 +33,7 @@ from workbench.live.recovery import recover
 from workbench.live.report import SessionReport, report
 from workbench.live.result import result_of
 from workbench.live.session import Data, Desk
+from workbench.live.splits import lock_splits
 from workbench.live.view import DAY, margin_of, rate_wait, sent_today, view
 from workbench.trading import OrderStatus
 
@@ -76,6 +77,7 @@ def put_in_order(desk: Desk) -> Reconciled:
         # Only now is what never arrived asked of the gate, which knows whether the account differs.
         recover(desk.journal, desk.broker, desk.outbox, permit=lambda family: _permit(desk, family))
         told = _compare(desk)
+    lock_splits(desk)
     ours = [one for one in told.unexplained if one.ours and one.symbol]  # of cash, the gate only lets reduce
     if ours:
         more = f" and {len(ours) - 1} more" if len(ours) > 1 else ""

@@ -70,11 +70,15 @@ class Seat:
 
 @dataclass(frozen=True)
 class Data:
-    """The bars that a decision sees and where they come from; ``bad_rows``: the newest ones' share in quarantine."""
+    """The bars that a decision sees and where they come from; ``bad_rows``: the newest ones' share in quarantine.
+
+    ``splits`` has each symbol's last split that is effective by then: today's as well, which is in no bar yet.
+    """
 
     bars: Bars
     versions: Mapping[str, int] = field(default_factory=dict)
     bad_rows: float = 0.0
+    splits: Mapping[str, date] = field(default_factory=dict)
 
     def digest(self, rows: int) -> str:
         """Return the SHA-256 of the last rows: what a strategy with this lookback decides by."""

@@ -10,6 +10,7 @@ from workbench.live.book import CASH, Book, Tracked
 from workbench.live.gate import Asked, Day, GateState, Sent
 from workbench.live.reconcile import Difference, Of
 from workbench.live.session import Data, Desk
+from workbench.live.splits import split_symbols
 from workbench.live.trading_state import TradingState
 from workbench.orders import attribute
 from workbench.trading import Instrument, Margin, Order
@@ -37,7 +38,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         trading=_trading(book, halted),
         halted_because=halted,
         reconciled=not book.differs,
-        locked=frozenset(book.locked.keys() - {CASH}),
+        locked=frozenset((book.locked.keys() - {CASH}) | split_symbols(book).keys()),
         connected=True,
         verified={seat.name: seat.pack for seat in desk.seats},
         reduce_only=frozenset(seat.name for seat in desk.seats if seat.reduce_only),
