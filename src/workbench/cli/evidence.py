@@ -76,13 +76,20 @@ def make(
 
 
 def _register(kind: str, name: str, digest: str, settings: Settings, paths: Paths) -> int:
-    """Give the pack a version in the record and in MLflow, unless it has one, and return its number."""
+    """Give the pack a version in the record and in MLflow, unless it has one, and return its number.
+
+    Of a version that is out for good the same evidence moves nothing: what makes a new one is said.
+    """
     from workbench.registry.lifecycle.desk import Desk
+    from workbench.registry.lifecycle.evaluation import anew
+    from workbench.registry.lifecycle.stages import RETIRED
 
     desk = Desk.open(settings, paths)
     desk.register(kind, name)
     known = desk.record.state(kind, name).with_pack(digest)
     assert known is not None
+    if known.stage == RETIRED:
+        print(f"! version {known.version} of this evidence is retired: {known.reason}; a new one: {anew(kind, name)}")
     return known.version
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workbench.cli import main
+from workbench.cli.evidence import _register
 from workbench.registry.lifecycle.transition import Transition
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
@@ -302,3 +303,20 @@ def test_a_name_that_is_no_name_is_one_line_of_ours(ready, run):
         assert code == 1 + (kind == "strategy")
         assert "Invalid clause" not in error
         assert "a' OR 1=1" in error
+
+
+def test_evidence_of_a_retired_version_says_what_makes_a_new_one(ready, run, capsys):
+    pack = ready.desk().candidate(ready.desk(now=datetime.now(UTC)).state("strategy", "sma_cross"), 1).pack
+    assert _register("strategy", "sma_cross", pack.digest, ready.settings, ready.paths) == 1
+    assert capsys.readouterr().out == ""
+    assert run("retire", "sma_cross", "--reason", "not wanted for now", "--yes")[0] == 0
+    assert _register("strategy", "sma_cross", pack.digest, ready.settings, ready.paths) == 1
+    says = "workbench evidence sma_cross --fresh"
+    told = capsys.readouterr().out
+    assert told == f"! version 1 of this evidence is retired: not wanted for now; a new one: {says}\n"
+    code, _, error = run("promote", "sma_cross")
+    assert (code, error) == (2, f"error: sma_cross: all 1 versions are retired; make new evidence: {says}")
+    candidate(ready)  # what a walk-forward run anew gets
+    assert run("promote", "sma_cross")[2].endswith(
+        "version 2 to paper: waits for 1 approval more of 1; nothing was moved"
+    )

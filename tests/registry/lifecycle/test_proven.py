@@ -65,7 +65,9 @@ def test_a_retired_version_is_not_taken_and_where_all_are_it_is_said(staffed):
     confirm_pack(desk.models.connection, second, second.run_id, NOW + timedelta(days=1))
     assert both(staffed).version == 1
     retire(desk, desk.state(*NAME), 1, "the idea was given up", "keep")
-    with pytest.raises(InputRefused, match="all 2 versions are retired; make new evidence: make evidence"):
+    with pytest.raises(
+        InputRefused, match="all 2 versions are retired; make new evidence: workbench evidence sma_cross --fresh"
+    ):
         proven(desk, *NAME)
 
 

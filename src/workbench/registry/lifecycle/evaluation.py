@@ -90,9 +90,16 @@ def choose(state: State, version: int | None) -> int:
     if not alive:
         raise InputRefused(
             f"{state.name}: all {len(state.versions)} versions are retired; make new evidence: "
-            f"make evidence STRATEGY={state.name}"
+            f"{anew(state.kind, state.name)}"
         )
     return max(alive)
+
+
+def anew(kind: str, name: str) -> str:
+    """Return what makes evidence of its own where the same is there already, and its version is out for good."""
+    if kind == STRATEGY:
+        return f"workbench evidence {name} --fresh"
+    return f"workbench pack make {name} --kind {kind} with another --reason"
 
 
 def next_step(state: State, version: int) -> Next:
@@ -101,7 +108,7 @@ def next_step(state: State, version: int) -> Next:
     if known.stage == RETIRED:
         raise PromotionRefused(
             f"{state.name} version {version}: is retired ({known.reason or 'no reason was given'}); make new evidence: "
-            f"make evidence STRATEGY={state.name}"
+            f"{anew(state.kind, state.name)}"
         )
     if known.mode == REDUCE_ONLY:
         return Next(RESTORE, known.stage, known.stage)
