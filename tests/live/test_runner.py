@@ -652,3 +652,38 @@ def test_kill_9_at_any_moment_of_a_session_loses_and_doubles_nothing(tmp_path, b
         rehearsal.close()
         assert violations(events, read_paper(broker)) == []
     assert len(read_paper(broker).orders) > kills
+
+
+def test_what_was_told_as_left_out_is_not_sent_when_another_order_is_confirmed(tmp_path, bars):
+    before, *_ = last_days(bars, 2)
+    asking = WIDE.model_copy(update={"confirm_above": 10_000.0})
+    stage = Stage(tmp_path, bars, (seat("one", {before: {"AAA": 0.5, "BBB": 0.05}}),), limits=asking, count=1)
+    first = stage.open()
+
+    def dying(*_):
+        raise KeyboardInterrupt  # AAA waits for a person; BBB is decided, and no intent of it is written
+
+    first.journal.intend = dying  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        first.trade(first.sessions[0])
+    first.close()
+    again = stage.open()
+    again.broker.connect()
+    desk = again.desk(again.sessions[0])
+    again.clock.set(desk.moments[0] + timedelta(minutes=20))
+    confirmed: list[str] = []
+
+    def wait(moment):
+        if moment >= desk.hours.closes and not confirmed:
+            confirmed.extend(desk.journal.book.past.waiting)
+            confirm(desk.journal, confirmed[0], who="ada", now=again.clock())
+            return True
+        again.clock.set(max(moment, again.clock()))
+        return False
+
+    desk.wait = wait
+    report = run_session(desk)
+    told = [alert.kind for alert in again.outbox.all()]
+    again.close()
+    assert "late" in told
+    assert [(order.symbol, order.status) for order in report.orders] == [("AAA", "filled")]

@@ -6,7 +6,7 @@ not answer. What was sent is in the journal before its bytes leave, so whoever s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -125,9 +125,10 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
     return begun
 
 
-def carry_out(desk: Desk, decision: Decision, data: Data) -> None:
-    """Send what is still to be sent of a decision: sales first, so that what they free can be bought with."""
+def carry_out(desk: Desk, decision: Decision, data: Data, keys: Collection[str] | None = None) -> None:
+    """Send what is still to be sent of a decision, or of it some keys: sales first, what they free buys more."""
     left = [line for line in sorted(decision.lines, key=lambda line: line.signed > 0) if _to_send(desk, line)]
+    left = [line for line in left if keys is None or line.key in keys]
     while left:
         turn = _turn(desk, decision, left)
         stuck = take_back(desk, {line.symbol for line in turn})
@@ -262,7 +263,7 @@ def _wait(desk: Desk, moment: datetime) -> None:
         decision = desk.journal.sync().past.decision
         refuse_stale(desk.journal, desk.outbox, desk.clock())
         if decision is not None and decision.session == desk.session and not desk.journal.halted:
-            carry_out(desk, decision, desk.data(desk.clock()))
+            carry_out(desk, decision, desk.data(desk.clock()), desk.journal.book.past.confirmed)
 
 
 def _to_send(desk: Desk, line: Line) -> bool:
