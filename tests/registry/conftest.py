@@ -99,7 +99,7 @@ OTHER_PARTS: dict[str, dict[str, Any]] = {
         "reason.json": {"reason": "xs_momentum has earned more of the risk since May"},
     },
     "risk": {
-        "payload/limits.json": {"max_gross": 1.2, "per_symbol": {"max_weight": 0.1}},
+        "payload/limits.json": {"max_gross": 1.0, "per_symbol": {"max_weight": 0.1}},
         "reason.json": {"reason": "halved after the review of January"},
     },
 }

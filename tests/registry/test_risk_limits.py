@@ -39,7 +39,7 @@ def promote(staffed, positions: int) -> None:
     limits = Limits().model_copy(update={"max_positions": positions}).model_dump()
     parts = {"payload/default.json": limits, "reason.json": {"reason": "nine positions after the review of May"}}
     staffed.candidate("default", "risk", parts=parts, market="real")
-    staffed.promote("default", "risk", signers=("alice",))
+    staffed.promote("default", "risk", signers=("alice", "bob"), reason="nine positions, as in the review of May")
 
 
 def test_looser_limits_hold_once_their_pack_is_promoted(staffed, account):

@@ -423,6 +423,22 @@ def test_a_limit_that_is_loosened_is_named_and_needs_a_reason(make):
     assert verdict.measured == "4 limits: 2 loosened, 1 tightened, 1 new"
 
 
+def test_the_first_limits_are_held_against_the_workbenchs_own(make):
+    def judged(limits):
+        case = make.case("risk", parts={**make.parts("risk"), "payload/limits.yaml": limits})
+        return make.gate("risk_limits").judge(case)
+
+    loose = judged("max_daily_loss: 1.0\nmax_gross: 10\nmax_order_value: 1.0e+9\nmin_free_equity: 0.0\n")
+    assert loose.outcome is Outcome.REVIEW
+    assert loose.why == (
+        "looser: max_daily_loss 0.03 → 1, max_gross 1 → 10, max_order_value 25000 → 1e+09, min_free_equity 0.1 → 0"
+    )
+    assert loose.measured == (
+        "4 limits: 4 loosened, 0 tightened, 0 new; no champion, so held against the workbench's own"
+    )
+    assert judged("max_daily_loss: 0.02\nmax_gross: 1.0\nhouse: {most: 7}\n").outcome is Outcome.PASS
+
+
 def test_a_limit_that_is_gone_is_loosened(make):
     champion = make.case("risk").pack
     parts = {**make.parts("risk"), "payload/limits.yaml": "max_gross: 1.2\nmin_cash: 5000\n"}

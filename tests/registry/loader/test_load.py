@@ -71,7 +71,7 @@ def test_risk_limits_are_let_through_as_bytes(staffed):
     found = load_payload("risk", "limits", "paper", **asked)
     assert isinstance(found, LoadedPayload)
     assert (found.file, json.loads(found.content)) == (
-        "limits.json", {"max_gross": 1.2, "per_symbol": {"max_weight": 0.1}},
+        "limits.json", {"max_gross": 1.0, "per_symbol": {"max_weight": 0.1}},
     )  # fmt: skip
     for kind in ("strategy", "rubbish"):
         with pytest.raises(InputRefused, match="is none of weights, risk, prompt"):

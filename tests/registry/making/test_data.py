@@ -53,14 +53,14 @@ def test_limits_are_judged_against_the_champion_that_a_promotion_would_compare_t
     staffed.promote("house", "risk", signers=("alice",))
     looser, tighter = tmp_path / "looser.yaml", tmp_path / "tighter.yaml"
     looser.write_text("max_gross: 1.5\nper_symbol: {max_weight: 0.1}\n")
-    tighter.write_text("max_gross: 1.0\nper_symbol: {max_weight: 0.1}\n")
+    tighter.write_text("max_gross: 0.9\nper_symbol: {max_weight: 0.1}\n")
 
     def limits_of(file):
         made = make_data_pack("risk", "house", file, WHY, staffed.settings, staffed.paths, now=NOW)
         return next(verdict for verdict in made.judged.verdicts if verdict.gate == "risk_limits")
 
     said = limits_of(looser)
-    assert (said.outcome, said.why) == (Outcome.REVIEW, "looser: max_gross 1.2 → 1.5")
+    assert (said.outcome, said.why) == (Outcome.REVIEW, "looser: max_gross 1 → 1.5")
     desk = staffed.desk()
     promoted = evaluate(desk, desk.state("risk", "house"), 2).verdicts
     assert next(verdict for verdict in promoted if verdict.gate == "risk_limits") == replace(
@@ -71,7 +71,7 @@ def test_limits_are_judged_against_the_champion_that_a_promotion_would_compare_t
     later = NOW + timedelta(minutes=1)
     staffed.promote("house", "risk", version=3, signers=("alice",), now=later)  # the champion moved on: 1.0 now
     assert limits_of(tighter).outcome is Outcome.PASS
-    assert limits_of(looser).why == "looser: max_gross 1 → 1.5"
+    assert limits_of(looser).why == "looser: max_gross 0.9 → 1.5"
 
 
 def test_what_a_prompt_was_tried_on_is_in_its_pack(tmp_path):

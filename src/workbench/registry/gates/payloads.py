@@ -26,6 +26,7 @@ from workbench.registry.gates.gate import (
 )
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.packs.pack import Pack
+from workbench.risk_limits import Limits
 
 REASON, EVALUATION = "reason.json", "evaluation.json"
 SUM_WITHIN = 1e-6
@@ -141,20 +142,24 @@ class Improvement:
 class RiskLimits:
     """The limits are a mapping of finite numbers; whoever loosens one against the champion's writes down why.
 
-    More is looser, except for ``min_…``, where less is; a limit that is gone is loosened altogether.
+    More is looser, except for ``min_…``, where less is; a limit that is gone is loosened altogether. The first one is
+    held against the workbench's own, which hold where nothing was promoted.
     """
 
     name: ClassVar[str] = "risk_limits"
 
     @property
     def asked(self) -> str:
-        return "finite numbers, none looser than the champion's; else a written reason"
+        return "finite numbers, none looser than the champion's or our own; else a written reason"
 
     def judge(self, case: Case) -> Verdict:
         limits = _limits(case, case.pack)
         if case.champion is None:
-            return passes(self, f"{counted(len(limits), 'limit')}, no champion to compare with")
-        before = _limits(case, case.champion)
+            own = Limits().model_dump()
+            before = {name: float(own[name]) for name in limits if name in own}
+            beside = "; no champion, so held against the workbench's own"
+        else:
+            before, beside = _limits(case, case.champion), ""
         loosened = [
             f"{name} {before[name]:g} → {f'{limits[name]:g}' if name in limits else 'gone'}"
             for name in before
@@ -163,7 +168,7 @@ class RiskLimits:
         tightened = sum(name in limits and _looser(name, limits[name], before[name]) for name in before)
         measured = (
             f"{counted(len(limits), 'limit')}: {len(loosened)} loosened, {tightened} tightened, "
-            f"{len(limits.keys() - before.keys())} new"
+            f"{len(limits.keys() - before.keys())} new{beside}"
         )
         if loosened:
             remedy = case.approve_with_reason
