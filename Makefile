@@ -69,7 +69,8 @@ ui: .stamps/research ## Compare runs in the MLflow UI (PORT=5000)
 
 .PHONY: report
 report: .stamps/research ## Write the newest finished backtest as one HTML page (STRATEGY=...: the newest with it)
-	@$(WB) report $(CHOICES)
+	@$(if $(SET),echo 'report: SET is left aside: nothing is run and a finished backtest has its own settings' >&2)
+	@$(WB) report $(foreach s,$(STRATEGY),--strategy $(s))
 
 .PHONY: new-strategy
 new-strategy: .stamps/research ## Write a strategy, its parameters and its test (NAME=breakout)

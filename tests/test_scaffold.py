@@ -1,4 +1,6 @@
 import ast
+import errno
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,20 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     with pytest.raises(CannotWrite, match="nothing was written"):
         new_strategy("breakout", Paths(tmp_path))
     assert not list(tmp_path.rglob("*.py"))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "src").write_text("a file where a folder should be")
+    with pytest.raises(CannotWrite, match=r"^src/workbench/strategies/breakout.py: .*; nothing was written$"):
+        new_strategy("breakout", Paths(tmp_path))
+
+
+def test_a_file_system_that_refuses_the_clean_up_too_is_one_line(tmp_path, monkeypatch):
+    def read_only(self, missing_ok=False):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    (tmp_path / "params").write_text("a file where a folder should be")
+    left = "delete what is left: src/workbench/strategies/breakout.py"
+    with pytest.raises(CannotWrite, match=f"^params/strategies/breakout.yaml: .*; {left}$"):
+        new_strategy("breakout", Paths(tmp_path))

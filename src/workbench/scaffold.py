@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 from pathlib import Path
@@ -127,11 +128,14 @@ def new_strategy(name: str, paths: Paths) -> list[Path]:
     written: list[Path] = []
     try:
         for file, text in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
             written.append(file)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text.substitute(names))
     except OSError as error:
         for file in written:
-            file.unlink(missing_ok=True)
-        raise CannotWrite(f"{paths.short(written[-1])}: {error.strerror}; nothing was written") from error
+            with contextlib.suppress(OSError):  # what could not be written is often not to be deleted either
+                file.unlink(missing_ok=True)
+        left = ", ".join(paths.short(file) for file in written if file.exists())
+        done = f"delete what is left: {left}" if left else "nothing was written"
+        raise CannotWrite(f"{paths.short(written[-1])}: {error.strerror}; {done}") from error
     return written

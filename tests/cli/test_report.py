@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import workbench.execution  # noqa: F401  (before nbformat: it keeps a slow import away)
 
 import nbformat  # isort: skip
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def put_run(root: Path, run_id: str, status: str, strategies: tuple[str, ...], pipeline: str = "backtest") -> None:
@@ -71,3 +78,17 @@ def test_without_a_finished_backtest_one_line_says_what_to_type(desk):
 
 def test_a_strategy_that_there_is_not_is_refused(desk):
     assert "Did you mean 'sma_cross'?" in desk.refusal("report", "--strategy", "sma_crss")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_report_takes_a_strategy_and_says_that_it_leaves_settings_aside(tmp_path):
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    words = ["make", "-n", "-o", ".stamps/research", "report", "STRATEGY=sma_cross"]
+
+    def asked(*more: str) -> str:
+        return subprocess.run([*words, *more], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert asked() == ".venv/bin/workbench report --strategy sma_cross\n"
+    said, command = asked("SET=costs.schedule=ib_tiered costs.impact=0").splitlines()
+    assert "SET is left aside" in said
+    assert command == ".venv/bin/workbench report --strategy sma_cross"

@@ -89,6 +89,9 @@ def test_the_same_batch_again_changes_nothing(lake: Lake) -> None:
         ("missing_value", {"open": float("nan")}),
         ("missing_value", {"volume": None}),
         ("missing_value", {"symbol": None}),
+        ("blank_name", {"symbol": ""}),
+        ("blank_name", {"symbol": " ACME"}),
+        ("blank_name", {"symbol": "ACME\u00a0"}),
         ("missing_value", {"session": None}),
         ("missing_value", {"known_at": None}),
         ("not_positive", {"low": 0.0}),
@@ -248,6 +251,19 @@ def test_broken_macro_rows_and_listings_are_kept_out(lake: Lake) -> None:
     assert (second.dataset, second.quarantined) == ("macro", {"missing_value": 1, "known_too_early": 1})
     assert lake.read("macro")["series"].to_list() == ["CPI"]
     assert lake.read("symbols")["symbol"].to_list() == ["S00"]
+
+
+def test_a_series_and_a_symbol_without_a_name_are_kept_out(lake: Lake) -> None:
+    release = datetime(2024, 2, 13, 13, 30, tzinfo=UTC)
+    sound = {"period": date(2024, 1, 1), "value": 308.4, "known_at": release}
+    stage(lake, [sound | {"series": name} for name in ("CPI", "", "GDP ")], "macro")
+    listed = {"name": "N", "sector": "TECH", "kind": "stock", "listed": SESSIONS[0], "delisted": None}
+    listed |= {"known_at": known(SESSIONS[0])}
+    stage(lake, [listed | {"symbol": name} for name in ("BRK B", " ")], "symbols")
+    first, second = validate(lake)
+    assert (first.dataset, first.quarantined) == ("symbols", {"blank_name": 1})
+    assert (second.dataset, second.quarantined) == ("macro", {"blank_name": 2})
+    assert lake.read("symbols")["symbol"].to_list() == ["BRK B"]
 
 
 def test_broken_events_are_kept_out(lake: Lake) -> None:

@@ -23,6 +23,12 @@ def with_known_ahead(rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     return rows.with_columns(known_ahead_seconds=_seconds(pl.col("known_at") - pl.lit(now.astimezone(UTC))))
 
 
+def with_named(contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``named``, 1 or 0: whether the symbol, or the series, is neither blank nor set in blanks."""
+    name = pl.col(contract.symbol)
+    return rows.with_columns(named=((name != "") & (name == name.str.strip_chars())).cast(pl.Int8))
+
+
 def with_session(contract: Dataset, rows: pl.DataFrame, calendar: Calendar) -> pl.DataFrame:
     """Add ``in_session``, 1 or 0, and ``known_lag_seconds``: from the moment when the bar had ended to known_at."""
     time = pl.col(contract.time)

@@ -233,7 +233,7 @@ class _Audit:
         )
 
     def _with_evidence(self, contract: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-        rows = evidence.with_known_ahead(rows, self.now)
+        rows = evidence.with_named(contract, evidence.with_known_ahead(rows, self.now))
         if contract.name in ("macro", "events"):
             return evidence.with_period_lag(contract, rows)
         if contract.name == "actions":

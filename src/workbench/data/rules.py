@@ -55,6 +55,12 @@ def rules(contract: Dataset, bounds: Bounds) -> tuple[Rule, ...]:
             "ExpectCompoundColumnsToBeUnique",
             {"column_list": [*contract.key, "known_at"]},
         ),
+        Rule(
+            "blank_name",
+            f"'{contract.symbol}' is empty, or has blanks around it",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "named", "value_set": [1]},
+        ),
         _between("known_in_future", "known_ahead_seconds", "known_at lies in the future", high=0.0),
     ]
     own = _OWN.get(contract.name)
