@@ -363,12 +363,22 @@ def test_a_severe_break_fails_and_a_small_one_is_counted(make, make_record, seve
     assert verdict.measured == f"{0 if passed else 1} severe of 1 break in 38 sessions"
 
 
+UP = [1_000.0] * 10 + [2_500.0] * 10 + [5_000.0] * 10 + [10_000.0] * 8
+NOT_HELD = "$10,000 was not held for 5 sessions: it is at"
+
+
 @pytest.mark.parametrize(
     ("capital", "why"),
     [
-        ([1_000.0] * 38, ""),
-        ([1_000.0] * 5 + [2_500.0] * 33, ""),
-        ([1_000.0] * 10 + [2_500.0] * 10 + [1_000.0] * 10 + [2_500.0] * 8, ""),
+        (UP, ""),
+        ([1_000.0] * 5 + [2_500.0] * 5 + [1_000.0] * 5 + [2_500.0] * 5 + [5_000.0] * 8 + [10_000.0] * 10, ""),
+        ([1_000.0] * 38, f"{NOT_HELD} $1,000 for 38 sessions by now"),
+        ([1_000.0] * 5 + [2_500.0] * 33, f"{NOT_HELD} $2,500 for 33 sessions by now"),
+        (
+            [1_000.0] * 10 + [2_500.0] * 10 + [5_000.0] * 14 + [10_000.0] * 4,
+            f"{NOT_HELD} $10,000 for 4 sessions by now",
+        ),
+        ([*UP[:-1], 5_000.0], f"{NOT_HELD} $5,000 for 1 session by now"),
         ([1_000.0] * 4 + [2_500.0] * 34, "raised from $1,000 after 4 sessions"),
         ([1_000.0] * 10 + [5_000.0] * 28, "from $1,000 it leapt to $5,000"),
         ([2_500.0] * 38, "it began with $2,500"),

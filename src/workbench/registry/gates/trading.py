@@ -154,7 +154,7 @@ class NoSevereBreaks:
 
 @dataclass(frozen=True, config=STRICT)
 class CapitalStepped:
-    """Staged live began with the smallest capital and was raised one step at a time, each held for a while."""
+    """Staged live began with the smallest capital and rose one step at a time to the last, each held for a while."""
 
     steps: Annotated[list[float], Field(min_length=1)]
     min_sessions: Count
@@ -163,7 +163,7 @@ class CapitalStepped:
     @property
     def asked(self) -> str:
         steps = ", ".join(f"${step:,.0f}" for step in self.steps)
-        return f"{steps}: one step at a time, ≥ {counted(self.min_sessions, 'session')} each"
+        return f"{steps}: one step at a time to the last, ≥ {counted(self.min_sessions, 'session')} each"
 
     def judge(self, case: Case) -> Verdict:
         held = [
@@ -184,6 +184,11 @@ class CapitalStepped:
                 return fails(self, measured, f"from ${before:,.0f} it leapt to ${self.steps[high]:,.0f}", remedy)
             if high > low and sessions < self.min_sessions:
                 return fails(self, measured, f"raised from ${before:,.0f} after {counted(sessions, 'session')}", remedy)
+        (last, sessions), top = held[-1], self.steps[-1]
+        if last != top or sessions < self.min_sessions:
+            so_far = f"at ${last:,.0f} for {counted(sessions, 'session')} by now"
+            why = f"${top:,.0f} was not held for {counted(self.min_sessions, 'session')}: it is {so_far}"
+            return fails(self, measured, why, f"raise it step by step to ${top:,.0f}, and keep it there")
         return passes(self, measured)
 
 
