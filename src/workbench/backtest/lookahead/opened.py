@@ -40,7 +40,8 @@ ELSEWHERE = {
 PACKAGES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("purelib", "platlib")})
 LIBRARIES = tuple({os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)} | set(PACKAGES))
 MACHINE = ("/proc/", "/sys/", "/etc/", "/usr/share/", "/dev/null", "/dev/urandom", "/dev/random", "/dev/tty")
-CACHES = tuple(str((Path.home() / name).resolve()) + os.sep for name in (".cache", ".config"))
+HOME = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+CACHES = tuple(os.path.realpath(f"{HOME}/{name}") + os.sep for name in (".cache", ".config"))
 # Code is read by what runs or shows it; a file that is only named so, and read as any other, is data.
 CODE = (".py", ".pyc", ".pyi", ".so", ".nbi", ".nbc")
 LOADERS = {"importlib", "linecache", "tokenize", "inspect", "runpy", "pkgutil", "zipimport", "numba"}
