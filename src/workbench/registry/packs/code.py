@@ -17,6 +17,7 @@ import workbench
 from workbench.params import Paths
 from workbench.registry.checkout import UNKNOWN, checkout, unlike_commit
 from workbench.registry.packs.canonical import canonical, sha256, short
+from workbench.registry.packs.running import edited_since, values_otherwise
 from workbench.source import PACKAGE, deciding_files
 
 COMMITTED, GATES = "src/workbench", "params/gates.yaml"  # in the commit
@@ -96,7 +97,8 @@ def running_otherwise(files: Mapping[str, str]) -> str:
     """Name a file that this process runs in another form than lies on disk, or nothing.
 
     What was imported stays: a process that began before an edit runs the old functions under the new file's digest.
-    Functions, methods and plain constants are compared; what another module put together at import is not.
+    Each file is held against what it was when the process began, and functions, methods, defaults and constants against
+    what it would make now.
     """
     for name, digest in files.items():
         called = f"workbench.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
@@ -104,22 +106,15 @@ def running_otherwise(files: Mapping[str, str]) -> str:
         if module is None:
             continue
         content = (PACKAGE / name).read_bytes()
-        if sha256(content) != digest or runs_otherwise(module, content):
+        if sha256(content) != digest or edited_since(name, digest) or runs_otherwise(module, content):
             return name
     return ""
 
 
 def runs_otherwise(module: ModuleType, content: bytes) -> bool:
     """Return whether a module that was imported is not what these bytes of its file would make."""
-    tree = ast.parse(content)
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                value = ast.literal_eval(statement.value)
-            except ValueError:  # made by a call: its function is compared
-                continue
-            if getattr(module, statement.targets[0].id, None) != value:
-                return True
+    if values_otherwise(module, ast.parse(content)):
+        return True
     written = {_form(code) for code in _codes(compile(content, module.__file__ or "", "exec", dont_inherit=True))}
     return any(_form(code) not in written for code in _running(module))
 
