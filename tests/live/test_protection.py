@@ -214,6 +214,27 @@ def test_a_stop_that_is_called_inactive_and_lives_on_gets_no_twin(held):
     assert len(held.sim.orders()) == 3
 
 
+def test_what_is_called_inactive_and_listed_no_more_is_cancelled_and_its_twin_is_laid_in_its_group(held):
+    """It may come alive again: the gateway works on it all the while, and does not tell so when it is asked."""
+    with held.trading() as service:
+        first = {kind: held.of_type(kind) for kind in ("STP", "LMT")}
+        numbers = {one["order_id"] for one in first.values()}
+        told, asked = service.broker._ears.moved, service.broker.open_orders
+        service.broker.open_orders = lambda: tuple(one for one in asked() if one.order_id not in numbers)
+
+        async def inactive() -> None:
+            for one in first.values():
+                told(one["order_id"], "Inactive", 0.0, 0.0, one["perm_id"], one["client_id"])
+
+        service.broker._loop.run(inactive(), 1.0)
+        until(lambda: len(held.sim.orders()) == 5 and len(held.working()) == 2)
+        new = held.working()
+    assert sorted(held.cancels()) == sorted(numbers)
+    assert {one["order_id"] for one in new} & numbers == set()
+    assert {one["oca_group"] for one in new} == {first["STP"]["oca_group"]}
+    assert [kind for kind, *_ in held.settled(0.5)] == ["LMT", "STP"]
+
+
 def test_what_the_broker_ends_again_and_again_is_put_back_three_times_a_minute_apart(held):
     clock = held.service.clock
     with held.trading() as service:

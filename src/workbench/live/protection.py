@@ -163,8 +163,27 @@ def to_put(desk: Desk) -> tuple[tuple[Protection, ...], Mapping[str, str]]:
         if allowed != wanted:
             why[wanted.symbol] = f"the broker has ended what was put back {PUT_BACK_AT_MOST} times in this session"
         if not allowed.empty and all(desk.clock() - one.at >= PUT_BACK_EVERY for one in lost):
-            found.append(allowed)
+            group = allowed.group or _refused_group(book, wanted, desk.clock())
+            found.append(replace(allowed, group=group))
     return tuple(found), why
+
+
+def refused(book: Book, wanted: Protection) -> tuple[Tracked, ...]:
+    """Return the orders beside a holding that the broker had, and then called refused: one may come alive again."""
+    return tuple(
+        one for one in book.orders.values()
+        if one.protects and one.order.symbol == wanted.symbol and wanted.strategy in one.intent.asked.shares
+        and one.status is OrderStatus.REJECTED and one.permanent_id > 0
+    )  # fmt: skip
+
+
+def _refused_group(book: Book, wanted: Protection, now: datetime) -> str:
+    """Return the group of what was refused within a day: of it and a new order only one fills. Once more is enough."""
+    groups = [one.order.oca for one in refused(book, wanted) if one.ended and now - one.ended < timedelta(days=1)]
+    group = groups[-1] if groups else ""
+    members = [one for one in book.orders.values() if group and one.order.oca == group]
+    again = len({one.order.type for one in members}) < len(members)
+    return "" if again or any(one.filled for one in members) else group
 
 
 def taken_away(desk: Desk) -> tuple[Tracked, ...]:
@@ -284,10 +303,8 @@ def _lost(book: Book, wanted: Protection) -> tuple[Tracked, ...]:
 
 def _by_broker(one: Tracked) -> bool:
     """Whether the broker ended an order: not we, not a fill, and not before it had it."""
-    refused = one.status is OrderStatus.REJECTED
-    return (refused or (one.status is OrderStatus.CANCELLED and one.permanent_id > 0)) and not (
-        one.cancel_asked or one.filled
-    )
+    cancelled = one.status is OrderStatus.CANCELLED and one.permanent_id > 0 and not one.cancel_asked
+    return (cancelled or one.status is OrderStatus.REJECTED) and not one.filled
 
 
 def _filling(one: Tracked, book: Book, now: datetime) -> bool:

@@ -160,8 +160,22 @@ def guard(desk: Desk, data: Data | None = None) -> None:
         cooldown = f"not put back {symbol} {desk.session}"
         desk.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, quiet=DAY, symbol=symbol)
     if missing:
+        for wanted in missing:
+            _cancel_refused(desk, wanted)
         asked = [(order,) for one in missing for order in one.orders(desk.journal.next_key)]
         _send(desk, asked, data or desk.data(desk.clock()))
+
+
+def _cancel_refused(desk: Desk, wanted: protection.Protection) -> None:
+    """Cancel once what the broker called refused: some come alive again, and beside a new one would sell twice."""
+    for one in protection.refused(desk.journal.book, wanted):
+        if not one.cancel_asked and wanted.symbol not in desk.journal.book.locked:
+            try:
+                cancel(desk.journal, desk.broker, one.order.key, "refused, and another one is put in its place")
+            except OrderRejected:
+                continue  # the broker has nothing to cancel
+            except (Disconnected, Unanswered):
+                find_back(desk)
 
 
 def take_back(desk: Desk, symbols: Iterable[str]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from workbench.live.ib.quotes import Board
 from workbench.live.ib.translation import ACCOUNT_TAGS, account_of, instrument_of, position_of, require_paper, stock
 from workbench.live.ib.wire import LAST_ORDER
 from workbench.params import LiveParams
-from workbench.trading import Account, Fill, Instrument, Margin, Order, Position, Quote, Working
+from workbench.trading import Account, Fill, Instrument, Margin, Order, OrderStatus, Position, Quote, Working
 
 _Result = TypeVar("_Result")
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds between two tries to connect
@@ -324,7 +324,8 @@ class IBBroker:
         if not known:
             text = f"cancel {key}: client {self.client_id} has no such order at the broker; reconcile"
             raise OrderRejected(text, NOT_FOUND)
-        living = {one.order_id for one in known if not one.status.terminal}
+        # One that is called inactive, which counts as rejected, may come alive again.
+        living = {one.order_id for one in known if not one.status.terminal or one.status is OrderStatus.REJECTED}
         if not living:
             raise OrderRejected(f"cancel {key}: the broker has it as {known[-1].status}", CANNOT_CANCEL)
         for order_id in living:
