@@ -115,8 +115,8 @@ def test_the_report_is_one_page_that_says_sample(backtested):
     page = clone.root / done.stdout.strip().splitlines()[-1].removeprefix("report: ")
     text = html.unescape(page.read_text())
     assert "SAMPLE MARKET" in text
-    made = json.loads((clone.root / "data" / "runs" / page.stem / "report" / "outputs.json").read_text())
-    doubts = made["outputs"]["doubts"]
+    manifest = json.loads((clone.root / "data" / "runs" / page.stem / "manifest.json").read_text())
+    doubts = manifest["steps"]["report"]["outputs"]["doubts"]
     assert max(len(doubt) for _, doubt in doubts) > 50  # what pandas cuts off in a frame
     assert [doubt for _, doubt in doubts if doubt not in text] == []
     assert all(header in text for header in ("Deflated Sharpe ratio", "Probability of overfitting"))
