@@ -303,6 +303,8 @@ def test_a_name_that_is_no_name_is_one_line_of_ours(ready, run):
         assert code == 1 + (kind == "strategy")
         assert "Invalid clause" not in error
         assert "a' OR 1=1" in error
+    code, _, error = run("promote", "../x")
+    assert (code, error.startswith("error: no strategy '../x'.")) == (2, True)
 
 
 def test_evidence_of_a_retired_version_says_what_makes_a_new_one(ready, run, capsys):

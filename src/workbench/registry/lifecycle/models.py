@@ -19,7 +19,7 @@ from workbench.registry.lifecycle.stages import ALIASES
 from workbench.registry.lifecycle.state import State
 from workbench.registry.packs.candidate import FOLDER, Candidate, read_candidate
 from workbench.registry.packs.canonical import short
-from workbench.registry.packs.pack import Pack
+from workbench.registry.packs.pack import NAME, Pack
 from workbench.registry.storing import STRATEGY, candidate_folder
 
 PACK, HEAD = "pack", "transition"  # tags of a version
@@ -84,6 +84,8 @@ class Models:
     def find(self, kind: str, name: str) -> Model:
         """Return a model as MLflow has it, empty where it was never registered."""
         called, client = model_name(kind, name), self.connection.client()
+        if not NAME.fullmatch(name):  # nothing is called so
+            return Model(called, {}, {})
         with self.connection.doing(f"read the registered model {called}"):
             try:
                 aliases = client.get_registered_model(called).aliases
