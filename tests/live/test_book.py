@@ -96,6 +96,14 @@ def test_a_late_fill_is_applied_and_flagged_and_the_end_stays(end):
     assert [flag.text for flag in book.flags] == [f"30 shares filled when it was {end}"]
 
 
+def test_a_fill_that_was_told_with_the_cancel_is_no_late_one_and_what_is_beyond_it_is():
+    told = Draft(Kind.ACKNOWLEDGED, {"status": "cancelled", "permanent_id": 1, "filled": 30}, "k1", "AAA")
+    book = fold(intent(), told, fill("e1", 30, 10.0))
+    assert (book.positions, book.flags) == ({"AAA": 30}, [])
+    beyond = fold(intent(), told, fill("e1", 30, 10.0), fill("e2", 5, 10.0))
+    assert [flag.text for flag in beyond.flags] == ["5 shares filled when it was cancelled"]
+
+
 @pytest.mark.parametrize("end", [OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED])
 def test_there_is_no_way_back_from_an_end(end):
     book = fold(intent(), said(end), said(OrderStatus.WORKING))

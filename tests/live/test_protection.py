@@ -396,3 +396,45 @@ def test_what_the_broker_ended_while_the_market_was_closed_is_told_before_it_ope
     guard(desk)
     assert len(held.told()) == 1
     assert held.settled(0.1) == []
+
+
+@pytest.mark.parametrize("place", ["entry", "stop", "target"])
+def test_a_bracket_that_is_refused_while_nothing_is_held_is_one_warning(held, place):
+    skip = 1 + ["entry", "stop", "target"].index(place)  # the what-if passes
+    held.sim.fault(
+        "error", message="placeOrder", code=201, text="Order rejected - reason: no margin", skip=skip, times=1
+    )
+    (report,) = list(held.service.run(once=True))
+    assert report.results[0].held == {}
+    assert held.settled(0.5) == []
+    (alert,) = held.service.outbox.all()
+    assert (alert.severity, alert.kind) == ("warning", "rejected")
+    assert alert.text.startswith("BUY 2002 AAA: ")
+    assert "no margin" in alert.text
+
+
+def test_an_order_that_the_broker_refuses_is_told(tmp_path, sim, gateway_bars):  # noqa: F811
+    office = Office(tmp_path, sim, gateway_bars, {"AAA": 0.2})
+    service = office.open()
+    sim.fault("error", message="placeOrder", code=201, text="Order rejected - reason: no margin", skip=1, times=1)
+    list(service.run(once=True))
+    assert [(alert.severity, alert.kind) for alert in service.outbox.all()] == [("warning", "rejected")]
+    office.close(service)
+
+
+def test_a_part_that_filled_before_its_order_was_cancelled_is_counted_late_and_without_an_alarm(
+    tmp_path, sim, gateway_bars  # noqa: F811
+):  # fmt: skip
+    office = Office(tmp_path, sim, gateway_bars, {"AAA": 0.2})
+    service = office.open()
+    sim.fault("hold", state=True)
+    with running(service):
+        until(lambda: any(one.permanent_id for one in service.journal.book.orders.values()), 20)
+        (order,) = sim.orders()
+        sim.fault("delay", message="commissionReport", seconds=0.7)
+        sim.fault("fill", client=order["client_id"], order_id=order["order_id"], shares=100, price=100.0)
+        with connected(office) as hand:
+            hand.cancel_all()
+        until(lambda: service.journal.book.positions == {"AAA": 100}, 20)
+    assert [alert.text for alert in service.outbox.all()] == []
+    office.close(service)

@@ -39,6 +39,7 @@ class Tracked:
     session: str
     status: OrderStatus = OrderStatus.INTENDED
     filled: int = 0
+    told: int = 0  # shares that the broker's last status called filled
     permanent_id: int = 0
     sent: int = 0  # times
     sent_at: datetime | None = None
@@ -195,7 +196,8 @@ class Book:
     def _acknowledged(self, event: Event) -> None:
         if tracked := self.orders.get(event.key):
             permanent = event.data.get("permanent_id") or tracked.permanent_id
-            self.orders[event.key] = replace(tracked, permanent_id=permanent, text=event.data.get("text", ""))
+            told, text = event.data.get("filled", tracked.told), event.data.get("text", "")
+            self.orders[event.key] = replace(tracked, permanent_id=permanent, told=told, text=text)
             self._move(event, OrderStatus(event.data["status"]))
 
     def _move(self, event: Event, status: OrderStatus) -> None:
@@ -239,7 +241,7 @@ class Book:
             tracked, filled=filled, permanent_id=fill.permanent_id or tracked.permanent_id,
             ended=event.at if tracked.status.terminal else None,
         )  # fmt: skip
-        if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED):
+        if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED) and filled > tracked.told:
             self._flag(event, f"{fill.quantity} shares filled when it was {tracked.status}")
         elif before is not None and tracked.status.terminal and filled != tracked.filled:
             self._flag(event, f"corrected from {tracked.filled} to {filled} shares when it was {tracked.status}")

@@ -92,6 +92,9 @@ def drafts_of(book: Book, update: Update) -> list[Draft]:
         return []
     if update.status is tracked.status and update.permanent_id == tracked.permanent_id:
         return []
+    unfilled = (OrderStatus.REJECTED, OrderStatus.CANCELLED)
+    if tracked.status in unfilled and update.status in unfilled and not update.filled:
+        return []  # two words for one end: of a bracket one is refused, and the others are taken back for it
     if tracked.status.terminal and not update.status.terminal:
         return []  # a word that came late; where the broker does work on it still, the reconciliation sees it
     if tracked.status is OrderStatus.WORKING and update.status is OrderStatus.ACCEPTED:

@@ -95,10 +95,10 @@ def entering(book: Book) -> tuple[Tracked, ...]:
 
 
 def arriving(book: Book, now: datetime) -> tuple[Tracked, ...]:
-    """Return the orders that are filled by their status, and whose executions are not all counted yet."""
+    """Return the orders that ended filled, whole or in part, by their status, and of which not all is counted yet."""
     return tuple(
         one for one in book.orders.values()
-        if one.status is OrderStatus.FILLED and one.filled < one.order.quantity
+        if one.filled < {OrderStatus.FILLED: one.order.quantity, OrderStatus.CANCELLED: one.told}.get(one.status, 0)
         and one.ended is not None and now - one.ended < ON_ITS_WAY
     )  # fmt: skip
 

@@ -338,9 +338,8 @@ def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None
             state = None
             continue
         state = after
-        for one in placed:
-            if one.working is None and one.intent.asked.origin is Origin.PROTECTION:
-                _tell(desk, one.intent.asked, "rejected", one.text)
+        if placed[0].working is None:  # of a bracket too: where it is refused nothing is held, so nothing lies bare
+            _tell(desk, family[0], "rejected", placed[0].text)
 
 
 def judge(desk: Desk, family: Sequence[Asked], state: GateState) -> tuple[Verdict, GateState]:
