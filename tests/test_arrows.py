@@ -67,6 +67,7 @@ ARROWS: dict[str, set[str]] = {
         "params",
         "risk_limits",
         "sizing_params",
+        "sessions",
         "source",
         "data",
         "features",
