@@ -156,6 +156,7 @@ class LiveParams(Section):
     kill_client_id: int = Field(18, ge=1, le=2_000_000)
     desk_client_id: int = Field(19, ge=1, le=2_000_000)
     account: str = ""
+    approvers: str = ""  # a list of its own, in place of params/approvers.yaml
     market_data: Literal["live", "delayed"] = "live"
     connect_seconds: float = Field(60.0, gt=0.0, le=3600.0)
     answer_seconds: float = Field(10.0, gt=0.0, le=60.0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -14,7 +15,8 @@ from workbench.errors import InputRefused
 from workbench.live.feed import newest_closed
 from workbench.live.seats import Leaving, shares_of
 from workbench.live.session import Seat
-from workbench.params import LiveParams
+from workbench.params import LiveParams, Paths, Settings
+from workbench.registry.packs.approvers import list_file
 from workbench.sessions import Calendar
 
 
@@ -78,3 +80,10 @@ def test_the_runner_starts_without_the_backtest_notebooks_or_models():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_runner_may_have_a_list_of_approvers_of_its_own(tmp_path):
+    settings, paths = Settings(), Paths(tmp_path)
+    assert list_file(settings, paths) == tmp_path / "params" / "approvers.yaml"
+    own = settings.model_copy(update={"live": LiveParams(approvers="/etc/workbench/approvers.yaml")})
+    assert list_file(own, paths) == Path("/etc/workbench/approvers.yaml")

@@ -134,12 +134,12 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
     def promoted() -> Limits:
         # Imported where it is needed: MLflow's client takes longer than all the rest of the runner.
         from workbench.registry.loader import AccountMode, load_payload
-        from workbench.registry.packs.approvers import Approvers
+        from workbench.registry.packs.approvers import Approvers, list_file
 
         mode = settings.live.mode
         found = load_payload(
             "risk", profile, STAGES.get(mode, "paper"), account=AccountMode(mode), settings=settings, paths=paths,
-            approvers=Approvers.read(paths.params / "approvers.yaml", paths), now=clock(),
+            approvers=Approvers.read(list_file(settings, paths), paths), now=clock(),
         )  # fmt: skip
         return parse_limits(found.content, f"{profile}: {found.file}")
 

@@ -12,7 +12,7 @@ from workbench.errors import InputRefused, did_you_mean
 from workbench.live.session import Seat
 from workbench.params import LiveParams, Paths, Settings
 from workbench.registry.loader import AccountMode, Loaded, load
-from workbench.registry.packs.approvers import Approvers
+from workbench.registry.packs.approvers import Approvers, list_file
 from workbench.types import Bars
 
 PARAMS = "params.json"
@@ -36,7 +36,7 @@ def load_seat(
     name: str, stage: str, share: float, settings: Settings, paths: Paths, now: datetime
 ) -> tuple[Seat, tuple[str, ...]]:
     """Return the seat of what stands at a stage, every byte of its evidence verified, and what a person should know."""
-    approvers = Approvers.read(paths.params / "approvers.yaml", paths)
+    approvers = Approvers.read(list_file(settings, paths), paths)
     account = AccountMode(settings.live.mode)
     loaded = load(name, stage, account=account, settings=settings, paths=paths, approvers=approvers, now=now)
     return seat_of(loaded, share, settings.live), loaded.warnings

@@ -126,6 +126,23 @@ def test_force_does_not_replace_a_signature(staffed):
     assert "waits for 1 approval more of 1" in ruling.refusal
 
 
+def test_a_list_of_approvers_that_is_not_committed_opens_no_step_to_money(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    assert not any("approvers" in void for void in look(staffed.desk()).voids)
+    file = staffed.root / "params" / "approvers.yaml"
+    committed = file.read_bytes()
+    file.write_bytes(committed.replace(b"alice", b"eve"))
+    found = look(staffed.desk())
+    why = "params/approvers.yaml is not as committed; commit it, so that others read who may sign for money"
+    assert found.step.to_stage == "staged_live"
+    assert f"{why}; then run again" in found.voids
+    file.write_bytes(committed)
+    (staffed.root / ".git" / "HEAD").unlink()
+    assert "git does not say which list was committed" in look(staffed.desk()).voids[0]
+
+
 def test_a_review_needs_a_second_person_and_their_reason(staffed):
     staffed.candidate(spoil=lambda parts: parts["statistics.json"]["overfitting"].update(pbo_all=0.4))
     desk = staffed.desk()

@@ -10,7 +10,7 @@ from workbench.clock import kind_of_time
 from workbench.errors import InputRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.judge import judge
-from workbench.registry.gates.policy import Step
+from workbench.registry.gates.policy import LEAST_APPROVALS, Step
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.desk import Desk
@@ -24,7 +24,7 @@ from workbench.registry.lifecycle.stages import (
     RETIRED,
 )
 from workbench.registry.lifecycle.state import State
-from workbench.registry.packs.approvers import Signed
+from workbench.registry.packs.approvers import Signed, uncommitted
 from workbench.registry.packs.candidate import PROPOSALS, Candidate
 from workbench.registry.packs.canonical import jsonable, short
 from workbench.registry.packs.code import Code, installed_code
@@ -279,6 +279,8 @@ def _voids(
         )
     if pack.kind == STRATEGY:
         found += _code_voids(pack, code, unknown_code, again)
+    if LEAST_APPROVALS[step.to_stage] > 1 and (unread := uncommitted(desk.paths)):
+        found.append(f"{unread}; then run again")
     if desk.now >= pack.expires_at:
         found.append(f"the evidence expired on {pack.expires_at:%Y-%m-%d}; {again}")
     if desk.now < pack.made_at - timedelta(minutes=5):

@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workbench.errors import ParamsRefused, did_you_mean
-from workbench.params import Paths, read_yaml
+from workbench.params import Paths, Settings, read_yaml
+from workbench.registry.checkout import unlike_commit
 from workbench.registry.packs.canonical import moment_text, short
 from workbench.registry.packs.keys import NAME, fingerprint, public_key
 from workbench.registry.packs.proposal import Approval, Proposal
 
 FILE = "approvers.yaml"
+COMMITTED = "params/approvers.yaml"
 STAGES = ("paper", "staged_live", "production")
 CLOCKS_APART = timedelta(minutes=5)  # as much as two machines' clocks may differ
 
@@ -51,6 +53,19 @@ class Signed:
     names: tuple[str, ...]
     reasons: Mapping[str, str]  # by approver, what was written
     refusals: tuple[str, ...]
+
+
+def list_file(settings: Settings, paths: Paths) -> Path:
+    """Return the list that the runner believes: its own (``live.approvers``), or the project's."""
+    return Path(settings.live.approvers).expanduser() if settings.live.approvers else paths.params / FILE
+
+
+def uncommitted(paths: Paths) -> str:
+    """Say that the project's list is not the one of its commit, which others can read, or nothing."""
+    found = unlike_commit(paths.root, "HEAD", {COMMITTED: paths.params / FILE}, [COMMITTED])
+    if found is None:
+        return f"{COMMITTED}: git does not say which list was committed, and only that one counts where money is"
+    return f"{COMMITTED} is not as committed; commit it, so that others read who may sign for money" if found else ""
 
 
 @dataclass(frozen=True)
