@@ -36,7 +36,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
     done = subprocess.run(
         [sys.executable, "-m", "workbench.cli", "demo"],
-        env={**clean, "WORKBENCH_ROOT": str(root), "COLUMNS": "200"},
+        env={**clean, "PYTHONPATH": str(root / "src"), "WORKBENCH_ROOT": str(root), "COLUMNS": "200"},
         capture_output=True, text=True, timeout=1400, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr

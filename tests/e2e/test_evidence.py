@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,8 @@ def test_the_pack_lies_where_the_command_says_with_every_byte_as_it_was(proven):
     clone, _ = proven
     said = clone.run("pack", "path", "sma_cross")
     assert said.returncode == 0, said.stderr
-    pack = read_candidate(clone.root / said.stdout.strip()).pack
+    assert Path(said.stdout.strip()).is_absolute()
+    pack = read_candidate(Path(said.stdout.strip())).pack
     assert (pack.name, pack.market, pack.code.changed) == ("sma_cross", "sample", ())
     verdicts = {row["gate"]: row["outcome"] for row in pack.json("gates.json")["verdicts"]}
     assert (verdicts["validation"], verdicts["lookahead"], verdicts["clean_commit"]) == ("pass", "pass", "pass")

@@ -48,7 +48,7 @@ def path(
     found = proven(Desk.open(settings, paths), kind, name)
     for line in found.wrong:  # beside the path, so that a command may take it
         print(f"! {line}", file=sys.stderr)
-    print(paths.short(found.folder))
+    print(found.folder.resolve())  # whole, so that it holds from any folder
 
 
 @pack.command()

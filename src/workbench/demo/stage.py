@@ -63,9 +63,10 @@ class Stage:
     beside: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment in which the same program works on the demo's project."""
+        """Return the environment in which the project's own copy of the code works on it: evidence names its commit."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("WORKBENCH_")}
-        return {**kept, "WORKBENCH_ROOT": str(self.project), "WORKBENCH_KEYS": str(self.keys)}
+        own = {"WORKBENCH_ROOT": str(self.project), "WORKBENCH_KEYS": str(self.keys)}
+        return {**kept, **own, "PYTHONPATH": str(self.project / "src")}
 
     def start(self, act: Act) -> subprocess.Popen[str]:
         """Start the program of an act."""
@@ -97,7 +98,7 @@ def set_the_stage(paths: Paths) -> Stage:
     shutil.rmtree(place, ignore_errors=True)
     stage = Stage(place / "project", place / "keys")
     stage.project.mkdir(parents=True)
-    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints")
+    leave = shutil.ignore_patterns("*.egg-info", ".ipynb_checkpoints")  # what was compiled goes along
     for name in COPIED:
         source = paths.root / name
         if source.is_dir():

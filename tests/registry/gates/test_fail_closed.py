@@ -92,7 +92,7 @@ READS = {
     "sharpe": [(S, f"{OUT}.sharpe", (*NO_NUMBER, -1.8, 1.5, 26.0, 1e12))],
     "profit_factor": [
         (S, f"{OUT}.profit_factor", (*NO_NUMBER, -1.9, 1.5, 0.0)),
-        (S, f"{OUT}.trades", NO_COUNT),
+        (S, f"{OUT}.trades", (*NO_COUNT, 0)),
     ],
     "clean_commit": [("params.json", "set", (*NO_MAPPING, {"costs.spread_bps": 3.0}, {"costs.spread_bps": ""}))],
     "same_code": [],

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from workbench.registry.gates.case import Case
+from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import BELIEVABLE_SHARPE, STRICT, Gate, counted, fails, number, passes, percent
 from workbench.registry.gates.skill import STATISTICS, sharpe
 from workbench.registry.gates.verdict import Outcome, Verdict
@@ -79,6 +80,8 @@ class ProfitFactor:
     def judge(self, case: Case) -> Verdict:
         out = case.facts(STATISTICS).at("out_of_sample")
         factor, trades = out.at("profit_factor").number(0.0), out.at("trades").count()
+        if not trades:
+            raise Unknown("no round trip was closed, so nothing was won or lost", case.again)
         measured = f"{number(factor, self.above)} in {counted(trades, 'round trip')}"
         if factor <= self.above:
             return _missed(self, measured, "fewer losing trades", case, self.miss)
