@@ -32,13 +32,24 @@ def a_checkout(folder: Path, *, code: bool) -> Path:
 def test_a_copied_checkout_is_not_worked_on_by_the_code_it_was_copied_from(tmp_path, monkeypatch):
     copied = a_checkout(tmp_path / "copied", code=True)
     monkeypatch.chdir(copied)
-    with pytest.raises(ParamsRefused, match=r"but you work in .*copied, which has its own"):
+    with pytest.raises(ParamsRefused, match=r"but you work in .*copied, which has other code"):
         require_own_code()
     done = subprocess.run(
         [sys.executable, "-m", "workbench.cli", "doctor"], capture_output=True, text=True, check=False, cwd=copied
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: this is the code of ")
+
+
+def test_a_copy_with_the_very_same_code_is_worked_on(tmp_path, monkeypatch):
+    copied = a_checkout(tmp_path / "copied", code=False)
+    shutil.copytree(ROOT / "src", copied / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(copied)
+    require_own_code()
+    with (copied / "src" / "workbench" / "clock.py").open("a") as file:
+        file.write("# edited\n")
+    with pytest.raises(ParamsRefused, match="which has other code"):
+        require_own_code()
 
 
 def test_a_folder_of_settings_alone_is_worked_on_by_any_code(tmp_path, monkeypatch):

@@ -35,17 +35,21 @@ class Paths:
 
 
 def require_own_code() -> None:
-    """Refuse to work on a checkout by the code of another one: runs would name a commit that did not make them."""
+    """Refuse to work on a checkout by other code than its own: runs would name a commit that did not make them."""
     try:
         there = find_root() / "src" / "workbench"
     except ParamsRefused:  # outside of any checkout; who needs one says so
         return
     here = Path(__file__).resolve().parent
-    if there.is_dir() and there.resolve() != here:
+    if there.is_dir() and there.resolve() != here and _files(there) != _files(here):
         raise ParamsRefused(
-            f"this is the code of {here}, but you work in {there.parents[1]}, which has its own; call its own "
+            f"this is the code of {here}, but you work in {there.parents[1]}, which has other code; call its own "
             "workbench, or where it was copied with its .venv: rm -rf .venv .stamps and make setup"
         )
+
+
+def _files(package: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(package)): file.read_bytes() for file in sorted(package.rglob("*.py"))}
 
 
 def find_root() -> Path:

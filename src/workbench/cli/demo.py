@@ -31,7 +31,7 @@ def demo() -> None:
     console.print(
         f"\n[bold]Done in {time.monotonic() - started:.0f} s.[/bold] All of it was real: the runs, the pack and the "
         f"signatures lie in {where}\n"
-        f"Look at them:  PYTHONPATH={where}/src WORKBENCH_ROOT={where} .venv/bin/workbench ui\n"
+        f"Look at them:  WORKBENCH_ROOT={where} .venv/bin/workbench ui\n"
         "Do it with your own:  make new-strategy NAME=breakout · make backtest STRATEGY=breakout · "
         "make evidence STRATEGY=breakout"
     )
