@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from workbench.errors import InputRefused
+from workbench.errors import DataRefused, InputRefused
 from workbench.live.feed import newest_closed
-from workbench.live.seats import Leaving, shares_of
+from workbench.live.seats import Leaving, read_weights, shares_of
 from workbench.live.session import Seat
 from workbench.params import LiveParams, Paths, Settings
 from workbench.registry.packs.approvers import list_file
@@ -29,6 +29,20 @@ def test_strategies_share_the_equity_equally_unless_told():
 def test_a_strategy_without_a_share_is_refused_by_name():
     with pytest.raises(InputRefused, match=r"live.shares has no share of 'tow', which stands here.*Did you mean 'two'"):
         shares_of(("one", "tow"), LiveParams(shares={"one": 0.5, "two": 0.5}))
+
+
+def test_promoted_weights_share_out_the_equity_and_a_strategy_that_they_do_not_name_is_refused():
+    assert shares_of(("one", "two"), LiveParams(), {"one": 0.3, "two": 0.2, "three": 0.5}) == {"one": 0.3, "two": 0.2}
+    with pytest.raises(InputRefused, match=r"promoted as weights has no share of 'four'.*workbench retire NAME --kind"):
+        shares_of(("one", "four"), LiveParams(), {"one": 0.3, "two": 0.7})
+
+
+@pytest.mark.parametrize(
+    "weights", ["", "[]", "{}", '{"one": NaN}', '{"one": true}', '{"one": 0.0}', '{"one": 1.5}', '{"one": "0.5"}']
+)
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(DataRefused, match=r"weights house version 1: .*promote others"):
+        read_weights(b'{"weights": %s}' % weights.encode(), "weights house version 1")
 
 
 def test_shares_above_the_whole_are_refused():

@@ -24,6 +24,8 @@ import pytest
 
 from workbench.backtest.result import WalkForward
 from workbench.backtest.trials import Ledger, Question, record
+from workbench.live.journal.event import Draft, Kind
+from workbench.live.journal.journal import Journal
 from workbench.params import Paths, Settings, TrackingParams
 from workbench.registry.connection import Connection
 from workbench.registry.gates.policy import Policy
@@ -210,13 +212,22 @@ class Project:
         facts: dict[str, Any] = {
             "strategy": pack.name, "version": version, "pack": pack.digest, "stage": stage,
             "account_mode": "embedded", "market": pack.market, "sessions": sessions, "fills": 41,
-            "slippage_bps": 2.2, "slippage_model_bps": 2.0, "journal_head": "j" * 64,
+            "slippage_bps": 2.2, "slippage_model_bps": 2.0, "journal_head": self.journaled(),
         }  # fmt: skip
         if not (self.root / ".git").is_dir():
             self.commit_approvers()
         file = self.paths.state / "records" / pack.kind / pack.name / str(version) / f"{stage}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(TrackRecord(**{**facts, **changes}).bytes())
+
+    def journaled(self) -> str:
+        """Return the last event of a journal of trading, which is written for it."""
+        journal = Journal.open(self.settings, self.paths, "DU1234567", clock=lambda: NOW + timedelta(days=365))
+        try:
+            (event,) = journal.append(Draft(Kind.OPERATOR, {"action": "note"}))
+            return event.head
+        finally:
+            journal.close()
 
     def promote(
         self, name: str = "sma_cross", kind: str = STRATEGY, version: int | None = None, signers: tuple[str, ...] = (),

@@ -23,7 +23,7 @@ from workbench.live.lease import Lease
 from workbench.live.operator import profile_of, watch_limits
 from workbench.live.paper import PaperBroker
 from workbench.live.rehearsal import Rehearsal
-from workbench.live.seats import leaving_seat, load_seat, shares_of
+from workbench.live.seats import WEIGHTS, leaving_seat, load_seat, promoted_shares, shares_of
 from workbench.live.service import Service
 from workbench.live.session import Seat
 from workbench.params import DataParams, Paths, Settings
@@ -49,11 +49,13 @@ def seats_here(
     """
     clock = clock or read_clock(settings.market, paths)
     stages = REHEARSED if clock.simulated else STAGES[settings.live.mode]
-    standing, record = {}, Lifecycle.open(settings, paths)
+    standing, weights, record = {}, {}, Lifecycle.open(settings, paths)
     for (kind, name), state in sorted(record.states().items()):
         found = next((stage for stage in stages if stage in state.standing), None)
         if kind == STRATEGY and found:
             standing[name] = found, state.standing[found]
+        if kind == WEIGHTS and found:
+            weights[name] = found
     steps = {one.name: one for one in record.transitions() if one.kind == STRATEGY and one.action == RETIRE}
     left = [one for one in steps.values() if one.name not in standing and one.positions == FLATTEN]
     if left and books is None:
@@ -68,7 +70,10 @@ def seats_here(
             f"nothing stands at {' or '.join(stages)}, so nothing is traded: make evidence STRATEGY=xs_momentum, then "
             "make promote STRATEGY=xs_momentum"
         )
-    shares, seats = shares_of(tuple(standing), settings.live), []
+    promoted, told = promoted_shares(weights, settings, paths, clock.now())
+    shares, seats = shares_of(tuple(standing), settings.live, promoted), []
+    for warning in told:
+        print(f"! {warning}")
     for name, (stage, step) in standing.items():
         seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
         seats.append(replace(seat, flatten=step.number if step.positions == FLATTEN else 0))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
 
-from workbench.errors import InputRefused, did_you_mean
+from workbench.errors import DataRefused, InputRefused, did_you_mean
 from workbench.live.session import Seat
 from workbench.params import LiveParams, Paths, Settings
-from workbench.registry.loader import AccountMode, Loaded, load
+from workbench.registry.loader import AccountMode, Loaded, load, load_payload
 from workbench.registry.packs.approvers import Approvers, list_file
 from workbench.types import Bars
 
 PARAMS = "params.json"
+WEIGHTS = "weights"  # the kind of pack
 LEAVING = "retired"
 
 
@@ -64,17 +66,60 @@ def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:
     )  # fmt: skip
 
 
-def shares_of(names: Sequence[str], live: LiveParams) -> Mapping[str, float]:
-    """Return each strategy's share of the equity: as written, or all the same."""
-    if not live.shares:
+def promoted_shares(
+    standing: Mapping[str, str], settings: Settings, paths: Paths, now: datetime
+) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
+    """Return the shares of the promoted weights that stand at a stage, by name and stage, and what to know of them."""
+    if not standing:
+        return None, ()
+    if len(standing) > 1:
+        raise InputRefused(
+            f"weights {', '.join(standing)} stand here at once; keep one: workbench retire NAME --kind {WEIGHTS}"
+        )
+    ((name, stage),) = standing.items()
+    approvers, account = Approvers.read(list_file(settings, paths), paths), AccountMode(settings.live.mode)
+    found = load_payload(
+        WEIGHTS, name, stage, account=account, settings=settings, paths=paths, approvers=approvers, now=now
+    )
+    if settings.live.shares:
+        raise InputRefused(
+            f"live.shares is written, and weights {name} version {found.version} stand here; leave live.shares empty, "
+            f"or take them out: workbench retire {name} --kind {WEIGHTS}"
+        )
+    return read_weights(found.content, f"weights {name} version {found.version}"), found.warnings
+
+
+def read_weights(content: bytes, where: str) -> Mapping[str, float]:
+    """Return the weights of a promoted file, each above 0 and at most 1, or refuse."""
+    try:
+        found = json.loads(content)["weights"]
+        bad = {
+            name: share for name, share in found.items() if type(share) not in (int, float) or not 0.0 < share <= 1.0
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataRefused(f"{where}: no weights by strategy can be read; promote others") from error
+    if bad or not found:
+        said = ", ".join(f"{name} {share!r}" for name, share in bad.items()) or "none"
+        raise DataRefused(f"{where}: {said}; a share of the equity is above 0 and at most 1: promote others")
+    return {str(name): float(share) for name, share in found.items()}
+
+
+def shares_of(
+    names: Sequence[str], live: LiveParams, promoted: Mapping[str, float] | None = None
+) -> Mapping[str, float]:
+    """Return each strategy's share of the equity: as promoted, else as written, else all the same."""
+    if promoted is None and not live.shares:
         return {name: 1.0 / len(names) for name in names}
+    shares, where, mend = live.shares, "live.shares", "write one, or leave live.shares empty for equal ones"
+    if promoted is not None:
+        shares, where = dict(promoted), "what was promoted as weights"
+        mend = f"promote weights that share with it, or take these out: workbench retire NAME --kind {WEIGHTS}"
     for name in names:
-        if name not in live.shares:
+        if name not in shares:
             raise InputRefused(
-                f"live.shares has no share of '{name}', which stands here; write one, or leave live.shares empty for "
-                f"equal ones.{did_you_mean(name, live.shares)}"
+                f"{where} has no share of '{name}', which stands here; {mend}.{did_you_mean(name, shares)}"
             )
-    total = sum(live.shares[name] for name in names)
+    total = sum(shares[name] for name in names)
     if total > 1.0 + 1e-9:
-        raise InputRefused(f"live.shares of {', '.join(names)} sum to {total:g}, more than 1; lower them")
-    return {name: live.shares[name] for name in names}
+        raise InputRefused(f"{where}: those of {', '.join(names)} sum to {total:g}, more than 1; lower them")
+    return {name: shares[name] for name in names}

@@ -8,11 +8,11 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from tests.registry.conftest import ROOT, Project
+from tests.registry.conftest import NOW, ROOT, Project
 from workbench.errors import (
     CannotWrite,
     DataRefused,
@@ -26,6 +26,7 @@ from workbench.errors import (
 )
 from workbench.registry import store as store_module
 from workbench.registry.connection import Connection
+from workbench.registry.gates.track_record import SessionRecord
 from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.status import status
@@ -178,6 +179,22 @@ def test_trials_after_the_pack_must_be_counted(staffed):
     text = rule(look(staffed.desk())).refusal
     assert "refused by no_later_trials" in text
     assert "7 trials after 24" in text
+
+
+def test_a_track_record_that_no_journal_backs_is_refused(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    assert look(staffed.desk()).voids == ()
+    staffed.track(pack, 1, "paper", journal_head="f" * 64)  # written by hand
+    ruling = rule(look(staffed.desk()))
+    assert re.search(
+        r"refused: the paper record .* ends with event f+.* of a journal, and .* has no such", ruling.refusal
+    )
+    later = SessionRecord(date(2027, 6, 1), 1_000.0, 1.0, 1, 1_000.0, positions_equal=True)
+    staffed.track(pack, 1, "paper", sessions=(later,))  # goes on after the last word of the journal
+    voids = look(staffed.desk(NOW + timedelta(days=500))).voids
+    assert any("goes on to 2027-06-01, and the event of its journal is of 2027-03-" in one for one in voids), voids
 
 
 def test_a_run_deleted_in_mlflow_is_refused_and_its_trials_still_count(staffed):

@@ -227,8 +227,43 @@ def test_a_new_candidate_is_a_new_version_and_replaces_the_one_on_paper(staffed)
         next_step(desk.state("strategy", "sma_cross"), 1)
 
 
+def proven_strategies(staffed) -> None:
+    """Promote the three strategies that the weights share the money out to, with the Sharpe ratios written there."""
+    for name, sharpe in (("sma_cross", 0.7), ("xs_momentum", 0.9), ("mean_reversion", 0.31)):
+
+        def shown(parts, sharpe=sharpe):
+            parts["statistics.json"]["out_of_sample"]["sharpe"] = sharpe
+            parts["statistics.json"]["in_sample"]["sharpe"] = sharpe
+
+        staffed.candidate(name, spoil=shown)
+        staffed.promote(name, signers=("alice",))
+
+
+@pytest.mark.parametrize(
+    ("standing", "sharpe", "says"),
+    [
+        (False, 0.9, "the weights give 'sma_cross' money, which does not stand at paper"),
+        (True, 5.0, "the weights say that xs_momentum has a Sharpe ratio of 5, its evidence at paper says 0.90"),
+    ],
+)
+def test_weights_share_money_only_with_what_stands_and_by_what_it_has_shown(staffed, standing, sharpe, says):
+    if standing:
+        proven_strategies(staffed)
+
+    def claims(parts):
+        parts["payload/weights.json"]["strategies"]["xs_momentum"]["sharpe"] = sharpe
+
+    staffed.candidate("house", "weights", spoil=claims)
+    desk = staffed.desk()
+    voids = evaluate(desk, desk.state("weights", "house"), 1).voids
+    assert any(one.startswith(says) for one in voids), voids
+    assert len(voids) == (1 if standing else 3)
+
+
 @pytest.mark.parametrize("kind", ["weights", "risk"])
 def test_weights_and_limits_are_promoted_the_same_way(staffed, kind):
+    if kind == "weights":
+        proven_strategies(staffed)
     staffed.candidate("house", kind)
     done = staffed.promote("house", kind, signers=("alice",))
     assert (done.kind, done.to_stage) == (kind, "paper")

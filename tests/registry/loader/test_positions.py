@@ -14,11 +14,11 @@ from tests.live.test_runner import FREE, WIDE
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import Runner, complete
 from workbench.cli.trading import seats_here
-from workbench.errors import NoData
+from workbench.errors import InputRefused, NoData
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport
 from workbench.live.session import Data
-from workbench.params import PortfolioParams
+from workbench.params import LiveParams, PortfolioParams
 from workbench.registry.lifecycle.rollback import plan_rollback, retire, roll_back
 from workbench.types import Bars
 
@@ -155,3 +155,27 @@ def without_price(bars: Bars, symbol: str, row: int) -> Bars:
     for name, frame in frames.items():
         frame.loc[bars.index[row], symbol] = 0.0 if name == "volume" else np.nan
     return replace(bars, **frames)
+
+
+def with_weights(desk: Desk, name: str) -> None:
+    """Let weights stand at paper; that their strategies stand there is for the promotion to ask."""
+    pack = desk.runner.project.candidate(name, "weights", market="real")
+    desk.runner.project.desk().state("weights", name)  # registers it
+    desk.runner.step(pack, 1, "backtest", "paper", NOW + timedelta(minutes=30))
+
+
+def test_promoted_weights_share_out_the_equity_and_nothing_else_does(desk):
+    project = desk.runner.project
+    (alone,) = seats_here(desk.settings, project.paths, Now())
+    assert alone.share == 1.0
+    with_weights(desk, "house")
+    (seat,) = seats_here(desk.settings, project.paths, Now())
+    assert (seat.name, seat.share) == ("sma_cross", 0.4)
+    written = desk.settings.model_copy(update={"live": LiveParams(shares={"sma_cross": 0.9})})
+    with pytest.raises(InputRefused, match=r"live.shares is written, and weights house version 1 stand here"):
+        seats_here(written, project.paths, Now())
+    with_weights(desk, "garden")
+    with pytest.raises(
+        InputRefused, match=r"weights garden, house stand here at once; keep one: workbench retire NAME"
+    ):
+        seats_here(desk.settings, project.paths, Now())

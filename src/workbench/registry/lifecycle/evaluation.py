@@ -11,9 +11,12 @@ from workbench.errors import InputRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.judge import judge
 from workbench.registry.gates.policy import LEAST_APPROVALS, Step
+from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
 from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.journaled import not_journaled
+from workbench.registry.lifecycle.shares import WEIGHTS, unproven_shares
 from workbench.registry.lifecycle.stages import (
     NEXT,
     PAPER,
@@ -153,7 +156,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         step=step,
         candidate=candidate,
         verdicts=verdicts,
-        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step),
+        voids=(*_voids(desk, candidate.pack, code, unknown_code, state, version, step), *_unjournaled(desk, record)),
         proposal=proposal,
         stored=proposal is before,
         outdated=outdated,
@@ -279,6 +282,8 @@ def _voids(
         )
     if pack.kind == STRATEGY:
         found += _code_voids(pack, code, unknown_code, again)
+    if pack.kind == WEIGHTS:
+        found += unproven_shares(desk, pack, step.to_stage, again)
     if LEAST_APPROVALS[step.to_stage] > 1 and (unread := uncommitted(desk.paths)):
         found.append(f"{unread}; then run again")
     if desk.now >= pack.expires_at:
@@ -294,6 +299,11 @@ def _voids(
             f"it was forced into paper ({forced}), and only what passed may go on; mend what failed, then: {again}"
         )
     return tuple(found)
+
+
+def _unjournaled(desk: Desk, record: TrackRecord | None) -> list[str]:
+    said = not_journaled(desk.settings, desk.paths, record) if record else ""
+    return [said] if said else []
 
 
 def _code_voids(pack: Pack, code: Code | None, unknown_code: str, again: str) -> list[str]:
