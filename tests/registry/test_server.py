@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.registry.conftest import Project, Server
-from tests.registry.making.conftest import NOW, Bench, commit, make_bench
+from tests.registry.making.conftest import NOW, Bench, make_bench
 from workbench.errors import PackRefused, WorkbenchError
 from workbench.registry import storing
 from workbench.registry.connection import Connection
@@ -37,8 +37,7 @@ def bench(server: Server, tmp_path, monkeypatch, walk_forward_of) -> Bench:
     made = make_bench(tmp_path / "project", server.settings.tracking.uri, "served", walk_forward_of)
     people = Project(made.paths.root)
     for who in ("alice", "bob"):
-        people.person(who)
-    commit(made.paths.root)
+        people.person(who)  # and commits the list
     return made
 
 

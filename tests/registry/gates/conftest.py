@@ -106,7 +106,7 @@ WEIGHTS: dict[str, Any] = {
     "reason.json": {"reason": "xs_momentum has earned more of the risk since May"},
 }
 RISK: dict[str, Any] = {
-    "payload/limits.yaml": "max_gross: 1.2\nper_symbol: {max_weight: 0.1}\nmin_cash: 5_000\n",
+    "payload/limits.yaml": "max_gross: 1.0\nper_symbol: {max_weight: 0.1}\nmin_cash: 5_000\n",
     "reason.json": {"reason": "halved after the review of January"},
 }
 PROMPT: dict[str, Any] = {

@@ -429,7 +429,7 @@ def test_a_limit_that_is_loosened_is_named_and_needs_a_reason(make):
     case = make.case("risk", parts={**make.parts("risk"), "payload/limits.yaml": limits}, champion=champion)
     verdict = make.gate("risk_limits").judge(case)
     assert verdict.outcome is Outcome.REVIEW
-    assert verdict.why == "looser: max_gross 1.2 → 1.5, min_cash 5000 → 4000"
+    assert verdict.why == "looser: max_gross 1 → 1.5, min_cash 5000 → 4000"
     assert verdict.measured == "4 limits: 2 loosened, 1 tightened, 1 new"
 
 
@@ -451,7 +451,7 @@ def test_the_first_limits_are_held_against_the_workbenchs_own(make):
 
 def test_a_limit_that_is_gone_is_loosened(make):
     champion = make.case("risk").pack
-    parts = {**make.parts("risk"), "payload/limits.yaml": "max_gross: 1.2\nmin_cash: 5000\n"}
+    parts = {**make.parts("risk"), "payload/limits.yaml": "max_gross: 1.0\nmin_cash: 5000\n"}
     verdict = make.gate("risk_limits").judge(make.case("risk", parts=parts, champion=champion))
     assert (verdict.outcome, verdict.why) == (Outcome.REVIEW, "looser: per_symbol.max_weight 0.1 → gone")
 

@@ -66,6 +66,7 @@ def test_the_whole_way_to_production(staffed):
 def test_paper_without_a_record_leads_nowhere(staffed):
     staffed.candidate()
     staffed.promote(signers=("alice",))
+    staffed.commit_approvers()
     ruling = rule(look(staffed.desk()))
     assert "refused by live_days" in ruling.refusal
     assert "no paper record yet" in ruling.refusal

@@ -7,6 +7,8 @@ what they were when this module was imported, which the loader does before it lo
 from __future__ import annotations
 
 import ast
+import copy
+import dis
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,6 +19,7 @@ from typing import Any
 from workbench.source import PACKAGE
 
 _PLAIN = (int, float, complex, str, bytes, bool, tuple, list, dict, set, frozenset, type(None), type(...))
+_LOADS = ("LOAD_CONST", "RETURN_CONST", "LOAD_SMALL_INT")
 _FOLDED = (
     ast.Constant,
     ast.UnaryOp,
@@ -98,13 +101,23 @@ def _assigned(body: list[ast.stmt]) -> dict[str, ast.expr]:
 
 
 def _value(written: ast.expr) -> Any:
-    """Return what an expression of nothing but constants comes to."""
+    """Return what an expression of nothing but constants comes to: the compiler folds it, nothing is run."""
     if not all(isinstance(node, _FOLDED) for node in ast.walk(written)):
         return _UNKNOWN
     try:
-        return eval(compile(ast.Expression(written), "", "eval"), {"__builtins__": {}})  # noqa: S307 (constants alone)
-    except (ArithmeticError, TypeError, ValueError):
+        return ast.literal_eval(_Folding().visit(copy.deepcopy(written)))
+    except (TypeError, ValueError):
         return _UNKNOWN
+
+
+class _Folding(ast.NodeTransformer):
+    """Puts in place of a calculation with constants what the compiler makes of it."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        code = compile(ast.Expression(node), "", "eval")
+        steps = [one for one in dis.get_instructions(code) if one.opname != "RESUME"]
+        alone = [one.opname for one in steps[1:]] in ([], ["RETURN_VALUE"]) and steps[0].opname in _LOADS
+        return ast.copy_location(ast.Constant(steps[0].argval), node) if alone else node
 
 
 def _found(space: Mapping[str, Any], name: str) -> Any:
