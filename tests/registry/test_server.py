@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.evaluation import Evaluation, evaluate
 from workbench.registry.lifecycle.promote import Ruling, approve, propose, rule
 from workbench.registry.lifecycle.promote import commit as move
+from workbench.registry.lifecycle.record import Lifecycle
 from workbench.registry.loader import AccountMode, load
 from workbench.registry.making.data import make_data_pack
 from workbench.registry.packs.candidate import read_candidate, verify_folder
@@ -56,6 +58,10 @@ def signed(bench: Bench) -> tuple[Desk, Ruling]:
     propose(desk, rule(found, WHY))
     desk, found = look(bench)
     approve(desk, found, "alice", "", "")
+    return look_again(bench)
+
+
+def look_again(bench: Bench) -> tuple[Desk, Ruling]:
     desk, found = look(bench)
     return desk, rule(found, WHY)
 
@@ -166,9 +172,25 @@ def test_a_server_that_stops_in_the_middle_of_a_step_moves_all_of_it_or_nothing(
 
     server.start()
     desk, ruling = signed(bench)
-    server.stop()  # after the last look, before the step: recorded, not shown, and said so
+    server.stop()  # after the last look, before the step: it is judged once more, which cannot be done, so nothing
     with pytest.raises(WorkbenchError) as told:
         move(desk, ruling)
+    one_line(told, "no answer", "start that server")
+    assert desk.record.current(*NAME, "paper") is None
+
+    server.start()
+    with monkeypatch.context() as patch:  # after the record, before it is shown: recorded, and said so
+        record = Lifecycle.append
+
+        def recorded(self: Lifecycle, *words: Any, **facts: Any) -> Any:
+            done = record(self, *words, **facts)
+            server.stop()
+            return done
+
+        patch.setattr(Lifecycle, "append", recorded)
+        desk, ruling = look_again(bench)
+        with pytest.raises(WorkbenchError) as told:
+            move(desk, ruling)
     one_line(told, "promoted version 1 to paper", "that is recorded and holds, MLflow does not show it yet")
     assert desk.record.current(*NAME, "paper").version == 1
 
