@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from workbench.registry.packs.canonical import canonical
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
@@ -166,6 +168,23 @@ def test_evidence_that_was_changed_is_not_traded_and_without_mlflow_the_verified
     assert changed.returncode == 1, changed.stdout
     assert "params.json" in changed.stderr
     assert not (clone.root / "data/state/changed.db").exists()
+
+
+def test_a_rehearsal_asks_the_rules_of_demotion_at_its_end(promoted):
+    clone, session = promoted, ("paper", "--once", "--sessions", "2", "--set", "live.account=JUDGED")
+    sound = clone.run(*session)
+    assert sound.returncode == 0, sound.stderr
+    assert "may only reduce" not in sound.stderr
+    file = clone.root / "data/state/records/strategy/xs_momentum/1/paper.json"
+    record = json.loads(file.read_bytes())
+    record["sessions"][0]["pnl"] = -0.4 * record["sessions"][0]["capital"]
+    file.write_bytes(canonical(record))
+    judged = clone.run(*session)
+    assert judged.returncode == 0, judged.stderr
+    assert "xs_momentum version 1 at paper: may only reduce from now on: drawdown 40" in judged.stderr
+    assert "may only reduce from now on" in clone.run("alerts").stdout
+    status = clone.run("status").stdout
+    assert re.search(r"! xs_momentum version 1: reduce-only since \S+: drawdown 40\.0% in 2 sessions", status), status
 
 
 def test_money_needs_two_keys(apart):

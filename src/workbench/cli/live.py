@@ -59,6 +59,7 @@ def live(
 
 
 def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, once: bool) -> None:
+    from workbench.cli.rules import judge_seats
     from workbench.cli.track import write_records
     from workbench.cli.trading import open_rehearsal
     from workbench.clock import read_clock
@@ -84,6 +85,7 @@ def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, on
             write_records(paths, rehearsal.seats, report, rehearsal.journal.book, settings)
             _say_session(report, number, len(sessions))
         _show_end(rehearsal)
+        judge_seats(paths, rehearsal.seats, settings, rehearsal.outbox)
 
 
 def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> None:
