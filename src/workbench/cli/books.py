@@ -53,7 +53,9 @@ def reconcile(
     symbol: Annotated[str, typer.Argument(help="A symbol, or CASH; without it, everything is compared.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="The difference may stay; needs --reason.")] = False,
     adopt: Annotated[bool, typer.Option("--adopt", help="Take the broker's side; needs --reason.")] = False,
-    strategy: Annotated[str, typer.Option(help="Whose the adopted shares are; without it, nobody's.")] = "",
+    strategy: Annotated[
+        str, typer.Option(help="Whose the adopted shares are; without it, whoever's are gone, or nobody's.")
+    ] = "",
     cancelled: Annotated[str, typer.Option(metavar="KEY", help="A missing order: it was cancelled.")] = "",
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the journal.")] = "",
     by: By = "",

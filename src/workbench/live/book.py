@@ -96,6 +96,7 @@ class Book:
     last: Event | None = None
     session: str = ""
     sessions: int = 0
+    seats: set[str] = field(default_factory=set)  # every strategy that ever sat there
     root: str = ""  # of the first event: tells this journal's keys from those of one that was deleted
     highest_order_id: int = 0
     past: Past = field(default_factory=Past)  # what the runner remembers
@@ -145,6 +146,7 @@ class Book:
         if self.remembers is not None:
             long_ago = event.at - self.remembers
             self._settle(min(long_ago, self.past.asked_at or long_ago))  # the next decision asks what came of the last
+        self.seats |= dict(event.data.get("seats", {})).keys()
 
     def _settle(self, before: datetime) -> None:
         """Forget the orders that ended before a moment, but for what they left and the names of their executions."""
@@ -296,7 +298,8 @@ class Book:
                 self._take(event, read_fill(fill))
             self._hold(event.symbol, adopted["shares"])
             self._own(NOBODY, event.symbol, adopted["shares"] - adopted["given"])
-            self._own(adopted["strategy"], event.symbol, adopted["given"])
+            for strategy, shares in adopted.get("parts", {adopted["strategy"]: adopted["given"]}).items():
+                self._own(strategy, event.symbol, shares)
             self.cash += adopted["cash"]
             self.cash_explained = 0.0 if event.symbol == CASH else self.cash_explained
             self.explained.pop(event.symbol, None)

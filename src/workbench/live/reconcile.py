@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
+from workbench.live.owners import owners
 from workbench.trading import Fill, OrderStatus, Working
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
@@ -153,7 +154,11 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
 def adopt(
     journal: Journal, broker: Broker, symbol: str, who: str, reason: str, strategy: str = NOBODY
 ) -> tuple[Difference, ...]:
-    """Take the broker's side of a symbol into our books, for a strategy or for nobody, and unlock it."""
+    """Take the broker's side of a symbol into our books, and unlock it.
+
+    The shares are those of a strategy that is named; without a name the broker's shares that nobody ordered are
+    nobody's, and those that are gone are taken from who held them.
+    """
     seen = _steady(journal, broker)
     found = _of_symbol(journal, seen, symbol)
     if not found:
@@ -165,9 +170,10 @@ def adopt(
     traded = sum(fill.signed for fill in fills)
     shares = seen.positions.get(symbol, 0) - journal.book.positions.get(symbol, 0) - traded if symbol else 0
     cash = 0.0 if symbol else seen.cash - journal.book.cash
+    parts = owners(journal.book, symbol, shares + traded, strategy) if symbol else {}
     adopted = {
         "fills": [fill_data(fill) for fill in fills], "shares": shares, "given": shares + traded, "cash": cash,
-        "strategy": strategy,
+        "strategy": strategy, "parts": parts,
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
     staying += [_execution(fill).id for fill in forgotten]
@@ -175,7 +181,10 @@ def adopt(
     if symbol == CASH:
         data["flow"] = _flow(found, seen)
     _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
-    return found
+    whose = ", ".join(f"{name or 'nobody'} {count:+d}" for name, count in parts.items() if count)
+    return tuple(
+        replace(one, text=f"{one.text}; given: {whose}") if whose and _of_shares(one) else one for one in found
+    )
 
 
 def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: str) -> None:
