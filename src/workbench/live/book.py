@@ -303,6 +303,7 @@ class Book:
             self.cash += adopted["cash"]
             self.cash_explained = 0.0 if event.symbol == CASH else self.cash_explained
             self.explained.pop(event.symbol, None)
+            _add(self.explained, event.symbol, adopted.get("explained", 0))  # of which it says how many are there still
         self.cash_explained += data.get("cash_explained", 0.0)
         _add(self.explained, event.symbol, data.get("shares_explained", 0))
         self.accepted.update(data.get("accepted", ()))

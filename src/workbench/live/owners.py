@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from workbench.errors import InputRefused
 from workbench.live.book import NOBODY, Book
 from workbench.orders import attribute
 
 
-def owners(book: Book, symbol: str, given: int, strategy: str) -> dict[str, int]:
+def owners(book: Book, symbol: str, given: int, strategy: str, explained: int = 0) -> dict[str, int]:
     """Return to whom shares are given, or from whom they are taken.
 
     A strategy that is named gets all of them. Where none is, they are nobody's; but what the account lost is taken from
-    who held it, else what protects it would trade a second time. Where that may be one of several, it is asked for.
+    who held it, else what protects it would trade a second time. Where that may be one of several, or of what a person
+    ``explained``, it is asked for.
     """
     if strategy:
         if strategy not in (known := strategies(book)):
             names = ", ".join(sorted(known)) or "none before the runner begins its first session"
             raise InputRefused(f"{symbol}: no strategy of the books is called '{strategy}'; there is: {names}")
         return {strategy: given}
-    held = against(book, symbol, given)
-    named = {name: count for name, count in held.items() if name != NOBODY}
-    if not named or abs(held.get(NOBODY, 0)) >= abs(given):
+    held, asked = _held(book, symbol, given)
+    if not held:
         return {NOBODY: given}
-    enough = [name for name, count in named.items() if abs(count) >= abs(given)]
-    if enough and len(named) > 1:
-        whose = ", ".join(f"{name} holds {count:+d}" for name, count in sorted(named.items()))
-        raise InputRefused(f"{symbol}: whose were the {abs(given)} shares? {whose}; {what_to_type(symbol, enough)}")
-    if enough:
-        return {enough[0]: given}
+    whose = ", ".join(f"{name or 'nobody'} holds {count:+d}" for name, count in sorted(held.items()))
+    if given * explained < 0 and abs(given) <= abs(explained):
+        lines = f'workbench reconcile {symbol} --explain --reason "…" where they were, else {adopting(symbol, held)}'
+        raise InputRefused(f"{symbol}: were the {abs(given)} shares of the {explained:+d} explained? {whose}; {lines}")
+    if asked:
+        raise InputRefused(f"{symbol}: whose were the {abs(given)} shares? {whose}; {adopting(symbol, asked)}")
     total = -sum(held.values())
     parts = attribute({name: -count for name, count in held.items()}, given if abs(given) < abs(total) else total)
     parts[NOBODY] = parts.get(NOBODY, 0) + given - sum(parts.values())  # more than anybody held
     return {name: count for name, count in parts.items() if count}
 
 
-def against(book: Book, symbol: str, given: int) -> dict[str, int]:
-    """Return who holds what shares make less, where they make less of what the account holds."""
-    if book.positions.get(symbol, 0) * given >= 0:
-        return {}
-    return {name: own[symbol] for name, own in book.books.items() if own.get(symbol, 0) * given < 0}
+def what_to_type(book: Book, symbol: str, gone: int) -> str:
+    """Return the line that takes shares that are gone out of the books, by the names of whose they may have been."""
+    return adopting(symbol, _held(book, symbol, gone)[1] or [NOBODY])
+
+
+def adopting(symbol: str, names: Iterable[str]) -> str:
+    """Return the line that adopts a symbol for one of these, or for whom the books say."""
+    named = (f" --strategy {name}" if name else "" for name in sorted(names))
+    return " or ".join(f'workbench reconcile {symbol} --adopt{one} --reason "…"' for one in named)
+
+
+def within(ours: int, held: int) -> bool:
+    """Whether all our shares can be among those that an account holds; where they are not, some are gone."""
+    return min(held, 0) <= ours <= max(held, 0)
+
+
+def still_explained(book: Book, symbol: str, held: int) -> int:
+    """Return how many of the shares that a person explained can be among those that the account holds."""
+    return min(max(book.explained.get(symbol, 0), min(held, 0)), max(held, 0))
 
 
 def strategies(book: Book) -> frozenset[str]:
@@ -47,7 +63,15 @@ def strategies(book: Book) -> frozenset[str]:
     return frozenset({*book.seats, *book.books, *ordered} - {NOBODY})
 
 
-def what_to_type(symbol: str, names: list[str]) -> str:
-    """Return the line that adopts a symbol for one of some strategies."""
-    lines = (f'workbench reconcile {symbol} --adopt --strategy {name} --reason "…"' for name in sorted(names))
-    return " or ".join(lines)
+def _held(book: Book, symbol: str, given: int) -> tuple[dict[str, int], list[str]]:
+    """Return of whom shares are that make the account's less, and the strategies of which a person names one."""
+    if book.positions.get(symbol, 0) * given >= 0:
+        return {}, []
+    held = {name: own[symbol] for name, own in book.books.items() if own.get(symbol, 0) * given < 0}
+    named = {name: count for name, count in held.items() if name != NOBODY}
+    if not named or abs(held.get(NOBODY, 0)) >= abs(given):
+        return {}, []
+    enough = [name for name, count in named.items() if abs(count) >= abs(given)]
+    if len(named) > 1:
+        return held, enough
+    return named if enough else held, []

@@ -26,7 +26,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
-from workbench.live.owners import owners
+from workbench.live.owners import owners, still_explained, what_to_type, within
 from workbench.trading import Fill, OrderStatus, Working
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
@@ -140,6 +140,10 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
     seen = _steady(journal, broker)
     found = _of_symbol(journal, seen, symbol)
+    for one in found if symbol else ():
+        if _of_shares(one) and not within(journal.book.positions.get(symbol, 0), int(one.broker)):
+            why = "shares that are gone are adopted, not explained, or what protects them trades them a second time"
+            raise InputRefused(f"{why}; {one.text}")
     # Cash and shares by their amount: both sides go on changing with every trade.
     facts: dict[str, Any] = {"action": "explain"}
     if symbol == CASH:
@@ -167,13 +171,14 @@ def adopt(
     fills = [fill for fill in fills if _execution(fill).id not in journal.book.accepted]
     forgotten = [fill for fill in fills if fill.id in journal.book.settled]  # in the position as it was: not once more
     fills = [fill for fill in fills if fill not in forgotten]
-    traded = sum(fill.signed for fill in fills)
-    shares = seen.positions.get(symbol, 0) - journal.book.positions.get(symbol, 0) - traded if symbol else 0
+    traded, held = sum(fill.signed for fill in fills), seen.positions.get(symbol, 0)
+    explained = still_explained(journal.book, symbol, held)  # stays with whoever has it
+    shares = held - journal.book.positions.get(symbol, 0) - explained - traded if symbol else 0
     cash = 0.0 if symbol else seen.cash - journal.book.cash
-    parts = owners(journal.book, symbol, shares + traded, strategy) if symbol else {}
+    parts = owners(journal.book, symbol, shares + traded, strategy, explained) if symbol else {}
     adopted = {
         "fills": [fill_data(fill) for fill in fills], "shares": shares, "given": shares + traded, "cash": cash,
-        "strategy": strategy, "parts": parts,
+        "strategy": strategy, "parts": parts, "explained": explained,
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
     staying += [_execution(fill).id for fill in forgotten]
@@ -202,10 +207,14 @@ def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: s
 
 def _left(book: Book, differences: Iterable[Difference]) -> tuple[Difference, ...]:
     """Return the differences that nobody has explained."""
-    return tuple(
-        one for one in differences
-        if one.id not in book.accepted and not (_of_shares(one) and one.journal == one.broker)
-    )  # fmt: skip
+    return tuple(one for one in differences if not _explained(book, one))
+
+
+def _explained(book: Book, one: Difference) -> bool:
+    accepted = one.id in book.accepted
+    if not _of_shares(one):
+        return accepted
+    return one.journal == one.broker or (accepted and within(int(one.journal), int(one.broker)))
 
 
 def _of_shares(one: Difference) -> bool:
@@ -297,11 +306,15 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             others = [fill for fill in foreign if fill.symbol == symbol]
             newer = [fill for fill in others if _execution(fill).id not in book.accepted]
             traded = {sum(fill.signed for fill in fills) for fills in (others, newer)}
+            here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
+            gone = not within(ours, theirs)  # no word of a person puts shares there, not even an earlier one
+            more = still_explained(book, symbol, theirs) if gone else more
             known = theirs - ours - more in traded or symbol in seen.parts
             why = "trades that are not ours explain it" if known else "nothing explains it"
-            here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
             text = f"{symbol}: {here}, {theirs:+d} at the broker; {why}"
-            found.append(Difference(Of.POSITION, symbol, ours + more, theirs, text, ours=not known))
+            text += f": {what_to_type(book, symbol, theirs - ours - more)}" if gone else ""
+            booked = ours if gone else ours + more
+            found.append(Difference(Of.POSITION, symbol, booked, theirs, text, ours=not known))
     for symbol, part in seen.parts.items():
         told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
         text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"

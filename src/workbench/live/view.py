@@ -8,6 +8,7 @@ from datetime import timedelta
 from workbench.errors import BrokerError, DataRefused, OrderRejected
 from workbench.live.book import CASH, Book, Tracked
 from workbench.live.gate import Asked, Day, GateState, Sent
+from workbench.live.owners import within
 from workbench.live.reconcile import Difference, Of
 from workbench.live.session import Data, Desk
 from workbench.live.splits import split_symbols
@@ -100,7 +101,7 @@ def _booked(book: Book, positions: Mapping[str, int]) -> dict[str, int]:
         ours = found.get(symbol, 0)
         before = Difference(Of.POSITION, symbol, ours, held, "").id in book.accepted  # as it was written once
         explained = before or ours + book.explained.get(symbol, 0) == held
-        if explained and min(held, 0) <= ours <= max(held, 0):
+        if explained and within(ours, held):
             found[symbol] = held
     return found
 
