@@ -9,13 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 WB := $(BIN)/workbench
 
-# Programs of an environment name the folder they were installed in: in a checkout that was moved or copied it is made anew.
-ifneq ($(filter-out $(CURDIR),$(shell cat .stamps/bootstrap 2>/dev/null)),)
-  $(info The checkout was moved or copied: .venv is set up anew.)
-  $(shell rm -rf .stamps .venv)
-else ifeq ($(wildcard $(BIN)/python),)
-  $(shell rm -rf .stamps)
-endif
+# Programs of an environment name the folder they were installed in: in a checkout that was moved or copied it is made anew,
+# by the first target that needs one. Nothing is taken away by a target that needs none.
+MADE_AT := $(shell cat .stamps/bootstrap 2>/dev/null)
+ANEW := $(if $(filter-out $(CURDIR),$(MADE_AT)),moved,$(if $(wildcard $(BIN)/python),,missing))
 
 # One run, other settings: make backtest STRATEGY=sma_cross SET="costs.schedule=ib_tiered walk_forward.mode=anchored"
 STRATEGY ?=
@@ -24,6 +21,8 @@ GRID ?=
 TRIALS ?=
 NAME ?=
 REASON ?=
+override REASON := $(value REASON)
+export REASON
 PORT ?= 5000
 CHOICES = $(foreach s,$(STRATEGY),--strategy $(s)) $(foreach s,$(SET),--set $(s))
 
@@ -99,7 +98,11 @@ demo: .stamps/research .stamps/live ## The whole way in simulated time: prove, p
 
 ##@ Trading
 # What an operator types must not install anything first where a runner lives: one profile is enough, whichever it is.
-READY := $(if $(wildcard .stamps/research .stamps/live),,.stamps/live)
+READY := $(if $(ANEW),$(if $(filter moved,$(ANEW)),elsewhere,.stamps/live),$(if $(wildcard .stamps/research .stamps/live),,.stamps/live))
+.PHONY: elsewhere
+elsewhere:
+	@echo "error: this checkout was moved or copied, its .venv is of $(MADE_AT): type this there, where the runner lives; or set it up here first: make .stamps/live" >&2
+	@exit 1
 
 .PHONY: paper
 paper: .stamps/research ## Trade what stands at paper in the embedded account, in simulated time, offline (ARGS="--sessions 40")
@@ -119,7 +122,7 @@ parity: .stamps/research ## Hold what was traded against what research says, dif
 
 .PHONY: kill
 kill: $(READY) ## Stop now: halt, cancel all, close at the broker and confirm it there (REASON="...")
-	@$(WB) kill --reason '$(REASON)' $(ARGS)
+	@$(WB) kill --reason "$$REASON" $(ARGS)
 
 .PHONY: flatten
 flatten: $(READY) ## Close every position through the gate
@@ -127,7 +130,7 @@ flatten: $(READY) ## Close every position through the gate
 
 .PHONY: resume
 resume: $(READY) ## Trade again after a stop (REASON="...")
-	@$(WB) resume --reason '$(REASON)' $(ARGS)
+	@$(WB) resume --reason "$$REASON" $(ARGS)
 
 .PHONY: limits
 limits: $(READY) ## Show the risk limits in force
@@ -196,7 +199,12 @@ clean: ## Remove .venv and caches; data/ and mlruns/ stay
 
 # --- how an environment is made -----------------------------------------------------------------------------------
 # Each profile contains the one before it: research < lab < dev; a live host has `live` alone. A stamp is renewed when its lock changes.
-.stamps/bootstrap: locks/bootstrap.lock
+.PHONY: anew
+anew:
+	@$(if $(filter moved,$(ANEW)),echo "The checkout was moved or copied: .venv is set up anew.")
+	@rm -rf .stamps $(VENV)
+
+.stamps/bootstrap: locks/bootstrap.lock $(if $(ANEW),anew)
 	@test -n "$(PYTHON)" || { echo "error: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $$("$(PYTHON)" --version) is too old; install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -80,34 +80,3 @@ def test_a_folder_that_delta_takes_for_two_is_refused_before_anything_is_written
     with pytest.raises(InputRefused, match=r"'%2F'.* move the checkout to a folder without it"):
         stage(Lake(paths.lake, "real"), market())
     assert not paths.data.exists()
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_the_environment_of_a_checkout_that_was_moved_is_set_up_anew(tmp_path):
-    shutil.copy2(ROOT / "Makefile", tmp_path)
-    program = tmp_path / ".venv" / "bin" / "python"
-    program.parent.mkdir(parents=True)
-    program.write_text("")
-    stamp = tmp_path / ".stamps" / "bootstrap"
-    stamp.parent.mkdir()
-
-    def helped() -> str:
-        return subprocess.run(["make", "help"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    stamp.write_text(f"{tmp_path.resolve()}\n")
-    assert "moved" not in helped()
-    assert program.exists()
-    stamp.write_text("/where/it/was\n")
-    assert "The checkout was moved or copied: .venv is set up anew." in helped()
-    assert not stamp.exists()
-    assert not program.exists()
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_stamps_without_an_environment_are_not_believed(tmp_path):
-    shutil.copy2(ROOT / "Makefile", tmp_path)
-    stamp = tmp_path / ".stamps" / "research"
-    stamp.parent.mkdir()
-    stamp.touch()
-    subprocess.run(["make", "help"], cwd=tmp_path, capture_output=True, check=True)
-    assert not stamp.exists()
