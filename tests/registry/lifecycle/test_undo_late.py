@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.registry.conftest import NOW, Project
 from tests.registry.lifecycle.test_undo import NAME, put_in_production
 from tests.registry.loader.conftest import complete
+from workbench.errors import PromotionRefused
 from workbench.registry.gates.track_record import SessionRecord, TrackRecord
 from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown
 from workbench.registry.lifecycle.evaluation import evaluate
@@ -65,6 +67,26 @@ def test_a_demoted_version_is_lifted_by_new_approvals_a_month_later(staffed):
     assert days.measured.endswith("; of a restoration no age is asked")
     assert staffed.promote(signers=("alice", "bob"), now=late).action == "restore"
     assert loaded(staffed, "production", late + timedelta(hours=1)).mode == "active"
+
+
+def test_a_second_demotion_is_not_lifted_by_what_was_signed_for_the_first(staffed):
+    put_in_production(staffed, 1, spoil=complete)
+    day = NOW + timedelta(days=1)
+    desk = staffed.desk(now=day)
+    demote(desk, desk.state(*NAME), 1, "an operator's mistake, by hand")
+    first = staffed.promote(signers=("alice", "bob"), now=day)
+    desk = staffed.desk(now=day)  # simulated time stands still between the two
+    demote(desk, desk.state(*NAME), 1, "positions other than research computes")
+    found = evaluate(desk, desk.state(*NAME), 1)
+    assert found.outdated == "it was taken already, and what was signed for it holds for that one step"
+    assert (found.signed.names, found.stored, found.proposal.digest == first.proposal) == ((), False, False)
+    assert "waits for 2 approvals more of 2" in rule(found).refusal
+    state = desk.record.state(*NAME)
+    with pytest.raises(PromotionRefused, match=r"cannot restore: proposal .* was used already; propose and sign anew"):
+        desk.record.append(replace(first, at=desk.now), after=state)
+    assert loaded(staffed, "production", day + timedelta(hours=1)).reduce_only
+    assert staffed.promote(signers=("alice", "bob"), now=day).action == "restore"
+    assert loaded(staffed, "production", day + timedelta(hours=1)).mode == "active"
 
 
 def test_the_rules_judge_what_was_restored_by_the_sessions_after_that(staffed):

@@ -146,9 +146,9 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     )
     verdicts = judge(asked, case)
     fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
-    fresh = replace(fresh, record=record.digest if record else "", trials_head=ledger_head)
+    fresh = _unused(replace(fresh, record=record.digest if record else "", trials_head=ledger_head), state)
     before = candidate.newest(version, step.to_stage)
-    outdated = _outdated(before, fresh, desk) if before else ""
+    outdated = _outdated(before, fresh, desk, state) if before else ""
     proposal = before if before and not outdated else fresh
     return Evaluation(
         state=state,
@@ -186,7 +186,7 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
         stored[one.gate] if one.gate in stored and one.why.startswith(_NOT_HERE) else one for one in judge(asked, case)
     )
     fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
-    outdated = _outdated(before, fresh, desk) if before else ""
+    outdated = _outdated(before, fresh, desk, state) if before else ""
     proposal = before if before and not outdated else fresh
     return Evaluation(
         state=state,
@@ -243,11 +243,20 @@ def _propose(
     )
 
 
-def _outdated(before: Proposal, fresh: Proposal, desk: Desk) -> str:
+def _unused(fresh: Proposal, state: State) -> Proposal:
+    """Return a proposal that no step was taken by: where the clock stands still, the same again is a moment younger."""
+    while fresh.digest in state.used:
+        fresh = replace(fresh, made_at=fresh.made_at + timedelta(seconds=1))
+    return fresh
+
+
+def _outdated(before: Proposal, fresh: Proposal, desk: Desk, state: State) -> str:
     """Say why a stored proposal no longer asks for what would be asked now, or nothing.
 
     Numbers may have grown since, such as the days on paper; what was signed is that every gate answered as it does now.
     """
+    if before.digest in state.used:
+        return "it was taken already, and what was signed for it holds for that one step"
     if desk.now > before.expires_at:
         return f"it expired on {before.expires_at:%Y-%m-%d %H:%M} UTC"
     if desk.now < before.made_at - timedelta(minutes=5):

@@ -66,7 +66,10 @@ class Version:
 
 @dataclass(frozen=True)
 class State:
-    """``replaced`` has by stage the versions that stood there and may come back, the newest last."""
+    """``replaced`` has by stage the versions that stood there and may come back, the newest last.
+
+    ``used`` are the proposals by which a step was taken: none is taken twice.
+    """
 
     kind: str
     name: str
@@ -74,6 +77,7 @@ class State:
     standing: Mapping[str, Standing] = field(default_factory=dict)
     replaced: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     last: Transition | None = None
+    used: frozenset[str] = frozenset()
 
     @property
     def newest(self) -> int:
@@ -156,7 +160,16 @@ class State:
             standing=standing,
             replaced={stage: tuple(old) for stage, old in replaced.items() if old},
             last=step,
+            used=self.used | {step.proposal} if approved and step.proposal else self.used,
         )
+
+    def refuse_used(self, step: Transition) -> None:
+        """Refuse to lift by what was signed for another time; asked of new steps alone, what is recorded is read."""
+        if step.action == RESTORE and step.proposal in self.used:
+            raise PromotionRefused(
+                f"{self.name} version {step.version}: cannot {step.action}: proposal {short(step.proposal)} was used "
+                "already; propose and sign anew"
+            )
 
     def _wrong(self, step: Transition) -> str:
         if step.action == REGISTER:
