@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,31 @@ def test_a_failure_that_its_run_counts_is_not_counted_a_second_time(shell, monke
     table = Ledger(Paths().trials).trials()
     assert table[["source", "run_id"]].to_numpy().tolist() == [["failed", "r-1"]]
     assert shell.user_ns["kept"]
+
+
+def test_an_error_that_is_its_own_cause_counts_once_and_the_cell_ends(shell, monkeypatch):
+    def weights(self: object, bars: Bars) -> None:
+        try:
+            raising(self, bars)
+        except ZeroDivisionError as error:
+            raise error from error
+
+    def hangs(*_: object) -> None:
+        pytest.fail("the cell does not end")
+
+    monkeypatch.setattr("workbench.strategies.sma_cross.SmaCross.weights", weights)
+    shell.push({"counted_on_error": counted_on_error, "paths": Paths(), "kept": []})
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(20)
+    try:
+        typed(shell, ASKED)
+        assert counted("failed") == counted() == 1
+        typed(shell, f"with counted_on_error(paths, settings, 'sma_cross', 'r-1', kept.append):\n    {ASKED}")
+        assert counted("failed") == 1
+        assert Ledger(Paths().trials).trials()["run_id"].tolist() == ["", "r-1"]
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_one_that_is_stopped_counts_once(shell, monkeypatch):

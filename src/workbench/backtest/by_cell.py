@@ -84,9 +84,11 @@ def is_counted(wf: WalkForward) -> None:
 
 def failure_is_counted(error: BaseException | None) -> None:
     """Take note that a failure was counted by whoever met it, and with it what it came from."""
-    while error is not None:
-        _failed[:] = [failed for failed in _failed if failed.error is not error]
+    seen: list[BaseException] = []  # `raise error from error` makes an error its own cause
+    while error is not None and not any(error is each for each in seen):
+        seen.append(error)
         error = error.__cause__ or error.__context__
+    _failed[:] = [failed for failed in _failed if not any(failed.error is each for each in seen)]
 
 
 def _shell() -> Any:
