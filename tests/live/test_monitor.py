@@ -79,6 +79,29 @@ ROWS = [
      [(Action.STOP, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.5, peak=100,000, equity=50,000")]),
     ({"day": Day(100_000.0, -4_000.0), "missing_cash": float("nan")},
      [(Action.REDUCE, "LOSS_UNKNOWN: because=missing cash is nan")]),
+    # What was missing at the open already is in the equity at the open: it carries no loss of the day, nor of a peak
+    # that was reached without it.
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": 40_000.0, "gap_at_open": -40_000.0},
+     [(Action.STOP, "DAILY_LOSS_REACHED: max_loss=3,000, loss=4,000")]),
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": 41_001.0, "gap_at_open": -40_000.0},
+     [(Action.REDUCE, "DAILY_LOSS_REACHED: max_loss=3,000, loss=4,000, missing_cash=1,001")]),
+    ({"day": Day(100_000.0, -4_000.0), "missing_cash": 500.0, "gap_at_open": 40_000.0},
+     [(Action.STOP, "DAILY_LOSS_REACHED: max_loss=3,000, loss=4,000")]),
+    ({"account": account(90_000.0), "missing_cash": 40_000.0, "gap_at_peak": -40_000.0},
+     [(Action.STOP, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.1, peak=100,000, equity=90,000")]),
+    # Cash that came since, and that nobody explained, hides no loss; the broker may also tell of it before the trade.
+    ({"day": Day(100_000.0, -1_000.0), "paid_in": 2_000.0, "gap_at_open": 0.0},
+     [(Action.REDUCE, "DAILY_LOSS_REACHED: max_loss=3,000, loss=1,000, paid_in=2,000")]),
+    ({"day": Day(100_000.0, -1_000.0), "paid_in": 3_999.99, "gap_at_open": 2_000.0}, []),
+    ({"day": Day(100_000.0, -1_000.0), "paid_in": 2_000.0}, []),
+    ({"day": Day(100_000.0, -3_000.0), "paid_in": 2_000.0, "gap_at_open": 0.0},
+     [(Action.STOP, "DAILY_LOSS_REACHED: max_loss=3,000, loss=3,000")]),
+    ({"account": account(95_000.0), "paid_in": 5_000.0, "gap_at_peak": 0.0},
+     [(Action.REDUCE, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.05, peak=100,000, equity=95,000, "
+                      "paid_in=5,000")]),
+    ({"day": Day(100_000.0, 0.0), "paid_in": float("nan")},
+     [(Action.REDUCE, "LOSS_UNKNOWN: because=cash paid in is nan"),
+      (Action.REDUCE, "DRAWDOWN_UNKNOWN: because=cash paid in is nan")]),
     ({"peak_equity": None}, [(Action.REDUCE, "DRAWDOWN_UNKNOWN: because=highest equity unknown")]),
     # 15 % of equity above the maintenance margin.
     ({"account": account(maintenance=85_000.0)}, []),

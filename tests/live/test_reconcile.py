@@ -324,6 +324,68 @@ def test_losses_are_counted_from_where_money_that_came_or_went_put_the_account(
     assert (past.equity_at_open, past.peak_equity) == (pytest.approx(opened_then), pytest.approx(peak_then))
 
 
+@pytest.mark.parametrize("say", [adopt, explain])
+@pytest.mark.parametrize(
+    ("before", "since", "peak", "opened_then", "peak_then"),
+    [
+        # The account is worth 999,999 as it is; 5,000 more at the open. Taken out before the open, nothing since.
+        (-40_000.0, 0.0, 1_050_000.0, 964_999.0, 1_010_000.0),
+        # Since the open alone: yesterday's peak, and one that the open is.
+        (0.0, -40_000.0, 1_050_000.0, 964_999.0, 1_010_000.0),
+        (0.0, -40_000.0, 900_000.0, 964_999.0, 964_999.0),
+        # Some before, some since.
+        (-40_000.0, -10_000.0, 900_000.0, 954_999.0, 954_999.0),
+        # Paid in before the open, and since: what was lost is lost, also where the account is worth more than ever.
+        (40_000.0, 0.0, 900_000.0, 1_044_999.0, 1_044_999.0),
+        (0.0, 40_000.0, 1_004_000.0, 1_044_999.0, 1_044_999.0),
+        (40_000.0, 10_000.0, 1_050_000.0, 1_054_999.0, 1_100_000.0),
+    ],
+)
+def test_an_equity_moves_with_what_came_or_went_after_it_and_with_nothing_that_was_in_it(
+    traded, venue, outbox, say, before, since, peak, opened_then, peak_then
+):
+    traded.begin(date="2024-03-04", equity=peak, cash=0.0)
+    reconcile(traded, venue.broker, outbox)
+    more_cash(venue, before)
+    opened = venue.broker.account().equity + 5_000.0  # which the trades lose from here
+    traded.begin(date="2024-03-05", equity=opened, cash=0.0)
+    reconcile(traded, venue.broker, outbox)
+    more_cash(venue, since)
+    traded.begin(date="2024-03-05", equity=900_000.0, cash=0.0)  # who starts again measures nothing anew
+    assert reconcile(traded, venue.broker, outbox).gap == pytest.approx(before + since)
+    say(traded, venue.broker, "", "ada", "a transfer")
+    past = traded.book.past
+    assert (past.equity_at_open, past.peak_equity) == (pytest.approx(opened_then), pytest.approx(peak_then))
+    more_cash(venue, -1_000.0)
+    say(traded, venue.broker, "", "ada", "and another one")
+    assert past.equity_at_open == pytest.approx(opened_then - 1_000.0)
+
+
+def test_the_cash_of_an_open_is_held_against_the_books_once_they_know_what_filled_while_nobody_listened(
+    traded, venue, outbox
+):
+    reconcile(traded, venue.broker, outbox)
+    dispatch.send(traded, venue.broker, [wanted("k2", 50)])
+    venue.move("AAA", 102.0)  # and the process dies before it hears of it
+    venue.stranger().place(Order("", "BBB", Side.BUY, 7), 1)
+    venue.move("BBB", 50.0)
+    traded.begin(date="2024-03-05", equity=venue.broker.account().equity, cash=venue.broker.account().cash)
+    found = reconcile(traded, venue.broker, outbox)
+    assert (found.gap, traded.book.past.gap_at_open) == (pytest.approx(0.0), pytest.approx(0.0))
+
+
+def test_a_closing_keeps_what_the_broker_had_beyond_the_books_where_it_is_the_peak(traded, venue, outbox):
+    traded.begin(date="2024-03-05", equity=990_000.0, cash=0.0)
+    reconcile(traded, venue.broker, outbox)
+    more_cash(venue, 40_000.0)
+    told = reconcile(traded, venue.broker, outbox)
+    closing = {"date": "2024-03-05", "equity": 1_039_999.0, "gap": told.gap, "marks": {}, "worth": {}}
+    traded.append(Draft(Kind.RECONCILE, {"closing": closing}))
+    adopt(traded, venue.broker, "", "ada", "a transfer")
+    past = traded.book.past
+    assert (past.equity_at_open, past.peak_equity) == (pytest.approx(1_030_000.0), 1_039_999.0)
+
+
 def test_cash_is_missing_only_where_the_shares_agree(traded, venue, outbox, monkeypatch):
     more_cash(venue, -40_000.0)
     assert reconcile(traded, venue.broker, outbox).missing_cash == pytest.approx(40_000.0)

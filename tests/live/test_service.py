@@ -26,7 +26,7 @@ from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Watch
 from workbench.live.operator import confirm, limits_in_force, waiting
 from workbench.live.preview import preview
-from workbench.live.reconcile import adopt
+from workbench.live.reconcile import adopt, reconcile
 from workbench.live.service import Service
 from workbench.live.session import Data, Seat
 from workbench.live.trading_state import TradingState
@@ -551,4 +551,44 @@ def test_money_that_was_taken_out_only_reduces_and_a_loss_beside_it_stops(tmp_pa
         lost[0] = 31_000.0
         service._ticked = 0.0
         until(lambda: office.stopped, 20)
+    office.close(service)
+
+
+def test_a_loss_beside_cash_that_left_before_the_open_stops_and_one_that_a_deposit_hides_stops_once_it_is_adopted(
+    tmp_path, sim, bars
+):
+    """Of a million 400,000 left before the open, 50,000 came in later; 3 % of the equity at the open may be lost."""
+    office = Office(tmp_path, sim, bars, {"AAA": 0.1})
+    service = office.open()
+    account, moved, lost = service.broker.account, [-400_000.0], [0.0]
+
+    def now() -> Account:
+        one, beside = account(), sum(moved)
+        return replace(one, cash=one.cash + beside, equity=one.equity + beside - lost[0])
+
+    service.journal.begin(date="2026-01-02", equity=account().equity, cash=account().cash, seats={}, limits="")
+    reconcile(service.journal, service.broker, service.outbox)
+    service.broker.account = now  # type: ignore[method-assign]
+    service.limits.limits = WIDE.model_copy(update={"max_daily_loss": 0.03})
+    with running(service):
+        until(lambda: service._monitor is not None and service.journal.book.past.decision, 20)
+        lost[0] = 18_500.0
+        service._ticked = 0.0
+        until(lambda: office.stopped, 20)
+        assert office.stopped[-1].startswith("DAILY_LOSS_REACHED: max_loss=18,000, loss=18,5")
+        adopt(service.journal, service.broker, "", "ada", "the transfer of the weekend")
+        past = service.journal.sync().past
+        assert (past.equity_at_open, past.gap_at_open) == (pytest.approx(600_000.0, abs=10.0), 0.0)
+        moved.append(50_000.0)
+        lost[0] = 30_000.0
+        told = len(office.stopped)
+        service._ticked = 0.0
+        until(lambda: service.journal.book.state is TradingState.REDUCING, 20)
+        assert "loss=-" in service.journal.book.because
+        assert "paid_in=50,000" in service.journal.book.because
+        assert len(office.stopped) == told
+        adopt(service.journal, service.broker, "", "ada", "the deposit of today")
+        service._ticked = 0.0
+        until(lambda: len(office.stopped) > told, 20)
+        assert office.stopped[-1].startswith("DAILY_LOSS_REACHED: max_loss=19,500, loss=30,")
     office.close(service)

@@ -61,7 +61,8 @@ class Snapshot:
     """What one look saw; None is not known. ``moves`` are the returns of the market's symbols since their last close.
 
     ``seen_at`` is when the broker last answered everything, ``bad_rows`` the share of the newest rows in quarantine,
-    ``missing_cash`` what the broker has less than the journal where the shares agree: perhaps it was taken out.
+    ``missing_cash`` what the broker has less than the journal where the shares agree: perhaps it was taken out;
+    ``paid_in`` what it has more. The gaps are what it had more or less already when losses began to be counted.
     """
 
     now: datetime
@@ -71,6 +72,9 @@ class Snapshot:
     day: Day | None = None
     peak_equity: float | None = None
     missing_cash: float = 0.0
+    paid_in: float = 0.0
+    gap_at_open: float | None = None
+    gap_at_peak: float | None = None
     positions: Mapping[str, int] | None = None
     quotes: Mapping[str, Quote] | None = None
     sectors: Mapping[str, str] = field(default_factory=dict)
@@ -104,8 +108,9 @@ def _loss(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     day = known(snapshot.day, "result of the day")
     most = limits.daily_loss(positive(day.equity_at_open, "equity at the open"))
     loss = -finite(day.pnl, "result of the day")
-    if loss >= most:
-        yield _lost(snapshot, loss - most, deny(DAILY_LOSS, max_loss=most, loss=loss))
+    if loss + (come := _come(snapshot, snapshot.gap_at_open)) >= most:
+        gone = _gone(snapshot, snapshot.gap_at_open)
+        yield _lost(loss - most, gone, come, deny(DAILY_LOSS, max_loss=most, loss=loss))
     elif loss >= limits.warn_loss_at * most:
         yield Finding(
             Action.TELL, deny("DAILY_LOSS_WARNING", warn_at=limits.warn_loss_at * most, max_loss=most, loss=loss)
@@ -116,17 +121,30 @@ def _drawdown(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     equity = finite(known(snapshot.account, "account").equity, "equity")
     peak = positive(snapshot.peak_equity, "highest equity")
     loss, most = peak - equity, limits.max_drawdown * peak
-    if loss >= most:
+    if loss + (come := _come(snapshot, snapshot.gap_at_peak)) >= most:
+        gone = _gone(snapshot, snapshot.gap_at_peak)
         facts = {"max_drawdown": limits.max_drawdown, "drawdown": loss / peak, "peak": peak, "equity": equity}
-        yield _lost(snapshot, loss - most, deny(DRAWDOWN, **facts))
+        yield _lost(loss - most, gone, come, deny(DRAWDOWN, **facts))
 
 
-def _lost(snapshot: Snapshot, beyond: float, denial: Denial) -> Finding:
+def _come(snapshot: Snapshot, gap: float | None) -> float:
+    """Return the cash that nobody explained and that came since the broker had so much more; none where not known."""
+    come = finite(snapshot.paid_in, "cash paid in")
+    return 0.0 if gap is None else min(come, max(come - finite(gap, "cash of before"), 0.0))
+
+
+def _gone(snapshot: Snapshot, gap: float | None) -> float:
+    """Return the cash that nobody explained and that went since the broker had so much more; all where not known."""
+    gone = finite(snapshot.missing_cash, "missing cash")
+    return gone if gap is None else min(gone, max(gone + finite(gap, "cash of before"), 0.0))
+
+
+def _lost(beyond: float, gone: float, come: float, denial: Denial) -> Finding:
     """Return the emergency stop; where only cash that nobody explained carries a loss beyond its bound, no new risk."""
-    missing = finite(snapshot.missing_cash, "missing cash")
-    if missing > beyond:
-        return Finding(Action.REDUCE, replace(denial, facts=(*denial.facts, ("missing_cash", missing))))
-    return Finding(Action.STOP, denial)
+    if gone <= beyond:
+        return Finding(Action.STOP, denial)
+    fact = ("missing_cash", gone) if gone > 0 else ("paid_in", come)
+    return Finding(Action.REDUCE, replace(denial, facts=(*denial.facts, fact)))
 
 
 def _margin(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

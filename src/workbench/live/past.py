@@ -91,6 +91,9 @@ class Past:
     session: date | None = None
     equity_at_open: float | None = None
     peak_equity: float = 0.0
+    measuring: bool = False  # whether the cash of a session's open is yet to be held against the books
+    gap_at_open: float | None = None  # cash that the broker had then beyond the books; None: not known
+    gap_at_peak: float | None = None  # when the account was worth most
     closing: Closing | None = None
     cash: dict[str, float] = field(default_factory=dict)  # strategy -> what its trades have brought, costs included
     slipped: dict[tuple[str, str], Slipped] = field(default_factory=dict)  # strategy, pack -> of orders not kept
@@ -112,16 +115,18 @@ class Past:
                 self._deny(event)
             case Kind.OPERATOR if event.data.get("confirmed"):
                 self.confirmed.add(event.key)
-            case Kind.OPERATOR if flow := event.data.get("flow"):
+            case Kind.OPERATOR if (flow := event.data.get("flow")) and flow["cash"]:
                 self._flow(flow["cash"], flow["equity"])
             case Kind.OPERATOR if event.data.get("new_peak"):
-                self.peak_equity = 0.0  # until the next look
+                self.peak_equity, self.gap_at_peak = 0.0, None  # until the next look
             case Kind.OPERATOR if stopped := Stopped.read(event.data.get("noted") or event.data, event.at):
                 self.stopped = stopped
             case Kind.FILL:
                 self._count(book, event.key)
             case Kind.COMMISSION if event.data["execution"] in book.fills:
                 self._count(book, book.fills[event.data["execution"]].key)
+            case Kind.RECONCILE if "gap_at_open" in event.data:
+                self._measure(event.data["gap_at_open"])
             case Kind.RECONCILE if "closing" in event.data:
                 self._close(event.data["closing"])
             case Kind.RECONCILE if "differences" in event.data:
@@ -193,7 +198,8 @@ class Past:
             for key in self.prices.keys() - book.orders.keys() - self.waiting.keys() - {line.key for line in lines}:
                 self._forget(key)  # never sent, and never will be
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
-        self.peak_equity = max(self.peak_equity, data["equity"])
+            self.gap_at_open, self.measuring = None, "cash" in data
+        self._peak(data["equity"], None)
 
     def _deny(self, event: Event) -> None:
         order, before = event.data.get("order"), self.waiting.pop(event.key, None)
@@ -220,15 +226,24 @@ class Past:
                 self.cash[strategy] = self.cash.get(strategy, 0.0) - shares * crossing.price
 
     def _flow(self, cash: float, equity: float) -> None:
-        """Move what losses are counted from towards what the account is worth now, as far as money came or went."""
-        least, most = min(cash, 0.0), max(cash, 0.0)
-        self.peak_equity += min(max(equity - self.peak_equity, least), most)
+        """Move what losses are counted from by the money that came or went, where that was not before it."""
+        self.peak_equity, self.gap_at_peak = _moved(self.peak_equity, self.gap_at_peak, cash, equity)
         if self.equity_at_open is not None:
-            self.equity_at_open += min(max(equity - self.equity_at_open, least), most)
+            self.equity_at_open, self.gap_at_open = _moved(self.equity_at_open, self.gap_at_open, cash, equity)
 
     def _close(self, data: Mapping[str, Any]) -> None:
         self.closing = Closing(date.fromisoformat(data["date"]), data["equity"], data["marks"], data["worth"])
-        self.peak_equity = max(self.peak_equity, data["equity"])
+        self._peak(data["equity"], data.get("gap"))
+
+    def _peak(self, equity: float, gap: float | None) -> None:
+        if equity > self.peak_equity:
+            self.peak_equity, self.gap_at_peak = equity, gap
+
+    def _measure(self, gap: float) -> None:
+        """Take in how much more cash the broker had at the open than the books that had caught up with it."""
+        self.gap_at_open, self.measuring = gap, False
+        if self.gap_at_peak is None and self.peak_equity == self.equity_at_open:
+            self.gap_at_peak = gap
 
     def _count(self, book: Book, key: str) -> None:
         """Count an order's money again, of all its fills as they are corrected and charged by now."""
@@ -251,6 +266,16 @@ class Past:
         for name in brought.keys() | last.keys():
             self.cash[name] = self.cash.get(name, 0.0) + brought.get(name, 0.0) - last.get(name, 0.0)
         self._of_order[key] = brought
+
+
+def _moved(equity: float, gap: float | None, cash: float, now: float) -> tuple[float, float | None]:
+    """Return an equity of some time ago, moved by cash that came or went since, and the gap to the books by now.
+
+    What the broker had beyond the books at that time was in it. Where that is not known, it is moved towards what the
+    account is worth now, and not past it.
+    """
+    since, gap_then = (now - equity, None) if gap is None else (cash - gap, 0.0)
+    return equity + min(max(since, min(cash, 0.0)), max(cash, 0.0)), gap_then
 
 
 def _done(book: Book, key: str) -> bool:

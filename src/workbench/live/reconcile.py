@@ -71,13 +71,15 @@ class Reconciled:
     """All differences, and those of them that nobody has explained.
 
     ``unseen`` are the keys of orders that the broker had accepted and does not tell of now. An end on its way looks
-    the same, so it takes two looks: then ``recover`` finds out.
+    the same, so it takes two looks: then ``recover`` finds out. ``gap`` is the cash that the broker has beyond the
+    books, whatever it may be and whoever explained it left out.
     """
 
     at: datetime
     differences: tuple[Difference, ...]
     unexplained: tuple[Difference, ...]
     unseen: frozenset[str] = frozenset()
+    gap: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -90,9 +92,18 @@ class Reconciled:
 
         Trades are in the journal, so what is missing beside them was taken out, or charged, and is no loss of theirs.
         """
+        return max(0.0, -self._cash)
+
+    @property
+    def paid_in(self) -> float:
+        """The cash that the broker has more than the journal, where all shares and trades agree; else zero."""
+        return max(0.0, self._cash)
+
+    @property
+    def _cash(self) -> float:
         if any(one.of in (Of.POSITION, Of.EXECUTION) for one in self.unexplained):
             return 0.0
-        return sum(max(0.0, one.journal - one.broker) for one in self.unexplained if one.of is Of.CASH)
+        return sum(one.broker - one.journal for one in self.unexplained if one.of is Of.CASH)
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> 
     seen, book = _steady(journal, broker), journal.book
     differences = (*_differences(book, seen, CASH_TOLERANCE, max_cash), *map(_gone, _unseen(book, seen)))
     left = _left(book, differences)
-    return Reconciled(seen.at, differences, left, _unnoticed(book, seen))
+    return Reconciled(seen.at, differences, left, _unnoticed(book, seen), _gap(book, seen))
 
 
 def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: float = MAX_CASH) -> Reconciled:
@@ -124,6 +135,8 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
         foreign = [_execution(fill).id for fill in _foreign(journal.book, seen)]
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
+    if journal.book.past.measuring:  # only now do the books know what filled while nobody listened
+        journal.append(Draft(Kind.RECONCILE, {"gap_at_open": _gap(journal.book, seen)}))
     differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
     left = _left(journal.book, differences)
     if {one.id for one in left} != journal.book.differences or journal.book.past.stopped:
@@ -133,7 +146,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
     for one in left:
         severity = Severity.CRITICAL if one.ours else Severity.WARNING
         outbox.post(severity, f"reconcile_{one.of}", one.text, cooldown=one.id, symbol=one.symbol)
-    return Reconciled(seen.at, differences, left, _unnoticed(journal.book, seen))
+    return Reconciled(seen.at, differences, left, _unnoticed(journal.book, seen), _gap(journal.book, seen))
 
 
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
@@ -327,6 +340,20 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             text += f" More than {most:,.2f}: only what shrinks a position is sent until it is explained"
         found.append(Difference(Of.CASH, CASH, cash, seen.cash, text, ours=much))
     return found
+
+
+def _gap(book: Book, seen: _Seen) -> float:
+    """Return the cash that the broker has beyond the books, what trades by others brought or cost left out."""
+    others = [fill for fill in _foreign(book, seen) if _execution(fill).id not in book.accepted]
+    return seen.cash - book.cash - book.cash_explained - sum(_brought(book, fill) for fill in others)
+
+
+def _brought(book: Book, fill: Fill) -> float:
+    """Return the cash that an execution brought beyond what the books have of it, its commission paid."""
+    known = book.fills.get(fill.id)
+    before = known.signed * known.price if known else 0.0
+    charged = 0.0 if fill.commission is None else fill.commission - book.commissions.get(fill.id, 0.0)
+    return before - fill.signed * fill.price - charged
 
 
 def _uncharged(book: Book, now: datetime) -> float:

@@ -64,8 +64,9 @@ def begin(desk: Desk) -> None:
                     "share": seat.share, "capital": seat.capital}
         for seat in desk.seats
     }  # fmt: skip
-    equity = desk.broker.account().equity
-    desk.journal.begin(date=str(desk.session), equity=equity, seats=seats, limits=desk.limits().digest)
+    now = desk.broker.account()
+    facts = {"equity": now.equity, "cash": now.cash, "seats": seats, "limits": desk.limits().digest}
+    desk.journal.begin(date=str(desk.session), **facts)
     refuse_stale(desk.journal, desk.outbox, desk.clock())
 
 
@@ -249,7 +250,7 @@ def close(desk: Desk) -> SessionReport:
         result_of(desk, seat, worth.get(seat.name, 0.0) - before.get(seat.name, 0.0)) for seat in desk.seats
     )
     facts = {
-        "date": str(desk.session), "equity": desk.broker.account().equity, "worth": worth,
+        "date": str(desk.session), "equity": desk.broker.account().equity, "gap": told.gap, "worth": worth,
         "marks": {name: price for name, price in marks.items() if name in now or name in held_by_anybody(book)},
     }  # fmt: skip
     journal.append(Draft(Kind.RECONCILE, {"closing": facts}))
