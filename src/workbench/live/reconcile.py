@@ -117,11 +117,12 @@ class _Seen:
     cash: float
     equity: float
     at: datetime
+    moving: tuple[Fill, ...]  # what filled between the first question and the last: told of by some answers only
 
 
 def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> Reconciled:
     """Return what differs, and write nothing: for who looks beside the runner."""
-    seen, book = _steady(journal, broker), journal.book
+    seen, book = _steady(journal, broker, still=False), journal.book
     differences = (*_differences(book, seen, CASH_TOLERANCE, max_cash), *map(_gone, _unseen(book, seen)))
     left = _left(book, differences)
     return Reconciled(seen.at, differences, left, _unnoticed(book, seen), _gap(book, seen))
@@ -251,8 +252,11 @@ def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, 
     return tuple(one for one in _left(journal.book, found) if one.symbol == symbol)
 
 
-def _steady(journal: Journal, broker: Broker) -> _Seen:
-    """Return the broker's side at a moment at which the journal, which a runner may be writing, knows all its fills."""
+def _steady(journal: Journal, broker: Broker, *, still: bool = True) -> _Seen:
+    """Return the broker's side at a moment at which the journal, which a runner may be writing, knows all its fills.
+
+    ``still``: and at which nothing filled, so that no fill is taken for a difference.
+    """
     found: _Seen | None = None
     for wait in (0.0, 0.5, 1.0, 2.0):
         time.sleep(wait)
@@ -262,12 +266,12 @@ def _steady(journal: Journal, broker: Broker) -> _Seen:
         told = all(book.has(fill) for fill in seen.fills if fill.key in book.orders)
         if told and (book.last.number if book.last else 0) == (before.number if before else 0):
             found = seen
-            if not _unnoticed(book, seen):  # else its end may be on its way to the journal
+            if not (seen.moving or _unnoticed(book, seen)):  # else its end may be on its way to the journal
                 return found
-    if found is not None:
+    if found is not None and not (still and found.moving):
         return found
     raise AlreadyRunning(
-        f"account {journal.account}: an execution of our own is not in the journal, or something is "
+        f"account {journal.account}: an execution of our own is not in the journal, or something fills or is "
         "written at every look; again in a minute, when the runner has heard of it"
     )
 
@@ -284,7 +288,21 @@ def _look(broker: Broker) -> _Seen:
             break
     positions = {one.symbol: one.quantity for one in held if one.quantity}
     parts = {one.symbol: one.part for one in held if one.part}
-    return _Seen(fills, positions, parts, orders, account.cash, account.equity, now)
+    known = {one.id for one in before}
+    moving = tuple(one for one in fills if one.id not in known)
+    return _Seen(fills, positions, parts, orders, account.cash, account.equity, now, moving)
+
+
+def _moved(fills: Iterable[Fill], cash: float) -> float:
+    """Return how much of what the broker's cash lacks may be of these fills, some of which came after it was told."""
+    flows = [-fill.signed * fill.price for fill in fills]
+    return min(max(cash, sum(one for one in flows if one < 0)), sum(one for one in flows if one > 0))
+
+
+def _between(fills: Iterable[Fill], symbol: str, shares: int) -> bool:
+    """Whether the broker's positions lack so many shares by these fills, some of which came after they were told."""
+    moved = [fill.signed for fill in fills if fill.symbol == symbol]
+    return sum(one for one in moved if one < 0) <= shares <= sum(one for one in moved if one > 0)
 
 
 def _foreign(book: Book, seen: _Seen) -> list[Fill]:
@@ -313,6 +331,7 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             found.append(
                 Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, one.order.key in numbers, number)
             )
+    own = [fill for fill in seen.moving if fill.key in book.orders]
     for symbol in sorted(book.positions.keys() | seen.positions.keys() | book.explained.keys()):
         ours, theirs, more = book.positions.get(symbol, 0), seen.positions.get(symbol, 0), book.explained.get(symbol, 0)
         if ours != theirs or more:
@@ -322,7 +341,10 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
             here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
             gone = not within(ours, theirs)  # no word of a person puts shares there, not even an earlier one
             more = still_explained(book, symbol, theirs) if gone else more
-            known = theirs - ours - more in traded or symbol in seen.parts
+            lack = ours + more - theirs
+            if lack and symbol not in book.locked and _between(own, symbol, lack):
+                continue
+            known = symbol in seen.parts or any(_between(seen.moving, symbol, lack + one) for one in traded)
             why = "trades that are not ours explain it" if known else "nothing explains it"
             text = f"{symbol}: {here}, {theirs:+d} at the broker; {why}"
             text += f": {what_to_type(book, symbol, theirs - ours - more)}" if gone else ""
@@ -333,7 +355,8 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
         text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"
         found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
     cash = book.cash + book.cash_explained
-    if not foreign and abs(cash - seen.cash) > cash_tolerance + _uncharged(book, seen.at):
+    lacks = cash - seen.cash - (0.0 if CASH in book.locked else _moved(own, cash - seen.cash))
+    if not foreign and abs(lacks) > cash_tolerance + _uncharged(book, seen.at):
         text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
         most = max_cash * max(seen.equity, 0.0)
         if much := not abs(cash - seen.cash) <= most:
