@@ -29,6 +29,7 @@ from workbench.live.session import Seat
 from workbench.params import DataParams, Paths, Settings
 from workbench.registry.lifecycle.record import Lifecycle
 from workbench.registry.lifecycle.stages import FLATTEN, RETIRE
+from workbench.registry.lifecycle.state import Standing
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
 from workbench.state.store import Store
@@ -49,7 +50,8 @@ def seats_here(
     """
     clock = clock or read_clock(settings.market, paths)
     stages = REHEARSED if clock.simulated else STAGES[settings.live.mode]
-    standing, weights, record = {}, {}, Lifecycle.open(settings, paths)
+    standing: dict[str, tuple[str, Standing]] = {}
+    weights, record = {}, Lifecycle.open(settings, paths)
     for (kind, name), state in sorted(record.states().items()):
         found = next((stage for stage in stages if stage in state.standing), None)
         if kind == STRATEGY and found:
@@ -71,6 +73,8 @@ def seats_here(
             "make promote STRATEGY=xs_momentum"
         )
     promoted, told = promoted_shares(weights, settings, paths, clock.now())
+    if promoted is not None:
+        told += _take_out_unnamed(standing, promoted, _books(settings, paths) if books is None else books)
     shares, seats = shares_of(tuple(standing), settings.live, promoted), []
     for warning in told:
         print(f"! {warning}")
@@ -80,6 +84,20 @@ def seats_here(
         for warning in warnings:
             print(f"! {warning}")
     return (*seats, *leaving)
+
+
+def _take_out_unnamed(
+    standing: dict[str, tuple[str, Standing]], promoted: Mapping[str, float], books: Books
+) -> tuple[str, ...]:
+    """Give no seat to what the weights do not name, and say so; what holds something is left, to be refused by name."""
+    unnamed = [name for name in standing if name not in promoted and not books.get(name)]
+    if len(unnamed) == len(standing):
+        return ()
+    return tuple(
+        f"{name} stands at {standing.pop(name)[0]}, and the weights that stand here have no share of it, so it is not "
+        "traded; promote weights that name it"
+        for name in unnamed
+    )
 
 
 def _books(settings: Settings, paths: Paths) -> Books:

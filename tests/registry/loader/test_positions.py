@@ -12,7 +12,7 @@ import pytest
 
 from tests.live.test_runner import FREE, WIDE
 from tests.registry.conftest import NOW
-from tests.registry.loader.conftest import Runner, complete
+from tests.registry.loader.conftest import SIZING, Runner, complete
 from workbench.cli.trading import seats_here
 from workbench.errors import InputRefused, NoData
 from workbench.live.rehearsal import Rehearsal
@@ -20,6 +20,8 @@ from workbench.live.report import SessionReport
 from workbench.live.session import Data
 from workbench.params import LiveParams, PortfolioParams
 from workbench.registry.lifecycle.rollback import plan_rollback, retire, roll_back
+from workbench.registry.lifecycle.shares import unproven_shares
+from workbench.strategies.classes import build
 from workbench.types import Bars
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
@@ -157,11 +159,50 @@ def without_price(bars: Bars, symbol: str, row: int) -> Bars:
     return replace(bars, **frames)
 
 
-def with_weights(desk: Desk, name: str) -> None:
+def with_weights(desk: Desk, name: str, **facts: Any) -> None:
     """Let weights stand at paper; that their strategies stand there is for the promotion to ask."""
-    pack = desk.runner.project.candidate(name, "weights", market="real")
+    pack = desk.runner.project.candidate(name, "weights", **{"market": "real", **facts})
     desk.runner.project.desk().state("weights", name)  # registers it
     desk.runner.step(pack, 1, "backtest", "paper", NOW + timedelta(minutes=30))
+
+
+def test_a_strategy_without_a_share_gets_no_seat_and_stops_nobody_else_unless_it_holds_something(desk, capsys):
+    project = desk.runner.project
+    desk.runner.stand("paper", name="mean_reversion", spoil=reverting)
+    with_weights(desk, "house", spoil=lambda parts: parts["payload/weights.json"]["weights"].pop("mean_reversion"))
+    (seat,) = seats_here(desk.settings, project.paths, Now())
+    assert (seat.name, seat.share) == ("sma_cross", 0.4)
+    assert "! mean_reversion stands at paper, and the weights that stand here have no share of it" in (
+        capsys.readouterr().out
+    )
+    with pytest.raises(InputRefused, match=r"promoted as weights has no share of 'mean_reversion', which stands here"):
+        seats_here(desk.settings, project.paths, Now(), {"mean_reversion": {"AAA00": 10}})
+    record = project.desk(NOW + timedelta(hours=3))
+    retire(record, record.state("strategy", "sma_cross"), 2, "the question is answered")
+    with pytest.raises(InputRefused, match=r"promoted as weights has no share of 'mean_reversion', which stands here"):
+        seats_here(desk.settings, project.paths, Now())
+
+
+def reverting(parts: dict[str, Any]) -> None:
+    whole(parts)
+    made = build("mean_reversion", ("AAA00", "AAA01"), SIZING, {})
+    parts["params.json"] |= {"params": {}, "lookback": made.lookback}
+    parts["lookahead.json"]["reports"][0]["params"] = {}
+
+
+def test_weights_of_production_name_what_stands_at_staged_live_and_are_judged_by_the_version_that_is_traded(runner):
+    first = runner.stand("staged_live", spoil=whole)
+    mix = runner.project.candidate("house", "weights", market="real", spoil=only_sma_cross)
+    assert unproven_shares(runner.project.desk(), mix, "production", "") == []
+    runner.step(first, 1, "staged_live", "production", NOW + timedelta(minutes=30))
+    runner.stand("staged_live", spoil=lambda parts: parts["statistics.json"]["out_of_sample"].update(sharpe=0.2))
+    for stage in ("staged_live", "production"):
+        assert unproven_shares(runner.project.desk(), mix, stage, "") == []  # one account: version 1 is traded there
+
+
+def only_sma_cross(parts: dict[str, Any]) -> None:
+    facts = {"weights": {"sma_cross": 0.4}, "strategies": {"sma_cross": {"signals": 34, "sharpe": 1.8}}}
+    parts["payload/weights.json"] |= facts
 
 
 def test_promoted_weights_share_out_the_equity_and_nothing_else_does(desk):

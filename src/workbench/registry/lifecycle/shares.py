@@ -5,12 +5,14 @@ from __future__ import annotations
 from workbench.registry.gates.case import PAYLOAD
 from workbench.registry.gates.facts import Facts, Unknown
 from workbench.registry.lifecycle.desk import Desk
-from workbench.registry.lifecycle.stages import TRADED
+from workbench.registry.lifecycle.stages import PRODUCTION, STAGED, TRADED
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
 
 WEIGHTS = "weights"  # the kind of pack
 STATISTICS = "statistics.json"
+# One account with money trades both, the higher stage of a name first; so the weights of either name both.
+WITH_MONEY = (PRODUCTION, STAGED)
 AS_WRITTEN = 0.01  # so near must a Sharpe ratio be to the one of the evidence
 
 
@@ -22,7 +24,7 @@ def unproven_shares(desk: Desk, pack: Pack, to_stage: str, again: str) -> list[s
         claimed = {name: payload.at("strategies").at(name).at("sharpe").number() for name in given}
     except (Unknown, StopIteration):  # the gates say what is wrong with it
         return []
-    reaches, states = TRADED[TRADED.index(to_stage) :], desk.record.states()
+    reaches, states = WITH_MONEY if to_stage in WITH_MONEY else TRADED, desk.record.states()
     found = []
     for name in given:
         state = states.get((STRATEGY, name))
