@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from tests.live.ib.conftest import until
-from tests.live.test_exits import make, resting, seat  # noqa: F401 (the fixture: bars by hand)
+from tests.live.test_exits import WORKING, make, resting, seat  # noqa: F401 (the fixture: bars by hand)
 from tests.live.test_protection import Held, held  # noqa: F401 (the fixture: a service that holds AAA)
 from tests.live.test_runner import WIDE, Stage, last_days
+from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
-from tests.live.test_service import sim  # noqa: F401
 from workbench.live import runner
 from workbench.trading import OrderType
 
@@ -77,6 +77,76 @@ def test_what_waits_for_the_orders_of_a_minute_keeps_its_stop_until_its_turn_has
     assert [(order.symbol, order.filled) for order in report.orders[:1]] == [("AAA", 250)]
     assert report.results[0].held == {"AAA": 250, "BBB": 400}
     assert report.results[0].equal
+
+
+def test_what_waits_to_be_sold_keeps_its_stop_while_what_was_sold_before_it_is_seen_to(tmp_path, make):  # noqa: F811
+    bars = make()
+    days = last_days(bars, 3)
+    seats = (seat("one", {days[0]: {"AAA": 0.5, "BBB": 0.4}, days[1]: {}}),)
+    rehearsal = Stage(tmp_path, bars, seats, count=2).open()
+    rehearsal.trade(rehearsal.sessions[0])
+    rehearsal.limits = WIDE.model_copy(update={"max_orders_per_minute": 1})
+    seen: list[tuple[dict[str, int], dict[str, int]]] = []
+    pause = rehearsal._pause
+
+    def pausing(seconds: float) -> None:
+        stops = {symbol: -facts[0] for (symbol, kind), facts in resting(rehearsal).items() if kind is OrderType.STOP}
+        seen.append((stops, dict(rehearsal.journal.book.positions)))
+        pause(seconds)
+
+    rehearsal._pause = pausing  # type: ignore[method-assign]
+    report = rehearsal.trade(rehearsal.sessions[1])
+    rehearsal.close()
+    assert {"BBB": 800} in [positions for _, positions in seen]  # it did wait
+    assert [stops for stops, _ in seen] == [positions for _, positions in seen]
+    assert report.results[0].held == {}
+
+
+@pytest.mark.parametrize("per_minute", [1000, 5])
+def test_what_passes_from_one_strategy_to_another_is_protected_for_its_new_owner_alone(
+    tmp_path,
+    sim,  # noqa: F811
+    gateway_bars,  # noqa: F811
+    per_minute,
+):
+    day = str(gateway_bars.index[-1].date())
+    office = Office(tmp_path, sim, gateway_bars, {})
+    office.seats = (seat("one", {day: {"AAA": 0.2}}, share=0.5), seat("two", {day: {}}, share=0.5))
+    service = office.open()
+
+    def lying() -> list[tuple[str, str, int]]:
+        return sorted((one["symbol"], one["type"], one["quantity"]) for one in sim.orders() if one["status"] in WORKING)
+
+    with running(service):
+        book = service.journal.book
+        until(lambda: len(lying()) == 2 and book.positions == dict(sim.positions()), 20)
+        shares = book.positions["AAA"]
+        few = WIDE.model_copy(update={"max_orders_per_minute": per_minute})
+        service._desk.limits = lambda: few
+        office.seats[0].strategy.wanted[day], office.seats[1].strategy.wanted[day] = {"BBB": 0.2}, {"AAA": 0.2}
+        seen, pause, protect, due = [], service._desk.pause, service._protect, [1]
+
+        def pausing(seconds: float) -> None:
+            seen.append((lying(), dict(book.books["one"])))
+            pause(0.2)
+            if len(seen) == 2:  # the minute is over
+                service._desk.limits = lambda: WIDE
+
+        def first(desk) -> None:
+            if due:
+                due.clear()
+                runner.trade(desk, desk.moments[0] + timedelta(minutes=1))
+            protect(desk)
+
+        service._desk.pause, service._protect = pausing, first
+        until(lambda: "BBB" in dict(sim.positions()) and len(lying()) == 4, 20)
+    owners = {(one.order.symbol, *one.intent.asked.shares) for one in book.open_orders}
+    assert owners == {("AAA", "two"), ("BBB", "one")}
+    assert book.books == {"one": {"BBB": sim.positions()["BBB"]}, "two": {"AAA": shares}}
+    assert all(lies == [("AAA", "LMT", shares), ("AAA", "STP", shares)] for lies, _ in seen)
+    assert len(seen) == (2 if per_minute == 5 else 0)
+    assert [alert.kind for alert in service.outbox.all()] == []
+    office.close(service)
 
 
 def test_while_orders_wait_the_account_is_watched_and_tighter_limits_hold(held):  # noqa: F811

@@ -11,7 +11,7 @@ They last (GTC), so that they protect whoever dies:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -103,11 +103,12 @@ def arriving(book: Book, now: datetime) -> tuple[Tracked, ...]:
     )  # fmt: skip
 
 
-def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
+def lacking(desk: Desk, waiting: Collection[str] = ()) -> tuple[tuple[Protection, ...], frozenset[str]]:
     """Return what is held without its stop or target, and the symbols where other ones must be taken back first.
 
     What an order is still at work on, or has just traded, is left alone until all of that is counted; where it is at
-    work for longer than patience lasts, what it cannot take away has a stop meanwhile.
+    work for longer than patience lasts, what it cannot take away has a stop meanwhile. The order of symbols in
+    ``waiting`` has not left yet: what it is to close keeps its stop and target.
     """
     book = desk.journal.book
     busy = {one.order.symbol for one in (*entering(book), *arriving(book, desk.clock()))}
@@ -137,7 +138,8 @@ def lacking(desk: Desk) -> tuple[tuple[Protection, ...], frozenset[str]]:
     here = {seat.name for seat in desk.seats}
     for one in protecting(book):
         ours = here & one.intent.asked.shares.keys()
-        if ours and one.order.symbol not in busy and one.order.key not in kept:
+        stays = one.order.symbol in busy or one.order.key in kept
+        if ours and not (stays or (one.order.symbol in waiting and _within(one, book))):
             stale.add(one.order.symbol)  # of another size or level, or what it protected is gone
     return tuple(missing), frozenset(stale)
 
@@ -289,6 +291,14 @@ def _alive(book: Book, open_orders: Iterable[Working]) -> dict[str, str]:
         if tracked is not None and tracked.status.terminal and tracked.intent.order_id == one.order_id:
             found[one.order.symbol] = f"order {one.order.key} was told to be {tracked.status} and works at the broker"
     return found
+
+
+def _within(one: Tracked, book: Book) -> bool:
+    """Whether an order that protects sells no more than its strategy holds."""
+    parts = [
+        (book.books.get(name, {}).get(one.order.symbol, 0), rest_of(one, name)) for name in one.intent.asked.shares
+    ]
+    return all(held * rest < 0 and abs(rest) <= abs(held) for held, rest in parts)
 
 
 def _lost(book: Book, wanted: Protection) -> tuple[Tracked, ...]:

@@ -107,16 +107,21 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
         return None
     data = desk.data(moment) if ending else require_fresh(desk, moment)
     if begun is None:
-        stuck: frozenset[str] = frozenset()
+        stuck, waits = frozenset[str](), False
         if _unsettled(desk):
             planned = make_decision(desk, moment, data, str)
-            if _at_once(desk, planned, planned.symbols):  # taken back first, and decided by what is held then
-                stuck = take_back(desk, planned.symbols)
-            else:  # nothing lies bare while others wait for their turn: each is taken back when its own has come
-                count(desk)
-                stuck = frozenset(one.order.symbol for one in protection.arriving(desk.journal.book, desk.clock()))
+            # Nothing lies bare while others wait for their turn: each is taken back when its own has come. What passes
+            # from one strategy to another has none: it changes hands as the decision is written.
+            waits = not _at_once(desk, planned, planned.symbols)
+            now = {one.symbol for one in planned.crossings} if waits else planned.symbols
+            _make_room(desk, planned, now)
+            if desk.journal.halted:
+                return None
+            stuck = take_back(desk, now)  # first, and decided by what is held then
         begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
         desk.journal.append(Draft(Kind.DECISION, begun.data))
+        if waits and begun.crossings:
+            guard(desk, data, {line.symbol for line in begun.lines})
     carry_out(desk, begun, data)
     for seat in desk.seats:
         held = desk.journal.book.books.get(seat.name) if ending and exits.ends(seat, desk.hours, moment) else None
@@ -138,12 +143,15 @@ def carry_out(desk: Desk, decision: Decision, data: Data, keys: Collection[str] 
         settle(desk)
         left = left[len(turn) :]
         if left:
-            guard(desk, data)
+            guard(desk, data, {line.symbol for line in left})
     guard(desk, data)
 
 
-def guard(desk: Desk, data: Data | None = None) -> None:
-    """Put a stop and a target beside all that is held without those that its strategy wants, and tell who took them."""
+def guard(desk: Desk, data: Data | None = None, waiting: Collection[str] = ()) -> None:
+    """Put a stop and a target beside all that is held without those that its strategy wants, and tell who took them.
+
+    Symbols in ``waiting`` are still to be traded: until then they keep what protects them.
+    """
     if desk.journal.halted:
         return
     count(desk)
@@ -153,7 +161,7 @@ def guard(desk: Desk, data: Data | None = None) -> None:
         desk.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown, key=one.order.key)
     if not protection.guarded(desk):
         return
-    if stale := protection.lacking(desk)[1]:
+    if stale := protection.lacking(desk, waiting)[1]:
         take_back(desk, stale)
     missing, why = protection.to_put(desk)
     for symbol, text in why.items():
@@ -290,10 +298,16 @@ def _to_send(desk: Desk, line: Line) -> bool:
 def _turn(desk: Desk, decision: Decision, lines: Sequence[Line]) -> Sequence[Line]:
     """Return the orders to go on with, all sales or none, once one may leave with what protects its symbol after it."""
     lines = [line for line in lines if (line.signed < 0) is (lines[0].signed < 0)]
-    while (seconds := rate_wait(_rate(desk), _orders(decision, lines[0].symbol))) > 0:
-        desk.pause(seconds)
+    _make_room(desk, decision, [lines[0].symbol])
     fits = (_at_once(desk, decision, {line.symbol for line in lines[:count]}) for count in range(2, len(lines) + 1))
     return lines[: 1 + sum(fits)]
+
+
+def _make_room(desk: Desk, decision: Decision, symbols: Collection[str]) -> None:
+    """Wait until the orders in these symbols may leave, with what protects them; meanwhile nothing is taken back."""
+    count = sum(_orders(decision, symbol) for symbol in symbols)
+    while count and (seconds := rate_wait(_rate(desk), count)) > 0:
+        desk.pause(seconds)
 
 
 def _at_once(desk: Desk, decision: Decision, symbols: Iterable[str]) -> bool:
