@@ -106,6 +106,44 @@ def test_who_resumes_after_a_drawdown_begins_a_new_highest_equity_and_nobody_els
     assert journal.book.past.peak_equity == peak
 
 
+def test_a_drawdown_stop_is_resumed_as_one_also_after_everything_was_closed_by_hand(project, journal):
+    journal.begin(date="2024-07-01", equity=1_120_000.0)
+    journal.set_state(TradingState.HALTED, DRAWDOWN, "the monitor")
+    journal.set_state(TradingState.HALTED, "everything is closed by hand", "ada")
+    said = "halted (everything is closed by hand), for a drawdown: the highest equity begins anew"
+    assert resume(journal, halt_of(project), who="bob", reason=REASON) == said
+    assert (journal.book.past.peak_equity, journal.book.past.halts) == (0.0, [])
+    journal.begin(date="2024-07-02", equity=1_100_000.0)
+    journal.set_state(TradingState.HALTED, "quotes are silent", "the monitor")
+    assert resume(journal, halt_of(project), who="bob", reason=REASON) == "halted (quotes are silent)"
+    assert journal.book.past.peak_equity == 1_100_000.0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_drawdown_stop_that_the_journal_did_not_take_is_resumed_as_one(project, journal, closed):
+    halt = halt_of(project)
+    journal.begin(date="2024-07-01", equity=1_120_000.0)
+    journal.set_state(TradingState.REDUCING, "quotes are silent")
+    resume(journal, halt, who="bob", reason=REASON)
+    halt.write(DRAWDOWN, "the monitor", NOW)
+    halt.note({"emergency": "stopped", "reason": DRAWDOWN, "flat": False})
+    if closed:
+        halt.write("everything is closed by hand", "ada", NOW)
+    why = "everything is closed by hand, by ada" if closed else f"{DRAWDOWN}, by the monitor"
+    said = resume(journal, halt, who="eve", reason=REASON)
+    assert said == f"active ({why}), for a drawdown: the highest equity begins anew"
+    assert journal.book.past.peak_equity == 0.0
+
+
+def test_a_drawdown_that_only_cash_may_explain_and_one_of_another_account_leave_the_highest_equity(project, journal):
+    journal.begin(date="2024-07-01", equity=1_120_000.0)
+    journal.set_state(TradingState.REDUCING, f"{DRAWDOWN}, missing_cash=40,000", "the monitor")
+    assert resume(journal, halt_of(project), who="bob", reason=REASON).startswith("reducing (DRAWDOWN")
+    HaltFile(project[1]).write(DRAWDOWN, "a monitor that could not ask which account", NOW)
+    resume(journal, halt_of(project), who="bob", reason=REASON)
+    assert journal.book.past.peak_equity == 1_120_000.0
+
+
 def test_a_halt_that_only_the_file_knows_is_resumed_too(project, journal):
     halt = halt_of(project)
     halt.write("drill", "ada", NOW)

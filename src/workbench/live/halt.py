@@ -49,6 +49,11 @@ class HaltFile:
         """Why it halts, as far as it can be read; empty where it does not."""
         return _reason(self.file) or _reason(self._every, self.account)
 
+    @property
+    def own_reason(self) -> str:
+        """Why it halts this account alone; empty where it does not, or where every account is halted."""
+        return _reason(self.file)
+
     def note(self, facts: Mapping[str, Any]) -> None:
         """Keep what the journal did not take, on disk before this returns."""
         with writing(self.notes), self.notes.open("a") as stream:

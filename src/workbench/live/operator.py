@@ -26,16 +26,22 @@ STAGES = {"paper": "paper", "live": "production"}
 
 
 def resume(journal: Journal, halt: HaltFile, *, who: str, reason: str) -> str:
-    """Bring trading back to ACTIVE, with all that the emergency stop could not journal, and say what was before."""
+    """Bring trading back to ACTIVE, with all that the emergency stop could not journal, and say what was before.
+
+    Where any of the halts since it was active was for the drawdown, the highest equity begins anew: a close by hand
+    after the stop, or a journal that did not answer, changes nothing about why it was halted.
+    """
     _require(who, reason, "resume")
     book = journal.sync()
     if book.state is TradingState.ACTIVE and not halt.reason:
         raise InputRefused(f"resume: account {journal.account} is active; there is nothing to resume")
-    before = f"{book.state} ({book.because or halt.reason})"
+    before = f"{book.state} ({(book.because if book.halted else halt.reason) or book.because})"
     notes = halt.noted()
+    why = (*book.past.halts, halt.own_reason, *(str(note.get("reason")) for note in notes))
     if notes:
         journal.append(*(Draft(Kind.OPERATOR, {"noted": note}) for note in notes))
-    if DRAWDOWN in before:  # measured from the old highest equity it would stop again at the first look
+    if any(DRAWDOWN in one for one in why):  # measured from the old highest equity it would stop at the first look
+        before += ", for a drawdown: the highest equity begins anew"
         journal.append(Draft(Kind.OPERATOR, {"new_peak": True, "who": who, "reason": reason}))
     journal.set_state(TradingState.ACTIVE, reason, who)
     halt.clear()

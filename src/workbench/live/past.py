@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.live.decision import Decision
 from workbench.live.journal.event import Event, Kind
 from workbench.live.journal.facts import read_order
+from workbench.live.trading_state import TradingState
 from workbench.orders import attribute
 from workbench.trading import Fill, OrderStatus
 
@@ -85,6 +86,7 @@ class Past:
     waiting: dict[str, Denied] = field(default_factory=dict)  # orders for a person, of whichever day, by key
     flattened: dict[str, int] = field(default_factory=dict)  # strategy -> the last rollback that closed what it held
     stopped: Stopped | None = None  # the last emergency stop, until a reconciliation
+    halts: list[str] = field(default_factory=list)  # why trading was halted, each time since it was active
     reducing: set[str] = field(default_factory=set)  # keys of orders that could only shrink a position
     prices: dict[str, float] = field(default_factory=dict)  # key -> the price that the order was decided at
     began: date | None = None  # the first session of the account
@@ -121,6 +123,10 @@ class Past:
                 self.peak_equity, self.gap_at_peak = 0.0, None  # until the next look
             case Kind.OPERATOR if stopped := Stopped.read(event.data.get("noted") or event.data, event.at):
                 self.stopped = stopped
+            case Kind.STATE if book.state is TradingState.ACTIVE:
+                self.halts = []
+            case Kind.STATE if book.halted:
+                self.halts.append(book.because)
             case Kind.FILL:
                 self._count(book, event.key)
             case Kind.COMMISSION if event.data["execution"] in book.fills:
