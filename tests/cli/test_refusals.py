@@ -33,6 +33,14 @@ import pytest
             "strategies: the list is empty, so there is nothing to walk forward; name one: "
             "make backtest STRATEGY=sma_cross, or fill strategies in params/base.yaml",
         ),
+        (["why"], "Missing argument 'FILL'. See: workbench why --help"),
+        (["approve", "sma_cross"], "Missing option '--as'. See: workbench approve --help"),
+        (["pack", "nope"], "No such command 'nope'. See: workbench pack --help"),
+        (
+            ["sweep", "sma_cross", "--grid", "fst=5:50:5"],
+            "sma_cross: unknown parameter 'fst'. Did you mean 'fast'?",
+        ),
+        (["sweep", "sma_cross", "--trials", "0"], "--trials 0: must be at least 1, or left out to try every cell"),
         (
             ["sweep", "sma_cross", "--set", "data.benchmark=MKT01"],
             "data.benchmark 'MKT01' is not in the sample market. Did you mean 'MKT00'?",

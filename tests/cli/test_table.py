@@ -45,3 +45,9 @@ def test_a_cell_wider_than_the_terminal_is_folded(capsys, monkeypatch):
     folder = "data/runs/backtest-2026-11-22T01-02-03-a-long-name/"
     show_table("Runs", ["run", "folder"], [["1", folder]])
     assert folder in re.sub(r"\x1b\[[0-9;]*m|\s", "", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("question", ["Does a breakout [ex-financials] pay?", "long [/long] and [red]short"])
+def test_brackets_in_a_cell_are_shown_as_they_were_written(question, capsys):
+    show_table("Trials", ["question", "trials"], [[question, "9"]])
+    assert question in capsys.readouterr().out

@@ -94,9 +94,19 @@ def main() -> NoReturn:
         fail("stopped; what was finished is kept, and the next run goes on from there", STOPPED)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # a wrong option, in click's own words
-            fail(f"{getattr(error, 'message', error)} See: workbench --help", 2)
+            fail(_told(error), 2)
         raise
     sys.exit(0)
+
+
+def _told(error: Exception) -> str:
+    """Return what click says of a wrong argument, and the help of the command that it was for."""
+    formed = getattr(error, "format_message", None)
+    said = str(formed() if formed else error)
+    named, context = "", getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        named, context = f" {context.info_name}{named}", context.parent
+    return f"{said.rstrip('.')}. See: workbench{named} --help"
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -94,9 +94,9 @@ def show_table(title: str, columns: list[str], rows: list[list[str]], numbers_fr
     """
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False, highlight=False)  # a cell says what was written, brackets included
     # Piped into a file or a log, a table is as wide as it needs to be.
-    console = console if console.is_terminal else Console(width=160)
+    console = console if console.is_terminal else Console(width=160, markup=False, highlight=False)
     rest = list(range(numbers_from, len(columns)))
     table, taken = _fitting(console, title, columns, rows, numbers_from, rest)
     console.print(table)

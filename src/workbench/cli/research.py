@@ -31,10 +31,10 @@ def sweep(
 ) -> None:
     """Search a strategy's grid in parallel and tell the plateau from the peak."""
     from workbench.cli.asked import check_walks
-    from workbench.params import settings_from
+    from workbench.params import load_strategy_params, settings_from
     from workbench.search.command import asked_again, search
     from workbench.search.run import recall
-    from workbench.search.sweep import Request
+    from workbench.search.sweep import Request, asked_grid
 
     paths, settings = read_settings(set_, [strategy] if strategy else None)
     request, known = Request(strategy, tuple(grid or ()), trials, sampler, seed), None
@@ -45,6 +45,7 @@ def sweep(
         settings, request, known = settings_from(file), asked_again(asked), (resume, asked)
     elif not strategy:
         raise InputRefused(f"sweep: name a strategy, one of {', '.join(settings.strategies)}: make sweep STRATEGY=...")
+    asked_grid(request, load_strategy_params(request.strategy, paths))
     check_walks(settings, paths)
     run_named("data", settings, paths, fresh=False)
 

@@ -23,7 +23,7 @@ from workbench.params import Paths, Settings, StrategyParams
 from workbench.search.archive import Archive
 from workbench.search.bar import Bar, NoBar
 from workbench.search.found import Found, plain
-from workbench.search.grid import corners, read_grid
+from workbench.search.grid import Grid, corners, read_grid
 from workbench.search.luck import weigh
 from workbench.search.plateau import survey
 from workbench.search.problem import measure, pose
@@ -45,6 +45,15 @@ class Request:
     seed: int | None = None  # None: the sample market's
 
 
+def asked_grid(request: Request, params: StrategyParams) -> Grid:
+    """Return the grid that is asked for, or refuse what no search could be made of; no prices are needed for that."""
+    if request.trials is not None and request.trials < 1:
+        raise InputRefused(f"--trials {request.trials}: must be at least 1, or left out to try every cell")
+    check_sampler(request.sampler)
+    limit: dict[str, Any] = {"most": 10**18} if request.trials else {}
+    return read_grid(request.strategy, params, request.grid, **limit)
+
+
 def sweep(
     request: Request,
     params: StrategyParams,
@@ -64,11 +73,7 @@ def sweep(
     ``resume`` is a run that must be gone on with; else one that was asked the same is, unless ``fresh``.
     """
     begun = time.monotonic()
-    if request.trials is not None and request.trials < 1:
-        raise InputRefused(f"--trials {request.trials}: must be at least 1, or left out to try every cell")
-    check_sampler(request.sampler)
-    limit: dict[str, Any] = {"most": 10**18} if request.trials else {}
-    grid = read_grid(request.strategy, params, request.grid, **limit)
+    grid = asked_grid(request, params)
     posed = params.model_copy(update={"grid": corners(grid) if request.trials else grid})
     problem, cells = pose(request.strategy, posed, bars, settings)
     seed = settings.sample.seed if request.seed is None else request.seed
