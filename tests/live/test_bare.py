@@ -14,15 +14,17 @@ from tests.live.test_runner import WIDE, Stage, last_days
 from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live import runner
+from workbench.live.halt import HaltFile
 from workbench.trading import OrderType
 
 
-def decide_again(held: Held, **weights: float) -> None:  # noqa: F811
-    """Let the service decide once more, two minutes later, in its own thread."""
+def decide_again(held: Held, minutes: float = 2, **weights: float) -> None:  # noqa: F811
+    """Let the service decide once more, in its own thread: some minutes later, or now as if it were later."""
     service, clock, due = held.service, held.service.clock, [1]
     held.office.seats[0].strategy.wanted[held.day] = weights
-    later = service._desk.moments[0] + timedelta(minutes=2)
-    service.clock = service._desk.clock = lambda: clock() + timedelta(minutes=2, seconds=1)
+    later = service._desk.moments[0] + timedelta(minutes=minutes)
+    if minutes >= 2:
+        service.clock = service._desk.clock = lambda: clock() + timedelta(minutes=minutes, seconds=1)
     protect = service._protect
 
     def first(desk) -> None:
@@ -147,6 +149,27 @@ def test_what_passes_from_one_strategy_to_another_is_protected_for_its_new_owner
     assert len(seen) == (2 if per_minute == 5 else 0)
     assert [alert.kind for alert in service.outbox.all()] == []
     office.close(service)
+
+
+def test_a_halt_that_comes_while_a_decision_waits_for_its_turn_leaves_the_stops_where_they_are(held):  # noqa: F811
+    with held.trading() as service:
+        few = WIDE.model_copy(update={"max_orders_per_minute": 5})
+        service._desk.limits = lambda: few
+        lies, pause, waited = held.settled(0.0), service._desk.pause, []
+
+        def pausing(seconds: float) -> None:
+            waited.append(seconds)
+            HaltFile(held.office.paths).write("stop all", "ada", service.clock())
+            pause(0.2)
+            service._desk.limits = lambda: WIDE  # the minute is over
+
+        service._desk.pause = pausing
+        decide_again(held, 1, AAA=0.3)
+        until(lambda: waited, 20)
+        until(lambda: held.told("halted"), 20)
+        assert held.settled(1.0) == lies
+        assert held.cancels() == []
+    assert held.told("denied") == []
 
 
 def test_while_orders_wait_the_account_is_watched_and_tighter_limits_hold(held):  # noqa: F811

@@ -91,8 +91,7 @@ def put_in_order(desk: Desk) -> Reconciled:
 
 def trade(desk: Desk, moment: datetime) -> Decision | None:
     """Decide for one moment, or go on with what was decided for it, and send what the gate lets pass."""
-    if halted := desk.journal.halted:
-        desk.outbox.post(Severity.WARNING, "halted", f"nothing is sent: {halted}", cooldown=f"halted {desk.session}")
+    if _halted(desk):
         return None
     decision = desk.journal.book.past.decision
     if decision is not None and decision.id > name_of(moment):  # a later one was made: a restart goes on from there
@@ -115,7 +114,7 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
             waits = not _at_once(desk, planned, planned.symbols)
             now = {one.symbol for one in planned.crossings} if waits else planned.symbols
             _make_room(desk, planned, now)
-            if desk.journal.halted:
+            if _halted(desk):
                 return None
             stuck = take_back(desk, now)  # first, and decided by what is held then
         begun = make_decision(desk, moment, data, desk.journal.next_key, stuck)
@@ -137,6 +136,8 @@ def carry_out(desk: Desk, decision: Decision, data: Data, keys: Collection[str] 
     left = [line for line in left if keys is None or line.key in keys]
     while left:
         turn = _turn(desk, decision, left)
+        if _halted(desk):  # what protects stays
+            return
         stuck = take_back(desk, {line.symbol for line in turn})
         lines = [line for line in turn if not _outdated(desk, decision, line, stuck)]
         _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
@@ -287,6 +288,13 @@ def _wait(desk: Desk, moment: datetime) -> None:
         refuse_stale(desk.journal, desk.outbox, desk.clock())
         if decision is not None and decision.session == desk.session and not desk.journal.halted:
             carry_out(desk, decision, desk.data(desk.clock()), desk.journal.book.past.confirmed)
+
+
+def _halted(desk: Desk) -> bool:
+    """Whether trading is halted, which is told: nothing is sent then, and nothing taken back for what would be."""
+    if halted := desk.journal.halted:
+        desk.outbox.post(Severity.WARNING, "halted", f"nothing is sent: {halted}", cooldown=f"halted {desk.session}")
+    return bool(halted)
 
 
 def _to_send(desk: Desk, line: Line) -> bool:
