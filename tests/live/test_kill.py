@@ -559,3 +559,31 @@ def test_a_closing_order_of_a_stop_that_died_before_sending_is_never_sent_by_the
     assert broker.open_orders() == ()
     journal.close()
     broker.close()
+
+
+@pytest.mark.parametrize("before", [None, "the broker was away"])
+def test_a_stop_that_reaches_an_account_that_the_settings_do_not_name_leaves_the_others_as_they_were(project, before):
+    settings, paths = project
+    if before:  # a stop of long ago, from which DU7 was resumed
+        HaltFile(paths).write(before, "ada", datetime.now(UTC))
+        HaltFile(paths, "DU7").clear()
+    broker, halted = Memory({}, embedded=False), []
+    broker.connect = lambda: halted.append(HaltFile(paths, "DU7").reason)  # type: ignore[method-assign]
+    assert emergency_stop(settings, paths, broker, reason="drill", who="ada", timeout=10.0).flat
+    assert halted[0] == "drill, by ada"  # all are, until the account is known
+    assert HaltFile(paths, ACCOUNT).reason == "drill, by ada"
+    assert HaltFile(paths, "DU7").reason == ""
+    assert HaltFile(paths, "DU8").reason == (f"{before}, by ada" if before else "")
+
+
+def test_a_stop_that_cannot_halt_its_own_account_or_that_another_one_followed_leaves_every_account_halted(project):
+    settings, paths = project
+    own = HaltFile(paths, ACCOUNT).file
+    own.mkdir(parents=True)  # no file can be put there
+    emergency_stop(settings, paths, Memory({}, embedded=False), reason="drill", who="ada", timeout=10.0)
+    assert HaltFile(paths, "DU7").reason == "drill, by ada"
+    own.rmdir()
+    broker = Memory({}, embedded=False)
+    broker.connect = lambda: HaltFile(paths).write("fire", "bob", datetime.now(UTC))  # type: ignore[method-assign]
+    emergency_stop(settings, paths, broker, reason="drill", who="ada", timeout=10.0)
+    assert (HaltFile(paths, ACCOUNT).reason, HaltFile(paths, "DU7").reason) == ("drill, by ada", "fire, by bob")

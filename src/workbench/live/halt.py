@@ -35,8 +35,24 @@ class HaltFile:
         """Halt: from now on no order begins to be sent, on disk before this returns."""
         with writing(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            facts = {"reason": reason, "who": who, "at": at.isoformat()}
-            write_whole(self.file, json.dumps(facts, indent=1), flushed=True)
+            write_whole(self.file, _text(reason, who, at), flushed=True)
+            flush(self.file.parent)
+
+    @property
+    def text(self) -> str | None:
+        """The file as it is; None where there is none."""
+        with writing(self.file):
+            return self.file.read_text(errors="replace") if self.file.exists() else None
+
+    def withdraw(self, reason: str, who: str, at: datetime, before: str | None) -> None:
+        """Put back what the file said before a halt that holds elsewhere by now; another halt stays."""
+        if self.text != _text(reason, who, at):
+            return
+        with writing(self.file):
+            if before is None:
+                self.file.unlink()
+            else:
+                write_whole(self.file, before, flushed=True)
             flush(self.file.parent)
 
     def require_none(self) -> None:
@@ -77,6 +93,10 @@ class HaltFile:
             resumed = sorted({*_resumed(facts), self.account})
             with writing(self._every):
                 write_whole(self._every, json.dumps({**facts, "resumed": resumed}, indent=1), flushed=True)
+
+
+def _text(reason: str, who: str, at: datetime) -> str:
+    return json.dumps({"reason": reason, "who": who, "at": at.isoformat()}, indent=1)
 
 
 def _line(text: str) -> dict[str, Any]:

@@ -266,8 +266,12 @@ def emergency_stop(
     _require(reason, who)
     account = settings.live.account or (broker.account_id if broker.embedded else "")
     if not account:  # only the broker knows it: every account is halted until it is asked
+        every, halt = HaltFile(paths), (reason, who, datetime.now(UTC))
+        before: str | None = ""  # what cannot be read halts, also when it is put back
         with suppress(CannotWrite):
-            HaltFile(paths).write(reason, who, datetime.now(UTC))
+            before = every.text
+        with suppress(CannotWrite):
+            every.write(*halt)
         try:
             broker.connect()
         except WorkbenchError as error:
@@ -276,6 +280,9 @@ def emergency_stop(
                 Outbox.open(settings, paths).post(Severity.CRITICAL, "emergency_stop", text)
             raise Disconnected(text) from error
         account = broker.account_id
+        with suppress(CannotWrite):
+            HaltFile(paths, account).write(*halt)
+            every.withdraw(*halt, before)
     record = Record(settings, paths, account)
 
     def tell(text: str) -> None:
