@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.registry.conftest import project, staffed, store_made  # noqa: F401
+from tests.registry.loader.conftest import Runner
 from workbench.alerts.outbox import Outbox
 from workbench.cli.rules import keep_session
 from workbench.live.book import Book
@@ -52,6 +53,17 @@ def test_a_session_that_breaks_a_rule_demotes_and_is_told_and_one_that_does_not_
     ]
     assert mode(staffed) == "reduce_only"
     assert len(traded(today, -5_000.0)) == 1  # once
+
+
+def test_weights_that_expired_are_demoted_with_who_trades_by_them_judged(staffed, traded):  # noqa: F811
+    now = datetime.now(UTC)
+    pack = staffed.candidate("house", "weights", made_at=now - timedelta(hours=3), expires_at=now - timedelta(hours=1))
+    staffed.desk(now=now - timedelta(hours=2)).state("weights", "house")
+    Runner(staffed).step(pack, 1, "backtest", "paper", now - timedelta(hours=2))
+    (told,) = traded(now.date(), 10.0)
+    assert told.startswith("critical demotion: house version 1 at paper: may only reduce from now on: the evidence exp")
+    assert staffed.desk().record.current("weights", "house", "paper").mode == "reduce_only"
+    assert mode(staffed) == "active"
 
 
 def test_rules_that_cannot_be_asked_stop_no_runner(staffed, traded):  # noqa: F811

@@ -9,7 +9,9 @@ from workbench.alerts.outbox import Outbox, Severity
 from workbench.cli.track import write_records
 from workbench.errors import WorkbenchError
 from workbench.live.book import Book
+from workbench.live.operator import profile_of
 from workbench.live.report import SessionReport
+from workbench.live.seats import WEIGHTS
 from workbench.live.session import Seat
 from workbench.params import Paths, Settings
 from workbench.registry.storing import STRATEGY
@@ -28,14 +30,19 @@ def keep_session(
 
 
 def judge_seats(paths: Paths, seats: Sequence[Seat], settings: Settings, outbox: Outbox) -> None:
-    """Demote what breaks a rule, as ``workbench demote --check`` does; nothing that goes wrong here stops a runner."""
+    """Demote what breaks a rule, as ``workbench demote --check`` does; nothing that goes wrong here stops a runner.
+
+    The weights that stand, and the risk limits of the account, are judged with those who trade by them.
+    """
     try:
         from workbench.registry.lifecycle.demote import check
         from workbench.registry.lifecycle.desk import Desk
 
         desk = Desk.open(settings, paths)
-        for name in sorted({seat.name for seat in seats}):
-            for one in check(desk, desk.record.state(STRATEGY, name)):
+        weights = [name for kind, name in desk.record.states() if kind == WEIGHTS]
+        judged = [*((STRATEGY, seat.name) for seat in seats), *((WEIGHTS, name) for name in weights)]
+        for kind, name in sorted({*judged, ("risk", profile_of(settings))}):
+            for one in check(desk, desk.record.state(kind, name)):
                 where = f"{name} version {one.version} at {one.stage}"
                 if one.demoted is not None:
                     _tell(outbox, f"{where}: may only reduce from now on: {'; '.join(one.wrong)}", f"{where} demoted")

@@ -28,7 +28,7 @@ from workbench.live.service import Service
 from workbench.live.session import Seat
 from workbench.params import DataParams, Paths, Settings
 from workbench.registry.lifecycle.record import Lifecycle
-from workbench.registry.lifecycle.stages import FLATTEN, RETIRE
+from workbench.registry.lifecycle.stages import FLATTEN, REDUCE_ONLY, RETIRE
 from workbench.registry.lifecycle.state import Standing
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
@@ -72,15 +72,17 @@ def seats_here(
             f"nothing stands at {' or '.join(stages)}, so nothing is traded: make evidence STRATEGY=xs_momentum, then "
             "make promote STRATEGY=xs_momentum"
         )
-    promoted, told = promoted_shares(weights, settings, paths, clock.now())
-    if promoted is not None:
-        told += _take_out_unnamed(standing, promoted, _books(settings, paths) if books is None else books)
-    shares, seats = shares_of(tuple(standing), settings.live, promoted), []
+    promoted = promoted_shares(weights, settings, paths, clock.now())
+    told = promoted.told
+    if promoted.shares is not None:
+        told += _take_out_unnamed(standing, promoted.shares, _books(settings, paths) if books is None else books)
+    shares, seats = shares_of(tuple(standing), settings.live, promoted.shares), []
     for warning in told:
         print(f"! {warning}")
     for name, (stage, step) in standing.items():
         seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
-        seats.append(replace(seat, flatten=step.number if step.positions == FLATTEN else 0))
+        mode = REDUCE_ONLY if promoted.reduce_only else seat.mode
+        seats.append(replace(seat, mode=mode, flatten=step.number if step.positions == FLATTEN else 0))
         for warning in warnings:
             print(f"! {warning}")
     return (*seats, *leaving)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from workbench.alerts.outbox import Outbox, Severity
-from workbench.errors import InputRefused, NoData, did_you_mean
+from workbench.errors import DataRefused, InputRefused, NoData, did_you_mean
 from workbench.live.gate import Asked, Decision, Outcome
 from workbench.live.gate.rule import deny
 from workbench.live.halt import HaltFile
@@ -147,6 +147,8 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
             "risk", profile, STAGES.get(mode, "paper"), account=AccountMode(mode), settings=settings, paths=paths,
             approvers=Approvers.read(list_file(settings, paths), paths), now=clock(),
         )  # fmt: skip
+        if found.reduce_only:
+            raise DataRefused(f"{profile} version {found.version} was demoted, so its limits count as none")
         return parse_limits(found.content, f"{profile}: {found.file}")
 
     in_force = None if embedded else limits_in_force(journal)

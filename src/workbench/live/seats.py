@@ -66,12 +66,19 @@ def seat_of(loaded: Loaded, share: float, live: LiveParams) -> Seat:
     )  # fmt: skip
 
 
-def promoted_shares(
-    standing: Mapping[str, str], settings: Settings, paths: Paths, now: datetime
-) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
-    """Return the shares of the promoted weights that stand at a stage, by name and stage, and what to know of them."""
+@dataclass(frozen=True)
+class Promoted:
+    """The shares of promoted weights (None: none stand here), whether they may only reduce, what to know of them."""
+
+    shares: Mapping[str, float] | None = None
+    reduce_only: bool = False
+    told: tuple[str, ...] = ()
+
+
+def promoted_shares(standing: Mapping[str, str], settings: Settings, paths: Paths, now: datetime) -> Promoted:
+    """Return what the promoted weights that stand at a stage, by name and stage, say; demoted ones let nothing grow."""
     if not standing:
-        return None, ()
+        return Promoted()
     if len(standing) > 1:
         raise InputRefused(
             f"weights {', '.join(standing)} stand here at once; keep one: workbench retire NAME --kind {WEIGHTS}"
@@ -86,7 +93,13 @@ def promoted_shares(
             f"live.shares is written, and weights {name} version {found.version} stand here; leave live.shares empty, "
             f"or take them out: workbench retire {name} --kind {WEIGHTS}"
         )
-    return read_weights(found.content, f"weights {name} version {found.version}"), found.warnings
+    where, told = f"weights {name} version {found.version}", found.warnings
+    if found.reduce_only:
+        told += (
+            f"{where} may only reduce, and so may all that trades by them: promote weights, or lift it: workbench "
+            f"promote {name} --kind {WEIGHTS} --version {found.version}",
+        )
+    return Promoted(read_weights(found.content, where), found.reduce_only, told)
 
 
 def read_weights(content: bytes, where: str) -> Mapping[str, float]:

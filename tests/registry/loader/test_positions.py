@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.live.test_runner import FREE, WIDE
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import SIZING, Runner, complete
 from workbench.cli.trading import seats_here
-from workbench.errors import InputRefused, NoData
+from workbench.errors import InputRefused, NoData, PackRefused
+from workbench.live.operator import watch_limits
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.report import SessionReport
 from workbench.live.session import Data
 from workbench.params import LiveParams, PortfolioParams
+from workbench.registry.lifecycle.demote import demote
 from workbench.registry.lifecycle.rollback import plan_rollback, retire, roll_back
 from workbench.registry.lifecycle.shares import unproven_shares
 from workbench.strategies.classes import build
@@ -181,6 +184,45 @@ def test_a_strategy_without_a_share_gets_no_seat_and_stops_nobody_else_unless_it
     retire(record, record.state("strategy", "sma_cross"), 2, "the question is answered")
     with pytest.raises(InputRefused, match=r"promoted as weights has no share of 'mean_reversion', which stands here"):
         seats_here(desk.settings, project.paths, Now())
+
+
+def test_demoted_weights_let_nothing_grow_and_say_what_lifts_them(desk, capsys):
+    with_weights(desk, "house", expires_at=NOW + timedelta(hours=2))
+    project = desk.runner.project
+    with pytest.raises(PackRefused, match=r"house version 1 at paper: its evidence expired"):
+        seats_here(desk.settings, project.paths, Now())
+    record = project.desk(NOW + timedelta(hours=3))
+    demote(record, record.state("weights", "house"), 1, "its evidence expired")
+    (seat,) = seats_here(desk.settings, project.paths, Now())
+    assert (seat.name, seat.share, seat.reduce_only) == ("sma_cross", 0.4, True)
+    told = capsys.readouterr().out
+    assert "! weights house version 1 may only reduce, and so may all that trades by them" in told
+    assert "workbench promote house --kind weights --version 1" in told
+
+
+def test_demoted_risk_limits_allow_no_loosening(runner):
+    project, wide = runner.project, WIDE.model_dump(mode="json")
+    parts = {"payload/sample.yaml": wide, "reason.json": {"reason": "wider, after the review of January"}}
+    pack = project.candidate("sample", "risk", market="real", parts=parts)
+    project.desk().state("risk", "sample")
+    runner.step(pack, 1, "backtest", "paper", NOW)
+    file = project.root / "params" / "risk" / "sample.yaml"
+    file.parent.mkdir()
+    tight = {**wide, "max_orders_per_day": 1}
+
+    def loosened() -> str:
+        file.write_text(yaml.safe_dump(tight))
+        watch.poll()
+        file.write_text(yaml.safe_dump(wide))
+        return watch.poll().refused
+
+    file.write_text(yaml.safe_dump(tight))
+    settings = project.settings.model_copy(update={"market": "real"})
+    watch = watch_limits(None, settings, project.paths, Now().now)  # type: ignore[arg-type]
+    assert loosened() == ""
+    record = project.desk(NOW + timedelta(hours=3))
+    demote(record, record.state("risk", "sample"), 1, "they were too wide in January")
+    assert "(sample version 1 was demoted, so its limits count as none)" in loosened()
 
 
 def reverting(parts: dict[str, Any]) -> None:
