@@ -15,6 +15,7 @@ from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixt
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live import runner
 from workbench.live.halt import HaltFile
+from workbench.live.limits import Limits
 from workbench.trading import OrderType
 
 
@@ -170,6 +171,30 @@ def test_a_halt_that_comes_while_a_decision_waits_for_its_turn_leaves_the_stops_
         assert held.settled(1.0) == lies
         assert held.cancels() == []
     assert held.told("denied") == []
+
+
+def test_who_is_told_to_end_while_a_holding_lies_bare_ends_when_it_is_protected_again(held):  # noqa: F811
+    few = WIDE.model_copy(update={"max_orders_per_minute": 1})
+    with held.trading() as service:
+        bare, pause, shares = [], service._desk.pause, held.sim.positions()["AAA"]
+
+        def pausing(seconds: float) -> None:
+            bare.append(held.working() == [])
+            service.ending.set()
+            pause(seconds)
+
+        def limits() -> Limits:
+            """Leave no room once it has bought, until it is told to end."""
+            return few if held.sim.positions()["AAA"] > shares and not service.ending.is_set() else WIDE
+
+        service._desk.limits = limits
+        service._desk.pause = pausing
+        decide_again(held, 1, AAA=0.3)
+        until(lambda: service.ending.is_set(), 20)
+    now = held.sim.positions()["AAA"]
+    assert bare[0]
+    assert now > shares
+    assert held.settled(0.0) == [("LMT", "SELL", now), ("STP", "SELL", now)]
 
 
 def test_while_orders_wait_the_account_is_watched_and_tighter_limits_hold(held):  # noqa: F811

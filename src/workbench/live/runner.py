@@ -41,6 +41,8 @@ from workbench.trading import OrderStatus
 LATE = timedelta(minutes=15)
 # What the gate is shown is not older than this.
 LOOK_AGAIN = timedelta(seconds=2)
+# Whoever is told to end in a pause so short ends later: what was taken back is put beside its holding first.
+BRIEF_SECONDS = 1.0
 
 
 def run_session(desk: Desk) -> SessionReport:
@@ -321,7 +323,7 @@ def _make_room(desk: Desk, decision: Decision, symbols: Collection[str]) -> None
 def _at_once(desk: Desk, decision: Decision, symbols: Iterable[str]) -> bool:
     """Whether there is room in a minute for the orders in these symbols, and for what protects them after it."""
     count = sum(_orders(decision, symbol) for symbol in symbols)
-    return count <= desk.limits().max_orders_per_minute and rate_wait(_rate(desk), count) <= 1.0
+    return count <= desk.limits().max_orders_per_minute and rate_wait(_rate(desk), count) <= BRIEF_SECONDS
 
 
 def _orders(decision: Decision, symbol: str) -> int:
@@ -342,7 +344,7 @@ def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None
         if state is None or desk.clock() - looked > LOOK_AGAIN:
             state, looked = _look(desk, data, symbols), desk.clock()
         while (seconds := rate_wait(state, len(family))) > 0:
-            desk.pause(seconds)
+            desk.pause(min(seconds, BRIEF_SECONDS))
             state, looked = _look(desk, data, symbols), desk.clock()
         if not protection.still_held(family[0], desk.journal.book):  # a person adopted what was sold by hand
             continue

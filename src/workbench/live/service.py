@@ -44,7 +44,7 @@ from workbench.live.protection import Protection
 from workbench.live.reconcile import reconcile
 from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
-from workbench.live.runner import LATE, guard, hear, run_session
+from workbench.live.runner import BRIEF_SECONDS, LATE, guard, hear, run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams
@@ -275,7 +275,9 @@ class Service:
         """Let time pass before an order may leave; where nothing is on its way, the account is watched."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self.ending.wait(min(left, self.look_seconds)):
+            if seconds <= BRIEF_SECONDS:
+                time.sleep(min(left, self.look_seconds))
+            elif self.ending.wait(min(left, self.look_seconds)):
                 raise Ended
             assert self._desk is not None
             if not hear(self._desk, 0.0) and not protection.arriving(self.journal.book, self.clock()):
