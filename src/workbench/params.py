@@ -146,7 +146,8 @@ class LiveParams(Section):
     """How the broker is reached, for how long each answer is waited for, and when and with how much is traded.
 
     ``shares`` are parts of the equity by strategy; empty: all the same. ``capital_step`` is the step of capital, from
-    1 on, that a strategy in staged live has reached.
+    1 on, that a strategy in staged live has reached. ``stages`` are those that this account trades; empty: all that an
+    account of its kind may.
     """
 
     mode: Literal["embedded", "paper", "live"] = "embedded"
@@ -167,6 +168,7 @@ class LiveParams(Section):
     heartbeat_answer_seconds: float = Field(5.0, gt=0.0, le=5.0)  # both together: a dead link is dropped within 10 s
     shares: dict[str, float] = {}
     capital_step: dict[str, int] = {}
+    stages: tuple[Literal["paper", "staged_live", "production"], ...] = ()
     decide_minutes: float = Field(1.0, ge=-30.0, le=390.0)  # after the open
     every_minutes: float | None = Field(None, ge=5.0, le=390.0)  # again and again; None: once a session
     close_minutes: float = Field(5.0, ge=0.0, le=120.0)  # after the close: the books are closed

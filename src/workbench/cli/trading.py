@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 from workbench.alerts.outbox import Outbox
 from workbench.clock import Clock, read_clock
 from workbench.data.lake import open_lake
-from workbench.errors import NoData
+from workbench.errors import InputRefused, NoData
 from workbench.live import feed
 from workbench.live.broker import Broker
 from workbench.live.connect import StandingMarket, account_of, embedded_file, for_the_stop
@@ -49,11 +49,20 @@ def seats_here(
     Who was retired with ``--positions flatten``, and still holds something by the account's ``books``, sits there too.
     """
     clock = clock or read_clock(settings.market, paths)
-    stages = REHEARSED if clock.simulated else STAGES[settings.live.mode]
+    allowed = REHEARSED if clock.simulated else STAGES[settings.live.mode]
+    stages = _of_this_account(settings, allowed)
+    beside: list[str] = []
     standing: dict[str, tuple[str, Standing]] = {}
     weights, record = {}, Lifecycle.open(settings, paths)
     for (kind, name), state in sorted(record.states().items()):
         found = next((stage for stage in stages if stage in state.standing), None)
+        if kind == STRATEGY:
+            beside += [
+                f"{name} version {state.standing[stage].version} stands at {stage}, and is not traded in this account; "
+                f"for one of its own: live.account, with live.stages: [{stage}]"
+                for stage in allowed
+                if stage in state.standing and stage != found
+            ]
         if kind == STRATEGY and found:
             standing[name] = found, state.standing[found]
         if kind == WEIGHTS and found:
@@ -73,7 +82,7 @@ def seats_here(
             "make promote STRATEGY=xs_momentum"
         )
     promoted = promoted_shares(weights, settings, paths, clock.now())
-    told = promoted.told
+    told = (*promoted.told, *beside)
     if promoted.shares is not None:
         told += _take_out_unnamed(standing, promoted.shares, _books(settings, paths) if books is None else books)
     shares, seats = shares_of(tuple(standing), settings.live, promoted.shares), []
@@ -86,6 +95,17 @@ def seats_here(
         for warning in warnings:
             print(f"! {warning}")
     return (*seats, *leaving)
+
+
+def _of_this_account(settings: Settings, allowed: Sequence[str]) -> Sequence[str]:
+    """Return the stages that this account trades, the higher first; what its kind may not trade is refused."""
+    named = settings.live.stages or allowed
+    if wrong := [stage for stage in named if stage not in allowed]:
+        raise InputRefused(
+            f"live.stages: {', '.join(wrong)} is not traded in a {settings.live.mode} account; there is "
+            f"{', '.join(allowed)}"
+        )
+    return [stage for stage in allowed if stage in named]
 
 
 def _take_out_unnamed(

@@ -225,6 +225,25 @@ def test_demoted_risk_limits_allow_no_loosening(runner):
     assert "(sample version 1 was demoted, so its limits count as none)" in loosened()
 
 
+def test_a_new_version_beside_the_old_one_trades_in_an_account_of_its_own(runner, capsys):
+    for stage in ("production", "staged_live"):
+        runner.stand(stage, spoil=whole)
+
+    def seats(mode: str = "live", account: str = "U1", **live: Any) -> list[tuple[int, str]]:
+        live |= {"mode": mode, "account": account}
+        settings = runner.project.settings.model_copy(update={"market": "real", "live": LiveParams(**live)})
+        return [(seat.version, seat.stage) for seat in seats_here(settings, runner.project.paths, Now())]
+
+    assert seats() == [(1, "production")]
+    assert "! sma_cross version 2 stands at staged_live, and is not traded in this account" in capsys.readouterr().out
+    assert seats(account="U2", stages=("staged_live",)) == [(2, "staged_live")]
+    assert "! sma_cross version 1 stands at production, and is not traded in this" in capsys.readouterr().out
+    with pytest.raises(
+        InputRefused, match=r"live.stages: staged_live is not traded in a paper account; there is paper"
+    ):
+        seats("paper", "DU1", stages=("staged_live",))
+
+
 def reverting(parts: dict[str, Any]) -> None:
     whole(parts)
     made = build("mean_reversion", ("AAA00", "AAA01"), SIZING, {})
