@@ -212,6 +212,40 @@ def test_a_new_trade_by_hand_beside_one_that_was_explained_is_not_ours(traded, v
     assert traded.book.explained == {"AAA": 8}
 
 
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_a_trade_by_hand_that_was_explained_is_explained_with_its_cash_and_hides_no_other(traded, venue, outbox, side):
+    """100 shares at 100 dollars are 1 % of the account: ten times the cash that may differ."""
+    venue.stranger().place(Order("", "BBB", side, 100), 1)
+    venue.move("BBB", 100.0)
+    reconcile(traded, venue.broker, outbox)
+    explain(traded, venue.broker, "BBB", "ada", "a hundred shares of my own")
+    assert traded.book.cash_explained == pytest.approx(-side.sign * 10_000.0, abs=2.0)
+    assert reconcile(traded, venue.broker, outbox).clean
+    more_cash(venue, -40_000.0)
+    (difference,) = reconcile(traded, venue.broker, outbox).unexplained
+    assert (difference.of, difference.ours) == (Of.CASH, True)
+    assert reconcile(traded, venue.broker, outbox).missing_cash == pytest.approx(40_000.0)
+    adopt(traded, venue.broker, "", "ada", "taken out")
+    project = venue.project
+    project.clock.set(project.clock() + minutes(25 * 60))  # the broker tells of it no more
+    venue.move("BBB", 100.0)
+    assert (reconcile(traded, venue.broker, outbox).clean, traded.book.locked) == (True, {})
+
+
+def test_the_commission_of_a_trade_by_hand_that_was_explained_may_be_on_its_way(traded, venue, outbox):
+    venue.stranger().place(Order("", "BBB", Side.BUY, 100), 1)
+    venue.move("BBB", 100.0)
+    whole = venue.broker.fills
+    venue.broker.fills = lambda since: tuple(  # type: ignore[method-assign]
+        replace(one, commission=None) if one.symbol == "BBB" else one for one in whole(since)
+    )
+    explain(traded, venue.broker, "BBB", "ada", "a hundred shares of my own")
+    more_cash(venue, -90.0)
+    assert reconcile(traded, venue.broker, outbox).clean
+    more_cash(venue, -20.0)
+    assert not reconcile(traded, venue.broker, outbox).clean
+
+
 def more_cash(venue, dollars: float) -> None:
     book = ledger(venue)
     book.set_fact("cash", book.fact("cash") + dollars)

@@ -72,14 +72,14 @@ class Reconciled:
 
     ``unseen`` are the keys of orders that the broker had accepted and does not tell of now. An end on its way looks
     the same, so it takes two looks: then ``recover`` finds out. ``gap`` is the cash that the broker has beyond the
-    books, whatever it may be and whoever explained it left out.
+    books, what trades by others brought or cost and what was explained left out; None while something fills.
     """
 
     at: datetime
     differences: tuple[Difference, ...]
     unexplained: tuple[Difference, ...]
     unseen: frozenset[str] = frozenset()
-    gap: float = 0.0
+    gap: float | None = None
 
     @property
     def clean(self) -> bool:
@@ -136,7 +136,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
         foreign = [_execution(fill).id for fill in _foreign(journal.book, seen)]
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
-    if journal.book.past.measuring:  # only now do the books know what filled while nobody listened
+    if journal.book.past.measuring and not seen.moving:  # only now do the books know what filled unheard
         journal.append(Draft(Kind.RECONCILE, {"gap_at_open": _gap(journal.book, seen)}))
     differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
     left = _left(journal.book, differences)
@@ -164,6 +164,8 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
         facts |= {"cash_explained": sum(one.broker - one.journal for one in found), "flow": _flow(found, seen)}
     else:
         facts["accepted"] = [one.id for one in found if not _of_shares(one)]
+        paid = (fill for fill in _unexplained(journal.book, seen) if fill.symbol == symbol)
+        facts["cash_explained"] = sum(_brought(journal.book, fill) for fill in paid)
         facts["shares_explained"] = int(sum(one.broker - one.journal for one in found if _of_shares(one)))
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
     return found
@@ -356,7 +358,7 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
         found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
     cash = book.cash + book.cash_explained
     lacks = cash - seen.cash - (0.0 if CASH in book.locked else _moved(own, cash - seen.cash))
-    if not foreign and abs(lacks) > cash_tolerance + _uncharged(book, seen.at):
+    if not _unexplained(book, seen) and abs(lacks) > cash_tolerance + _uncharged(book, seen):
         text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
         most = max_cash * max(seen.equity, 0.0)
         if much := not abs(cash - seen.cash) <= most:
@@ -365,10 +367,16 @@ def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float
     return found
 
 
-def _gap(book: Book, seen: _Seen) -> float:
-    """Return the cash that the broker has beyond the books, what trades by others brought or cost left out."""
-    others = [fill for fill in _foreign(book, seen) if _execution(fill).id not in book.accepted]
-    return seen.cash - book.cash - book.cash_explained - sum(_brought(book, fill) for fill in others)
+def _gap(book: Book, seen: _Seen) -> float | None:
+    if seen.moving:
+        return None
+    brought = sum(_brought(book, fill) for fill in _unexplained(book, seen))
+    return seen.cash - book.cash - book.cash_explained - brought
+
+
+def _unexplained(book: Book, seen: _Seen) -> list[Fill]:
+    """Return the executions by others of which nobody has said anything: nor is their cash in the books."""
+    return [fill for fill in _foreign(book, seen) if _execution(fill).id not in book.accepted]
 
 
 def _brought(book: Book, fill: Fill) -> float:
@@ -379,11 +387,13 @@ def _brought(book: Book, fill: Fill) -> float:
     return before - fill.signed * fill.price - charged
 
 
-def _uncharged(book: Book, now: datetime) -> float:
+def _uncharged(book: Book, seen: _Seen) -> float:
     """Return what the commissions may come to that are still on their way."""
+    waiting = [fill for fill in book.fills.values() if fill.id not in book.commissions]
+    waiting += [fill for fill in _foreign(book, seen) if fill.commission is None]
     return sum(
-        max(1.0, MOST_COMMISSION * fill.quantity * fill.price) for fill in book.fills.values()
-        if fill.id not in book.commissions and now - fill.at < CHARGED_WITHIN
+        max(1.0, MOST_COMMISSION * fill.quantity * fill.price) for fill in waiting
+        if seen.at - fill.at < CHARGED_WITHIN
     )  # fmt: skip
 
 
