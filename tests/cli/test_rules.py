@@ -11,7 +11,8 @@ from tests.registry.conftest import project, staffed, store_made  # noqa: F401
 from tests.registry.loader.conftest import Runner
 from workbench.alerts.outbox import Outbox
 from workbench.cli.rules import keep_session
-from workbench.live.book import Book
+from workbench.live.journal.journal import Journal
+from workbench.live.lease import Lease
 from workbench.live.report import Result, SessionReport
 from workbench.live.session import Seat
 
@@ -29,11 +30,15 @@ def traded(staffed):  # noqa: F811
     outbox = Outbox.open(staffed.settings, staffed.paths)
 
     def close(session: date, pnl: float) -> list[str]:
-        book = Book()
-        book.past.began = session
         result = Result("sma_cross", 1, pack.digest, "paper", 50_000.0, pnl, 2, {}, True)
         report = SessionReport("PAPER", session, 100_000.0, pnl, (), (), 0, (result,), (), "", "head")
-        keep_session(staffed.paths, (seat,), report, book, staffed.settings, outbox)
+        lease = Lease.acquire(staffed.settings, staffed.paths, "PAPER", "a test")
+        journal = Journal.open(staffed.settings, staffed.paths, "PAPER", lease=lease)
+        try:
+            keep_session(staffed.paths, (seat,), report, journal, staffed.settings, outbox)
+        finally:
+            journal.close()
+            lease.release()
         return [f"{alert.severity} {alert.kind}: {alert.text}" for alert in outbox.all()]
 
     return close

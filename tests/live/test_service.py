@@ -169,9 +169,7 @@ def test_a_record_that_cannot_be_written_is_told_and_the_session_is_closed_all_t
     file = tmp_path / "data" / "state" / "records" / "strategy" / "one" / "1" / "paper.json"
     file.parent.mkdir(parents=True)
     file.write_text("{ cut off")
-    service.keep = lambda report: write_records(
-        office.paths, service.seated, report, service.journal.book, office.settings
-    )
+    service.keep = lambda report: write_records(office.paths, service.seated, report, service.journal, office.settings)
     (report,) = list(service.run(once=True))
     assert report.differences == ()
     (alert,) = service.outbox.all()

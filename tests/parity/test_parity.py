@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +13,18 @@ import pytest
 
 from tests.written import Written
 from workbench.backtest.replay import OPEN_LIMITS
-from workbench.errors import NoData
+from workbench.cli.track import write_records
+from workbench.errors import DataRefused, NoData
 from workbench.live.feed import newest_closed
+from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.session import Data, Seat
 from workbench.params import CostParams, Paths, PortfolioParams, Settings
 from workbench.parity.compare import CAUSES, Parity, compare
 from workbench.parity.period import Period, read_period
-from workbench.parity.record import closed_sessions, noted
-from workbench.registry.gates.track_record import EXPLAINED, SessionRecord, TrackRecord
+from workbench.parity.record import closed_sessions, note_parity, noted, sessions_again
+from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord, read_track_record
 from workbench.sessions import Calendar
 from workbench.strategies.exits import Exits
 from workbench.types import Bars
@@ -53,13 +55,15 @@ class Stage:
     def seat(self) -> Seat:
         return Seat(Weekly(("AAA", "BBB"), WANTED), "pack", 1)
 
-    def trade(self, costs: CostParams = COSTS) -> Period:
+    def trade(self, costs: CostParams = COSTS, *, recorded: bool = False) -> Period:
         (self.folder / "params").mkdir()
         settings = Settings(portfolio=PortfolioParams(cash=100_000.0), costs=costs)
         rehearsal = Rehearsal.open(settings, Paths(self.folder), (self.seat,), Data(self.bars), SESSIONS, self.limits)
         try:
             for session in rehearsal.sessions:
-                rehearsal.trade(session)
+                report = rehearsal.trade(session)
+                if recorded:
+                    write_records(rehearsal.paths, (self.seat,), report, rehearsal.journal, settings)
             return read_period(rehearsal.journal, "written")
         finally:
             rehearsal.close()
@@ -270,3 +274,32 @@ def test_a_session_that_was_closed_when_its_runner_was_killed_is_put_into_the_re
     assert all(one.positions_equal for one in whole.sessions)
     assert whole.sessions[1].equity == pytest.approx(100_000.0 + made + held)
     assert whole.sessions[3].equity == pytest.approx(100_000.0 + sum(one.pnl for one in closed))
+
+
+def test_a_record_edited_by_hand_is_made_again_from_the_journal_and_compared_no_sooner(stage: Stage) -> None:
+    period, now, paths = stage.trade(recorded=True), datetime.now(UTC), Paths(stage.folder)
+    file = paths.state / "records/strategy/written/1/paper.json"
+    record = read_track_record(file.read_bytes(), "paper.json", now)
+    severe = Break("severe", "AAA: +5 in the journal, +6 at the broker")
+    first, second, *rest = record.sessions
+    journal = Journal.open(Settings(), paths, "PAPER")
+    try:
+        assert journal.book.past.records == {record.key: record.digest}
+        edited = replace(
+            record, sessions=(replace(first, pnl=900.0, trades=9), replace(second, breaks=(severe,)), *rest)
+        )
+        assert sessions_again(journal, edited) == (first, replace(second, breaks=(severe,)), *rest)
+        bare = replace(record, sessions=(replace(first, positions_equal=False), second, *rest[:-1]))
+        assert sessions_again(journal, bare)[0].positions_equal is False  # what speaks against it stays
+        assert sessions_again(journal, bare)[1:] == record.sessions[1:]
+
+        file.write_bytes(edited.bytes())
+        with pytest.raises(DataRefused, match="is not what the journal of PAPER says was written last; nothing was"):
+            note_parity(paths, 1, "paper", stage.compare(period), (), journal, now)
+        assert file.read_bytes() == edited.bytes()
+        file.write_bytes(record.bytes())
+        assert note_parity(paths, 1, "paper", stage.compare(period), (), journal, now) == SESSIONS
+        kept = read_track_record(file.read_bytes(), "paper.json", now)
+        assert journal.book.past.records == {record.key: kept.digest}
+    finally:
+        journal.close()

@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 QUESTION = Question("Does holding what trades above its slow average pay, after costs?", "sample")
 TRIALS = 24
+ACCOUNT = "DU1234567"
 CURVES = pd.DataFrame({"return": [0.001] * 1250}).to_parquet()  # as many returns as its statistics count
 
 
@@ -212,19 +213,22 @@ class Project:
         facts: dict[str, Any] = {
             "strategy": pack.name, "version": version, "pack": pack.digest, "stage": stage,
             "account_mode": "embedded", "market": pack.market, "sessions": sessions, "fills": 41,
-            "slippage_bps": 2.2, "slippage_model_bps": 2.0, "journal_head": self.journaled(),
+            "slippage_bps": 2.2, "slippage_model_bps": 2.0, "journal_head": self.journaled({"action": "note"}),
+            "account": ACCOUNT,
         }  # fmt: skip
         if not (self.root / ".git").is_dir():
             self.commit_approvers()
         file = self.paths.state / "records" / pack.kind / pack.name / str(version) / f"{stage}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(TrackRecord(**{**facts, **changes}).bytes())
+        record = TrackRecord(**{**facts, **changes})
+        file.write_bytes(record.bytes())
+        self.journaled({"record": record.digest, "sessions": []}, record.key)
 
-    def journaled(self) -> str:
-        """Return the last event of a journal of trading, which is written for it."""
-        journal = Journal.open(self.settings, self.paths, "DU1234567", clock=lambda: NOW + timedelta(days=365))
+    def journaled(self, said: dict[str, Any], key: str = "") -> str:
+        """Return the event of a journal of trading, which is written for it."""
+        journal = Journal.open(self.settings, self.paths, ACCOUNT, clock=lambda: NOW + timedelta(days=365))
         try:
-            (event,) = journal.append(Draft(Kind.OPERATOR, {"action": "note"}))
+            (event,) = journal.append(Draft(Kind.OPERATOR, said, key))
             return event.head
         finally:
             journal.close()

@@ -82,7 +82,7 @@ def _rehearse(settings: Settings, paths: Paths, count: int, *, dry_run: bool, on
         for number, session in enumerate(sessions, 1):
             report = rehearsal.trade(session)
             clock.advance(rehearsal.clock())
-            write_records(paths, rehearsal.seats, report, rehearsal.journal.book, settings)
+            write_records(paths, rehearsal.seats, report, rehearsal.journal, settings)
             _say_session(report, number, len(sessions))
         _show_end(rehearsal)
         judge_seats(paths, rehearsal.seats, settings, rehearsal.outbox)
@@ -102,7 +102,7 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
         handle_signals(service)
         print(f"account {service.broker.account_id}: trading until SIGTERM or Ctrl-C; orders stay at the broker then")
         service.keep = lambda report: keep_session(
-            paths, service.seated, report, service.journal.book, settings, service.outbox
+            paths, service.seated, report, service.journal, settings, service.outbox
         )
         for report in service.run(once=once):
             _say_session(report, 1, 1)

@@ -43,25 +43,30 @@ def parity(
         period = read_period(journal, strategy, start, end)
         seats = seats_here(settings, paths)
         seat = next((one for one in seats if one.name == strategy), None)
-        closed = closed_sessions(journal, strategy, seat.pack, seat.stage) if seat else ()
+        if seat is None:
+            raise InputRefused(f"{strategy}: does not stand here.{did_you_mean(strategy, [one.name for one in seats])}")
+        _require_one_pack(period, seat)
+        closed = closed_sessions(journal, strategy, seat.pack, seat.stage)
+        found = _compare(period, seat, seats, settings, paths)
+        _show(found, settings.market)
+        now = read_clock(settings.market, paths).now()
+        kept = note_parity(paths, seat.version, seat.stage, found, closed, journal, now)
     finally:
         journal.close()
-    if seat is None:
-        raise InputRefused(f"{strategy}: does not stand here.{did_you_mean(strategy, [one.name for one in seats])}")
-    packs = {decided.wanted.pack for decided in period.decisions}
-    if packs != {seat.pack}:
-        last = max(one.session for one in period.decisions if one.wanted.pack != seat.pack)
-        raise InputRefused(
-            f"{strategy}: until {last} it traded by another pack than version {seat.version} that stands here; "
-            f"compare what this one traded: workbench parity {strategy} --from DATE"
-        )
-    found = _compare(period, seat, seats, settings, paths)
-    _show(found, settings.market)
-    kept = note_parity(paths, seat.version, seat.stage, found, closed, read_clock(settings.market, paths).now())
     if kept is None:
         print(f"No record of {strategy} version {seat.version} at {seat.stage} is kept yet; the runner writes it.")
     else:
         print(f"Written to the {seat.stage} record of version {seat.version}: {kept} sessions compared.")
+
+
+def _require_one_pack(period: Period, seat: Seat) -> None:
+    packs = {decided.wanted.pack for decided in period.decisions}
+    if packs != {seat.pack}:
+        last = max(one.session for one in period.decisions if one.wanted.pack != seat.pack)
+        raise InputRefused(
+            f"{seat.name}: until {last} it traded by another pack than version {seat.version} that stands here; "
+            f"compare what this one traded: workbench parity {seat.name} --from DATE"
+        )
 
 
 def _compare(period: Period, seat: Seat, seats: tuple[Seat, ...], settings: Settings, paths: Paths) -> Parity:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from workbench.alerts.outbox import Outbox, Severity
 from workbench.cli.track import write_records
 from workbench.errors import WorkbenchError
-from workbench.live.book import Book
+from workbench.live.journal.journal import Journal
 from workbench.live.operator import profile_of
 from workbench.live.report import SessionReport
 from workbench.live.seats import WEIGHTS
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 def keep_session(
-    paths: Paths, seats: Sequence[Seat], report: SessionReport, book: Book, settings: Settings, outbox: Outbox
+    paths: Paths, seats: Sequence[Seat], report: SessionReport, journal: Journal, settings: Settings, outbox: Outbox
 ) -> None:
     """Write the records of a session that was closed, then hold who traded it against the rules."""
     try:
-        write_records(paths, seats, report, book, settings)
+        write_records(paths, seats, report, journal, settings)
     finally:  # a record that cannot be written is judged, too
         judge_seats(paths, seats, settings, outbox)
 

@@ -97,6 +97,7 @@ class Past:
     gap_at_open: float | None = None  # cash that the broker had then beyond the books; None: not known
     gap_at_peak: float | None = None  # when the account was worth most
     closing: Closing | None = None
+    records: dict[str, str] = field(default_factory=dict)  # record -> its digest as it was written last
     cash: dict[str, float] = field(default_factory=dict)  # strategy -> what its trades have brought, costs included
     slipped: dict[tuple[str, str], Slipped] = field(default_factory=dict)  # strategy, pack -> of orders not kept
     _of_order: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -115,6 +116,8 @@ class Past:
                 self.waiting.pop(event.key, None)
             case Kind.DENIAL:
                 self._deny(event)
+            case Kind.RECONCILE | Kind.OPERATOR if digest := event.data.get("record"):
+                self.records[event.key] = digest
             case Kind.OPERATOR if event.data.get("confirmed"):
                 self.confirmed.add(event.key)
             case Kind.OPERATOR if (flow := event.data.get("flow")) and flow["cash"]:

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from workbench.disk import write_whole, writing
-from workbench.live.journal.event import Kind
+from workbench.errors import DataRefused
+from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.params import Paths
 from workbench.parity.compare import Parity, SessionParity
-from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord, read_track_record
+from workbench.registry.gates.track_record import (
+    EXPLAINED,
+    Break,
+    SessionRecord,
+    TrackRecord,
+    read_session,
+    read_track_record,
+)
+from workbench.registry.packs.canonical import jsonable
 
 
 def note_parity(
-    paths: Paths, version: int, stage: str, found: Parity, closed: tuple[SessionRecord, ...], now: datetime
+    paths: Paths,
+    version: int,
+    stage: str,
+    found: Parity,
+    closed: tuple[SessionRecord, ...],
+    journal: Journal,
+    now: datetime,
 ) -> int | None:
-    """Write which sessions of the record are equal, and return how many; None where the runner kept no record."""
+    """Write which sessions of the record are equal, and return how many; None where the runner kept no record.
+
+    A record that is not what the journal says was written last is left as it is.
+    """
     file = paths.state / "records" / "strategy" / found.period.strategy / str(version) / f"{stage}.json"
     if not file.is_file():
         return None
-    record = noted(read_track_record(file.read_bytes(), paths.short(file), now), found, closed)
+    kept = read_track_record(file.read_bytes(), paths.short(file), now)
+    if journal.sync().past.records.get(kept.key) != kept.digest:
+        raise DataRefused(
+            f"{paths.short(file)}: is not what the journal of {journal.account} says was written last; nothing was "
+            "written. Trade one more session, which makes it again from the journal; then compare again: "
+            f"workbench parity {kept.strategy}"
+        )
+    record = noted(kept, found, closed)
     with writing(file):
         write_whole(file, record.bytes(), flushed=True)
+    journal.append(journaled(record, Kind.OPERATOR, record.sessions))
     compared = {session.session for session in found.sessions}
     return sum(session.date in compared for session in record.sessions)
 
@@ -35,13 +62,36 @@ def noted(record: TrackRecord, found: Parity, closed: tuple[SessionRecord, ...] 
     """
     kept = {one.date: one for one in closed} | {one.date: one for one in record.sessions}
     compared = {session.session: session for session in found.sessions}
+    judged = {day: _judged(one, compared[day]) if day in compared else one for day, one in kept.items()}
+    return replace(record, sessions=_in_order(judged))
+
+
+def journaled(record: TrackRecord, kind: Kind, told: tuple[SessionRecord, ...]) -> Draft:
+    """Return the event that says how a record was written: its digest, and the sessions that are new or judged anew."""
+    return Draft(kind, {"record": record.digest, "sessions": [jsonable(one) for one in told]}, record.key)
+
+
+def sessions_again(journal: Journal, kept: TrackRecord) -> tuple[SessionRecord, ...]:
+    """Return the sessions of a record as the journal has them; of what was kept, only what speaks against it stays."""
+    found = {one.date: one for one in closed_sessions(journal, kept.strategy, kept.pack, kept.stage)}
+    for event in journal.events():
+        if event.key == kept.key and "record" in event.data:
+            told = (read_session(row) for row in event.data["sessions"])
+            found |= {one.date: one for one in told if one.date in found}
+    for one in kept.sessions:
+        if again := found.get(one.date):
+            equal = False if one.positions_equal is False else again.positions_equal
+            breaks = tuple(dict.fromkeys((*again.breaks, *one.breaks)))
+            found[one.date] = replace(again, positions_equal=equal, breaks=breaks)
+    return _in_order(found)
+
+
+def _in_order(found: Mapping[date, SessionRecord]) -> tuple[SessionRecord, ...]:
     sessions: list[SessionRecord] = []
-    for _, one in sorted(kept.items()):
-        if again := compared.get(one.date):
-            one = _judged(one, again)
+    for _, one in sorted(found.items()):
         before = sessions[-1].equity if sessions else one.equity - one.pnl
         sessions.append(replace(one, equity=before + one.pnl))
-    return replace(record, sessions=tuple(sessions))
+    return tuple(sessions)
 
 
 def _judged(one: SessionRecord, again: SessionParity) -> SessionRecord:

@@ -26,7 +26,7 @@ from workbench.errors import (
 )
 from workbench.registry import store as store_module
 from workbench.registry.connection import Connection
-from workbench.registry.gates.track_record import SessionRecord
+from workbench.registry.gates.track_record import SessionRecord, read_track_record
 from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.status import status
@@ -195,6 +195,38 @@ def test_a_track_record_that_no_journal_backs_is_refused(staffed):
     staffed.track(pack, 1, "paper", sessions=(later,))  # goes on after the last word of the journal
     voids = look(staffed.desk(NOW + timedelta(days=500))).voids
     assert any("goes on to 2027-06-01, and the event of its journal is of 2027-03-" in one for one in voids), voids
+
+
+def test_a_track_record_edited_by_hand_is_refused_although_its_journal_is_there(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    file = staffed.paths.state / "records/strategy/sma_cross/1/paper.json"
+    record = read_track_record(file.read_bytes(), "paper.json", NOW)
+    file.write_bytes(replace(record, fills=500).bytes())
+    (void,) = look(staffed.desk()).voids
+    assert void == (
+        "the paper record of sma_cross version 1 is not what the journal of account DU1234567 says was written last; "
+        "trade one more session, which makes it again from the journal, then compare all of them: "
+        "workbench parity sma_cross"
+    )
+    file.write_bytes(record.bytes())
+    assert look(staffed.desk()).voids == ()
+    staffed.track(pack, 1, "paper", fills=44)
+    file.write_bytes(record.bytes())  # what was written once, put back over what came since
+    assert "is not what the journal" in rule(look(staffed.desk())).refusal
+
+
+def test_a_record_from_before_the_journal_named_it_leads_to_no_money(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    file = staffed.paths.state / "records/strategy/sma_cross/1/paper.json"
+    file.write_bytes(replace(read_track_record(file.read_bytes(), "paper.json", NOW), account="").bytes())
+    (void,) = look(staffed.desk()).voids
+    assert "was kept before the journal of account DU1234567 named what was written; trade one more session" in void
+    with pytest.raises(PromotionRefused, match="nothing to approve: the paper record"):
+        approve(staffed.desk(), look(staffed.desk()), "alice", "", "")
 
 
 def test_a_run_deleted_in_mlflow_is_refused_and_its_trials_still_count(staffed):

@@ -85,6 +85,7 @@ class TrackRecord:
     journal_head: str
     drift: Mapping[str, float] = field(default_factory=dict)
     simulated: bool = False  # of simulated time
+    account: str = ""  # empty in a record from before it was kept
 
     def __post_init__(self) -> None:
         for name in ("strategy", "pack", "journal_head"):
@@ -93,6 +94,8 @@ class TrackRecord:
         _one_of("stage", self.stage, STAGES)
         _one_of("account_mode", self.account_mode, ACCOUNT_MODES)
         _one_of("market", self.market, MARKETS)
+        if not isinstance(self.account, str):
+            raise DataRefused(f"track record: account is {self.account!r}; it must be a text")
         if type(self.simulated) is not bool or (self.simulated and self.market != MARKETS[0]):
             raise DataRefused(
                 f"track record: simulated is {self.simulated!r} on the {self.market} market; it is true or false, and "
@@ -119,6 +122,11 @@ class TrackRecord:
         return sum(session.trades for session in self.sessions)
 
     @property
+    def key(self) -> str:
+        """What the journal keeps its digest under, each time that it is written."""
+        return f"record {self.strategy}/{self.version}/{self.stage}"
+
+    @property
     def digest(self) -> str:
         """The record's name: what a proposal keeps of it."""
         return sha256(self.bytes())
@@ -126,9 +134,8 @@ class TrackRecord:
     def bytes(self) -> bytes:
         """Return the record as it is stored."""
         facts = jsonable(self)
-        if not facts.pop("simulated"):
-            return canonical(facts)
-        return canonical({**facts, "simulated": True})
+        later = {name: value for name in ("simulated", "account") if (value := facts.pop(name))}
+        return canonical({**facts, **later})  # without them it is what it was before they were kept
 
     def require_past(self, now: datetime) -> None:
         """Raise where a session lies in the future of ``now``."""
@@ -143,8 +150,8 @@ def read_track_record(content: bytes, name: str, now: datetime) -> TrackRecord:
     """Return a stored record; one that is not canonical, incomplete, unsorted or of the future is refused."""
     facts = read_canonical(content, name)
     try:
-        facts = {"simulated": False, **facts}
-        sessions = tuple(_session(row) for row in _exactly(facts, TrackRecord)["sessions"])
+        facts = {"simulated": False, "account": "", **facts}
+        sessions = tuple(read_session(row) for row in _exactly(facts, TrackRecord)["sessions"])
         record = TrackRecord(**{**facts, "sessions": sessions})
         record.require_past(now)
     except DataRefused as error:
@@ -154,7 +161,8 @@ def read_track_record(content: bytes, name: str, now: datetime) -> TrackRecord:
     return record
 
 
-def _session(row: Any) -> SessionRecord:
+def read_session(row: Any) -> SessionRecord:
+    """Return one session of a stored record."""
     facts = _exactly(row, SessionRecord)
     breaks = tuple(Break(**_exactly(found, Break)) for found in facts["breaks"])
     return SessionRecord(**{**facts, "date": date.fromisoformat(facts["date"]), "breaks": breaks})
