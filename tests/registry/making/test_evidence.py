@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from workbench.registry.packs.candidate import read_candidate
 from workbench.registry.packs.pack import MANIFEST
 from workbench.step import Done
 
-from .conftest import NOW, commit
+from .conftest import NOW, ROOT, commit
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -131,6 +132,34 @@ def test_a_policy_that_git_was_told_to_overlook_is_said_in_the_pack(bench):
     )
     made = bench.evidence()
     assert made.judged.pack.code.changed == ("params/gates.yaml",)
+
+
+def test_a_step_notebook_or_pipeline_that_git_was_told_to_overlook_is_said_in_the_pack(bench):
+    root = bench.paths.root
+    for name in ("notebooks/steps/walk_forward.ipynb", "pipelines/evidence.yaml"):
+        (root / name).parent.mkdir(parents=True)
+        shutil.copy(ROOT / name, root / name)
+    commit(root)
+    assert bench.evidence().judged.pack.code.changed == ()
+    file = root / "notebooks" / "steps" / "walk_forward.ipynb"
+    subprocess.run(["git", "-C", str(root), "update-index", "--assume-unchanged", str(file)], check=True)
+    file.write_text(file.read_text().replace("bars, settings, progress", "bars, cheap(settings), progress"))
+    (root / ".git" / "info" / "exclude").write_text("cheap.ipynb\n")
+    (root / "notebooks" / "steps" / "cheap.ipynb").write_text("{}")
+    made = bench.evidence()
+    assert made.judged.pack.code.changed == ("notebooks/steps/cheap.ipynb", "notebooks/steps/walk_forward.ipynb")
+    verdict = next(one for one in made.judged.verdicts if one.gate == "clean_commit")
+    assert (verdict.outcome, verdict.why) == (
+        "fail", "not committed: notebooks/steps/cheap.ipynb, notebooks/steps/walk_forward.ipynb",
+    )  # fmt: skip
+
+
+def test_a_walk_forward_that_paid_less_than_the_pack_would_say_is_refused(bench):
+    bench.settings = bench.settings.model_copy(update={"costs": CostParams(spread_bps=40.0)})
+    with pytest.raises(
+        DataRefused, match=r"sma_cross: the walk-forward paid \$.* its orders pay .* at costs.spread_bps 40"
+    ):
+        bench.evidence()
 
 
 def test_what_was_set_beside_the_files_is_in_the_pack_and_in_a_verdict(bench):

@@ -50,6 +50,8 @@ from workbench.registry.storing import (
 )
 from workbench.strategies import catalog
 
+ROUNDING = 1e-6  # of what the spread cost in all
+
 
 class Done(Protocol):
     """A finished step of a pipeline: its id and the folder that it wrote to."""
@@ -150,6 +152,7 @@ def _judged(tracking: Tracking, strategy: str, run_id: str, found: Found, now: d
 def _gather(folder: Path, strategy: str, found: Found, chain: Chain, settings: Settings, paths: Paths) -> Finished:
     """Return everything about a run from its artifacts, the ledger and what the steps before found."""
     result, params = WalkForward.load(folder / RESULT), load_strategy_params(strategy, paths)
+    _require_these_costs(result, settings, strategy)
     symbols = tuple(str(symbol) for symbol in result.simulation.positions.columns)
     sizing = read_sizing(settings.sizing, params.sizing, strategy)
     question, overfitting = Question(result.question, result.market), evidence(result, Ledger(paths.trials))
@@ -192,6 +195,18 @@ def _require_this_run(tags: Mapping[str, str], strategy: str, settings: Settings
                 f"run {run_id[:8]}: {name} is {tags.get(name, 'not recorded')}, the steps before looked at {value}; "
                 f"walk it forward again: workbench evidence {strategy} --fresh"
             )
+
+
+def _require_these_costs(result: WalkForward, settings: Settings, strategy: str) -> None:
+    """Refuse a walk-forward that paid less for the spread than the pack would say."""
+    paid = float(result.simulation.costs["spread"].sum())
+    asked = float(result.simulation.orders["value"].sum()) * settings.costs.spread_bps / 2.0 / 1e4
+    if paid < asked * (1.0 - ROUNDING):
+        raise DataRefused(
+            f"{strategy}: the walk-forward paid ${paid:,.2f} for the spread, its orders pay ${asked:,.2f} at "
+            f"costs.spread_bps {settings.costs.spread_bps:g}: it was made under other costs than the pack would name; "
+            f"see notebooks/steps/walk_forward.ipynb, then: workbench evidence {strategy} --fresh"
+        )
 
 
 def sound_pack(tracking: Tracking, run_id: str) -> Pack | None:

@@ -21,6 +21,7 @@ from workbench.registry.packs.running import edited_since, values_otherwise
 from workbench.source import PACKAGE, deciding_files
 
 COMMITTED, GATES = "src/workbench", "params/gates.yaml"  # in the commit
+MAKING = "evidence.yaml"  # the pipeline that makes a pack
 COMMIT = 40  # letters of a commit's name, at least; outside git there is another word
 
 
@@ -81,12 +82,14 @@ def installed_code(strategy: str, commit: str = "", changed: tuple[str, ...] = (
 def code_of(strategy: str, paths: Paths) -> Code:
     """Return the code of a strategy with the commit of the project and what differs from it.
 
-    Git's index can be told to look away, and the package may lie elsewhere: the bytes of the package and of params/ are
-    compared with the commit's own, and what decides must be in it.
+    Git's index can be told to look away, and the package may lie elsewhere: the bytes of the package, of params/ and of
+    the notebooks and pipelines that make evidence are compared with the commit's own, and what decides must be in it.
     """
     found, code = checkout(paths.root), installed_code(strategy)
-    folders = {COMMITTED: PACKAGE, "params": paths.params}
+    making = {"notebooks/steps": (paths.notebooks / "steps", "*.ipynb"), "pipelines": (paths.pipelines, MAKING)}
+    folders = {COMMITTED: PACKAGE, "params": paths.params, **{name: folder for name, (folder, _) in making.items()}}
     needed = [f"{COMMITTED}/{name}" for name in code.files] + [GATES]
+    needed += [f"{name}/{file.name}" for name, (folder, which) in making.items() for file in folder.glob(which)]
     apart = None if found.commit == UNKNOWN else unlike_commit(paths.root, found.commit, folders, needed)
     if apart is None:
         return replace(code, commit=UNKNOWN)
