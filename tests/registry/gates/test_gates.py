@@ -10,7 +10,7 @@ from tests.registry.gates.conftest import curves
 from workbench.registry.gates.case import LedgerFacts
 from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import number, percent
-from workbench.registry.gates.track_record import Break
+from workbench.registry.gates.track_record import EXPLAINED, Break
 from workbench.registry.gates.verdict import Outcome, Verdict, worst
 
 S, CURVES = "statistics.json", "result/curves.parquet"
@@ -342,6 +342,19 @@ def test_one_session_with_other_positions_or_none_compared_fails(make, make_reco
     assert verdict.measured == "equal in 37 of 38 sessions"
 
 
+def test_a_session_that_only_the_limits_or_the_market_explain_asks_for_a_written_reason(make, make_record):
+    sessions = make_record().sessions
+    short = replace(sessions[2], positions_equal=False, breaks=(EXPLAINED,))
+    verdict = make.gate("positions_equal").judge(record(make, sessions=(*sessions[:2], short, *sessions[3:])))
+    assert verdict.outcome is Outcome.REVIEW
+    assert verdict.why.startswith("by what the limits denied or nobody filled on 2026-01-08; the second approver must")
+    odd = replace(sessions[3], positions_equal=False)
+    verdict = make.gate("positions_equal").judge(record(make, sessions=(*sessions[:2], short, odd, *sessions[4:])))
+    assert (verdict.outcome, verdict.why) == (Outcome.FAIL, "other positions on 2026-01-09")
+    assert "workbench retire sma_cross --version" in verdict.remedy
+    assert verdict.remedy.endswith("workbench evidence sma_cross --fresh")
+
+
 @pytest.mark.parametrize(("paid", "passed"), [(2.4, True), (2.41, False), (1.6, True), (1.59, False), (-1.0, False)])
 def test_slippage_lies_within_a_fifth_of_the_model_up_and_down(make, paid, passed):
     verdict = make.gate("slippage").judge(record(make, slippage_bps=paid, slippage_model_bps=2.0))
@@ -381,6 +394,15 @@ NOT_HELD = "$10,000 was not held for 5 sessions: it is at"
         ([*UP[:-1], 5_000.0], f"{NOT_HELD} $5,000 for 1 session by now"),
         ([1_000.0] * 4 + [2_500.0] * 34, "raised from $1,000 after 4 sessions"),
         ([1_000.0] * 10 + [5_000.0] * 28, "from $1,000 it leapt to $5,000"),
+        ([*UP[:20], *[1_000.0] * 2, *[5_000.0] * 8, *[10_000.0] * 8], "from $1,000 it leapt to $5,000"),
+        ([*UP[:30], 10_000.0, 10_000.0, 9_998.40, *[10_000.0] * 5], ""),  # the share of an account at the edge
+        ([*UP[:30], *[9_998.40] * 8], f"{NOT_HELD} $9,998 for 8 sessions by now"),  # which proves the step below
+        ([*UP[:15], *[4_999.0] * 4, *[5_000.0] * 4, *[10_000.0] * 15], "raised from $5,000 after 4 sessions"),
+        ([1_000.0, *[2_400.0] * 37], "raised from $1,000 after 1 session"),  # and risks the one above
+        ([*UP[:25], *[2_500.0] * 2, *[5_000.0] * 3, *[10_000.0] * 8], ""),  # lowered, and back up to where it was
+        ([*UP[:34], *[5_000.0] * 2, *[10_000.0] * 2], ""),
+        ([*[1_000.0] * 2, *[2_500.0] * 2, *[1_000.0] * 6, *[2_500.0] * 6, *[5_000.0] * 6, *[10_000.0] * 16], ""),
+        ([*[10_000.0] * 3, *UP[:35]], ""),  # after a mistake from the first step on
         ([2_500.0] * 38, "it began with $2,500"),
         ([1_000.0] * 37 + [50_000.0], "$50,000.00 is none of the steps"),
         ([0.0] * 38, "$0.00 is none of the steps"),

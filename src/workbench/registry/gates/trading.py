@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from datetime import date, timedelta
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -12,9 +14,10 @@ from pydantic.dataclasses import dataclass
 from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import STRICT, Count, Days, Share, counted, fails, named, number, passes, percent
-from workbench.registry.gates.verdict import Verdict
+from workbench.registry.gates.verdict import Outcome, Verdict
 
 SATURDAY = 5
+NOT_HELD = "not yet: "
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,7 +80,10 @@ class LiveTrades:
 
 @dataclass(frozen=True, config=STRICT)
 class PositionsEqual:
-    """The research code, run again on each session's data, gives the positions that were held."""
+    """The research code, run again on each session's data, gives the positions that were held.
+
+    Where it gives them but for what the limits denied or nobody filled, a person says why that is right.
+    """
 
     name: ClassVar[str] = "positions_equal"
 
@@ -88,14 +94,22 @@ class PositionsEqual:
     def judge(self, case: Case) -> Verdict:
         sessions = case.require_record().sessions
         equal = [session.date for session in sessions if session.positions_equal is True]
-        apart = [str(session.date) for session in sessions if session.positions_equal is False]
+        apart = [one for one in sessions if one.positions_equal is False]
+        odd = [str(one.date) for one in apart if not one.explained]
         unknown = [str(session.date) for session in sessions if session.positions_equal is None]
         measured = f"equal in {len(equal)} of {counted(len(sessions), 'session')}"
-        if apart:
-            why = f"other positions on {named(apart)}"
-            return fails(self, measured, why, "find out why live and research differ, and start the stage anew")
+        if odd:
+            why = f"other positions on {named(odd)}"
+            return fails(self, measured, why, f"find out why live and research differ, {anew(case)}")
         if unknown:
-            return fails(self, measured, f"not compared on {named(unknown)}", "compute the positions of those again")
+            again = f"compute the positions of those again: workbench parity {case.pack.name}"
+            return fails(self, measured, f"not compared on {named(unknown)}", again)
+        if apart:
+            why = (
+                f"by what the limits denied or nobody filled on {named([str(one.date) for one in apart])}; the second "
+                "approver must write why it is right all the same"
+            )
+            return fails(self, measured, why, case.approve_with_reason, Outcome.REVIEW)
         return passes(self, measured)
 
 
@@ -148,7 +162,7 @@ class NoSevereBreaks:
         severe = [f"{day} {found.text}" for day, found in breaks if found.severity == "severe"]
         measured = f"{len(severe)} severe of {counted(len(breaks), 'break')} in {counted(len(sessions), 'session')}"
         if severe:
-            return fails(self, measured, named(severe), "mend the cause, and start the stage anew")
+            return fails(self, measured, named(severe), f"mend the cause, {anew(case)}")
         return passes(self, measured)
 
 
@@ -173,23 +187,55 @@ class CapitalStepped:
         amounts = [capital for capital, _ in held]
         measured = ", ".join(f"${capital:,.0f} for {counted(count, 'session')}" for capital, count in held[:6])
         remedy = f"trade it again from ${self.steps[0]:,.0f} on, one step at a time"
-        strange = [f"${amount:,.2f}" for amount in amounts if amount not in self.steps]
+        strange = [f"${amount:,.2f}" for amount in amounts if not self.steps[0] <= amount <= self.steps[-1]]
+        # A way up counts that begins on the first step; who made a mistake on one begins the next there.
+        begun = [place for place, amount in enumerate(amounts) if amount == self.steps[0]]
+        found = [self._missing(held[place:]) for place in begun]
+        if "" in found:
+            return passes(self, measured)
         if strange:
             return fails(self, measured, f"{named(strange)} is none of the steps", remedy)
-        places = [self.steps.index(amount) for amount in amounts]
-        if places[0] != 0:
+        if not found:
             return fails(self, measured, f"it began with ${amounts[0]:,.0f}", remedy)
-        for (before, sessions), (low, high) in zip(held, pairwise(places), strict=False):
-            if high > low + 1:
-                return fails(self, measured, f"from ${before:,.0f} it leapt to ${self.steps[high]:,.0f}", remedy)
-            if high > low and sessions < self.min_sessions:
-                return fails(self, measured, f"raised from ${before:,.0f} after {counted(sessions, 'session')}", remedy)
+        if found[-1].startswith(NOT_HELD):
+            remedy = f"raise it step by step to ${self.steps[-1]:,.0f}, and keep it there"
+        return fails(self, measured, found[-1].removeprefix(NOT_HELD), remedy)
+
+    def _step(self, amount: float) -> int:
+        """Return the place of the highest step that an amount reaches, -1 below the first."""
+        return bisect_right(self.steps, amount) - 1
+
+    def _missing(self, held: list[tuple[float, int]]) -> str:
+        """Say what is wrong with a way up that begins on the first step, or nothing.
+
+        What lies between two steps has proved the lower one, and risked the higher. To go down is no mistake, nor to
+        go back up to where it was.
+        """
+        before, highest, proved = 0, 0, Counter[int]()
+        for amount, sessions in held:
+            if not self.steps[0] <= amount <= self.steps[-1]:
+                return f"${amount:,.2f} is none of the steps"
+            risked = bisect_left(self.steps, amount)
+            if risked > highest and risked > before + 1:
+                return f"from ${self.steps[before]:,.0f} it leapt to ${self.steps[risked]:,.0f}"
+            if risked > highest and proved[highest] < self.min_sessions:
+                return f"raised from ${self.steps[highest]:,.0f} after {counted(proved[highest], 'session')}"
+            before, highest = risked, max(highest, risked)
+            proved[self._step(amount)] += sessions
         (last, sessions), top = held[-1], self.steps[-1]
-        if last != top or sessions < self.min_sessions:
+        if last != top or proved[len(self.steps) - 1] < self.min_sessions:
             so_far = f"at ${last:,.0f} for {counted(sessions, 'session')} by now"
-            why = f"${top:,.0f} was not held for {counted(self.min_sessions, 'session')}: it is {so_far}"
-            return fails(self, measured, why, f"raise it step by step to ${top:,.0f}, and keep it there")
-        return passes(self, measured)
+            return f"{NOT_HELD}${top:,.0f} was not held for {counted(self.min_sessions, 'session')}: it is {so_far}"
+        return ""
+
+
+def anew(case: Case) -> str:
+    """Return how a stage is begun anew: a record is of one version, and another version begins one of its own."""
+    name, version = case.pack.name, case.version or "N"
+    return (
+        f'then begin anew with evidence of its own: workbench retire {name} --version {version} --reason "…", then: '
+        f"workbench evidence {name} --fresh"
+    )
 
 
 def _weekdays(first: date, last: date) -> int:
