@@ -56,6 +56,30 @@ def test_while_a_resize_hangs_what_it_cannot_take_away_has_a_stop(held, weight, 
     assert held.told() == []
 
 
+def test_what_an_order_that_hangs_buys_has_a_stop_of_its_own_within_a_minute(held):  # noqa: F811
+    with held.trading() as service:
+        service._desk.patience = 1.0
+        shares = held.sim.positions()["AAA"]
+        held.sim.fault("hold", state=True)
+        decide_again(held, AAA=0.3)
+        until(lambda: {one["type"] for one in held.working()} == {"MKT", "STP"}, 20)
+        order = next(one for one in held.working() if one["type"] == "MKT")
+        held.sim.fault("fill", client=order["client_id"], order_id=order["order_id"], shares=600, price=100.0)
+        until(lambda: service.journal.book.positions["AAA"] == shares + 600)
+        clock = service.clock
+        service.clock = service._desk.clock = lambda: clock() + timedelta(seconds=61)
+        until(lambda: len(held.working()) == 3, 20)
+        (buys, *stops) = held.settled(2.0)
+        assert buys == ("MKT", "BUY", order["quantity"])
+        assert stops == [("STP", "SELL", 600), ("STP", "SELL", shares)]
+        assert len(held.cancels()) == 2  # what protected it before it was traded, and no stop since
+        held.sim.fault("hold", state=False)
+        until(lambda: {one["type"] for one in held.working()} == {"LMT", "STP"}, 20)
+        now = held.sim.positions()["AAA"]
+        assert held.settled(1.0) == [("LMT", "SELL", now), ("STP", "SELL", now)]
+    assert held.told() == []
+
+
 def test_what_waits_for_the_orders_of_a_minute_keeps_its_stop_until_its_turn_has_come(tmp_path, make):  # noqa: F811
     bars = make()
     days = last_days(bars, 3)

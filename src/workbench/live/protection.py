@@ -126,7 +126,7 @@ def lacking(desk: Desk, waiting: Collection[str] = ()) -> tuple[tuple[Protection
                 kept |= {one.order.key for one in family}
                 continue
             if symbol in busy:
-                meanwhile = None if family else _meanwhile(wanted, desk)
+                meanwhile = _meanwhile(wanted, family, desk)
                 missing += [meanwhile] if meanwhile else []
                 continue
             filling = any(_filling(one, book, desk.clock()) for one in family)
@@ -252,13 +252,19 @@ def outdated(decision: Decision, line: Line, book: Book, stuck: frozenset[str]) 
     return ""
 
 
-def _meanwhile(wanted: Protection, desk: Desk) -> Protection | None:
-    """Return the stop beside what orders that hang cannot take away; a target would meet them at the broker."""
+def _meanwhile(wanted: Protection, family: Collection[Tracked], desk: Desk) -> Protection | None:
+    """Return the stop beside what orders that hang cannot take away; a target would meet them at the broker.
+
+    What such an order buys gets one of its own, each minute: to change the one that is there would leave all bare.
+    """
     book, now = desk.journal.book, desk.clock()
+    if not all(one.order.type is OrderType.STOP and now - one.at >= PUT_BACK_EVERY for one in family):
+        return None
     at_work = [one for one in entering(book) if one.order.symbol == wanted.symbol]
     counted = wanted.symbol not in {one.order.symbol for one in arriving(book, now)}
     rests = [rest_of(one, wanted.strategy) for one in at_work]
-    left = wanted.shares + sum(rest for rest in rests if rest * wanted.shares < 0)
+    there = [rest_of(one, wanted.strategy) for one in family]
+    left = wanted.shares + sum(rest for rest in (*rests, *there) if rest * wanted.shares < 0)
     hangs = counted and all((now - one.at).total_seconds() > desk.patience for one in at_work)
     stays = left * wanted.shares > 0 and wanted.stop is not None
     return replace(wanted, shares=left, target=None) if hangs and stays else None
