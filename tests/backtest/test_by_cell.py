@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from workbench.backtest.trials import Ledger, Question, count_trials
 from workbench.params import Paths, Settings, StrategyParams
 from workbench.registry.counting import counted_on_error
+from workbench.step import Step
 from workbench.types import Bars
 
 QUESTION = "Do averages that cross pay?"
@@ -95,6 +97,23 @@ def test_a_failure_that_its_run_counts_is_not_counted_a_second_time(shell, monke
     table = Ledger(Paths().trials).trials()
     assert table[["source", "run_id"]].to_numpy().tolist() == [["failed", "r-1"]]
     assert shell.user_ns["kept"]
+
+
+# MLflow has not followed SQLAlchemy 2.1 yet.
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+def test_a_backtest_that_fails_after_its_walk_forward_counts_its_cells_once_however_often_it_is_run(shell):
+    notebook = json.loads((Path(__file__).parents[2] / "notebooks" / "steps" / "walk_forward.ipynb").read_text())
+    opening, recording = ("".join(cell["source"]) for cell in notebook["cells"] if cell["id"] in ("2", "3"))
+    shell.run_cell(opening.partition("step = ")[0])
+    step = Step("walk_forward", "run", SMALL, Paths(), Paths().root / "step")
+    shell.push({"step": step, "strategy": "sma_cross", "lake": None, "versions": {}})
+    recorded = "tables = " + recording.partition("tables = ")[2]
+    step.folder.write_text("a file where a folder should be")
+    for _ in range(2):
+        assert isinstance(shell.run_cell(recorded).error_in_exec, OSError)
+    (question,) = Ledger(Paths().trials).questions().to_dict("records")
+    assert (question["trials"], question["failed"], question["evaluations"]) == (4, 0, 8)
+    assert counted("walk_forward") == 4
 
 
 def test_an_error_that_is_its_own_cause_counts_once_and_the_cell_ends(shell, monkeypatch):

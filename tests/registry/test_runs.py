@@ -242,6 +242,26 @@ def test_a_run_that_fails_after_its_cells_were_counted_is_not_counted_twice(new_
     assert ledger.count() == 9
 
 
+def test_cells_counted_before_anything_else_fails_count_once_when_the_run_is_repeated(new_ledger, walk_forward_made):
+    tracking, ledger = new_ledger
+    asked = {"params": PARAMS, "tables": TABLES}
+
+    def fail() -> None:
+        with tracking.walk_forward("sma_cross") as failed:
+            failed.count(walk_forward_made, **asked)
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail()
+    assert list(kept_heads(tracking).values()) == [ledger.verify().head]
+    with tracking.walk_forward("sma_cross") as run:
+        run.count(walk_forward_made, **asked)
+        run.log(replace(walk_forward_made, robustness=None), **asked)
+    (question,) = ledger.questions().to_dict("records")
+    assert (question["trials"], question["failed"], question["evaluations"]) == (9, 0, 18)
+    assert kept_heads(tracking)[run.run_id] == ledger.verify().head
+
+
 def test_a_failure_that_cannot_be_counted_is_still_the_one_reported(new_ledger):
     tracking, ledger = new_ledger
     ledger.file.parent.mkdir(parents=True)

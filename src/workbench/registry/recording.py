@@ -10,23 +10,25 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from workbench.backtest.result import WalkForward
 from workbench.params import StrategyParams, lake_root
 from workbench.registry import record
 from workbench.registry.checkout import Checkout
 from workbench.registry.connection import Connection
-from workbench.registry.counting import count_cells
+from workbench.registry.counting import Counted, count_cells
 from workbench.registry.store import alone, masked
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An open run: ``log`` writes a walk-forward into it."""
+    """An open run: ``count`` puts the cells of a walk-forward in the trial ledger, ``log`` writes it into the run."""
 
     connection: Connection
     client: Any
@@ -34,6 +36,24 @@ class Recording:
     strategy: str
     code: Future[Checkout]  # as it was when the run began
     pipeline_run: str = ""
+    counted: list[tuple[pd.DataFrame, Counted]] = field(default_factory=list)  # what was counted, by its returns
+
+    def count(
+        self, wf: WalkForward, *, params: StrategyParams | None = None, tables: record.Tables | None = None
+    ) -> Counted:
+        """Count a walk-forward's cells as soon as it is made, so that what fails after it counts nothing twice.
+
+        The run keeps the ledger's head. What is counted already, with its robustness added or without, is not again.
+        """
+        for returns, known in self.counted:
+            if returns is wf.cell_returns:
+                return known
+        connection = self.connection
+        counted = count_cells(connection.paths, connection.settings, wf, params, tables or {}, self.run_id)
+        self.counted.append((wf.cell_returns, counted))
+        with connection.doing(f"write to run {self.run_id}"):
+            self._send({}, {}, {name: value[:5000] for name, value in counted.tags.items()})
+        return counted
 
     def log(
         self,
@@ -45,7 +65,7 @@ class Recording:
     ) -> Path:
         """Record everything about a walk-forward and return its tear sheet, a copy in data/reports/."""
         connection, used = self.connection, dict(tables or {})
-        counted = count_cells(connection.paths, connection.settings, wf, params, used, self.run_id)
+        counted = self.count(wf, params=params, tables=used)
         code, locks = self.code.result(), record.lock_digests(connection.paths.root)
         provenance = self._provenance(code, used, locks)
         provenance["trial ledger"] = f"batch {counted.receipt.batch}, head {counted.receipt.head}"
@@ -63,9 +83,7 @@ class Recording:
                 self._send(
                     numbers | counted.evidence.metrics(),
                     record.parameters(connection.settings, params, wf),
-                    record.tags(wf, code, used, locks, odd)
-                    | {"settings.digest": provenance["settings"]}
-                    | {name: value[:5000] for name, value in counted.tags.items()},
+                    record.tags(wf, code, used, locks, odd) | {"settings.digest": provenance["settings"]},
                 )
                 for some in _chunks(_curves(wf), 1000):
                     self.client.log_batch(self.run_id, metrics=some)
