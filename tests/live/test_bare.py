@@ -242,6 +242,32 @@ def test_while_orders_wait_the_account_is_watched_and_tighter_limits_hold(held):
         assert service.limits.limits.max_position == 0.05
 
 
+def test_an_error_without_a_name_in_a_look_within_a_decision_leaves_no_holding_bare(held):  # noqa: F811
+    with held.trading() as service:
+        service._desk.patience = 3.0
+        held.sim.fault("hold", state=True)
+        doubt, failed = service._doubt, []
+
+        def doubting(*facts) -> None:
+            if not failed:
+                failed.append(1)
+                raise KeyError("AAA")
+            doubt(*facts)
+
+        service._doubt = doubting
+        decide_again(held, AAA=0.3)
+        until(lambda: "MKT" in {one["type"] for one in held.working()}, 20)
+        service._ticked = 0.0
+        until(lambda: failed, 20)
+        held.sim.fault("hold", state=False)
+        until(lambda: len(held.working()) == 2 and {one["type"] for one in held.working()} == {"LMT", "STP"}, 20)
+        now = held.sim.positions()["AAA"]
+        assert held.settled(1.0) == [("LMT", "SELL", now), ("STP", "SELL", now)]
+        assert service._desk.seats != ()
+    assert held.told("watch") == ["KeyError: 'AAA'"]
+    assert held.told("fault") == []
+
+
 def test_while_an_order_hangs_the_account_is_watched(held):  # noqa: F811
     with held.trading() as service:
         service._desk.patience = 4.0

@@ -294,7 +294,20 @@ class Service:
                 cancel(self.journal, self.broker, key, "the broker holds nothing that it protects")
 
     def _look(self) -> Snapshot:
-        """Return what the monitor judges, all of it asked now."""
+        """Return what the monitor judges; an error without a name is told, and this look saw nothing.
+
+        Decisions are looked at meanwhile: it must not leave a holding bare that was being traded.
+        """
+        try:
+            return self._snapshot()
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            self._tell("watch", _line(error), f"watch {type(error).__name__}")
+            raise WorkbenchError(_line(error)) from error
+
+    def _snapshot(self) -> Snapshot:
+        """Ask for all that a look sees."""
         assert self._desk is not None
         desk, book = self._desk, self.journal.book
         most = self.limits.limits.max_cash_difference
