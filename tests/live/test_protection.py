@@ -436,5 +436,7 @@ def test_a_part_that_filled_before_its_order_was_cancelled_is_counted_late_and_w
         with connected(office) as hand:
             hand.cancel_all()
         until(lambda: service.journal.book.positions == {"AAA": 100}, 20)
-    assert [alert.text for alert in service.outbox.all()] == []
+    assert [(alert.severity, alert.kind, alert.text) for alert in service.outbox.all()] == [
+        ("warning", "rejected", "BUY 2002 AAA: the broker cancelled it, 100 filled; this runner did not ask for it")
+    ]  # and no odd fill
     office.close(service)

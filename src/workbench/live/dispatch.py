@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import BrokerError, OrderRejected, TradingHalted
@@ -14,6 +15,9 @@ from workbench.live.journal.event import Draft, Event, Kind
 from workbench.live.journal.facts import Intent, fill_data, rejected_data, working_data
 from workbench.live.journal.journal import Journal
 from workbench.trading import Fill, Order, OrderStatus, Working
+
+# Orders of a day end with it at the broker, whose clock is not ours.
+AROUND_CLOSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,30 @@ def record(journal: Journal, outbox: Outbox, updates: Iterable[Update]) -> tuple
         text = f"order {flag.key}: {flag.text}; look at the broker: workbench reconcile"
         outbox.post(Severity.CRITICAL, "odd_fill", text, key=flag.key, event=flag.number)
     return tuple(events)
+
+
+def tell_ends(journal: Journal, outbox: Outbox, keys: Iterable[str], left: timedelta) -> None:
+    """Tell which of these orders the broker refused, or cancelled by itself with some of the session ``left``.
+
+    What protects a holding is told by who puts it back; that a halt ends all orders a person knows.
+    """
+    book = journal.book
+    today = set(book.past.today)
+    expected = left <= AROUND_CLOSE or bool(journal.halted) or book.past.stopped is not None
+    for one in (book.orders[key] for key in keys if key in book.orders):
+        asked = expected or one.cancel_asked
+        if one.protects or one.emergency:
+            continue
+        if one.status is OrderStatus.REJECTED:
+            why = "the broker refused it"
+        elif one.status is OrderStatus.CANCELLED and one.order.key in today and one.permanent_id and not asked:
+            filled = max(one.filled, one.told) or "nothing"
+            why = f"the broker cancelled it, {filled} filled; this runner did not ask for it"
+        else:
+            continue
+        order = one.order
+        text, cooldown = f"{order.side} {order.quantity} {order.symbol}: {why}", f"rejected {order.symbol}"
+        outbox.post(Severity.WARNING, "rejected", text, cooldown=cooldown, key=order.key)
 
 
 def drafts_of(book: Book, update: Update) -> list[Draft]:

@@ -22,7 +22,7 @@ from workbench.live import exits, protection
 from workbench.live.book import Book, Tracked
 from workbench.live.deciding import held_by_anybody, is_ending, make_decision, name_of, prices_of, require_fresh
 from workbench.live.decision import Decision, Leg, Line
-from workbench.live.dispatch import cancel, record, send, send_bracket
+from workbench.live.dispatch import cancel, record, send, send_bracket, tell_ends
 from workbench.live.gate import Asked, GateState, Outcome, decide
 from workbench.live.gate import Decision as Verdict
 from workbench.live.gate.facts import Origin
@@ -74,7 +74,8 @@ def begin(desk: Desk) -> None:
 
 def put_in_order(desk: Desk) -> Reconciled:
     """Find out what became of every order, hold the books against the broker's, and stop where they differ."""
-    recover(desk.journal, desk.broker, desk.outbox, permit=None)
+    found = recover(desk.journal, desk.broker, desk.outbox, permit=None)
+    _tell_ends(desk, (one.key for one in found))
     told = _compare(desk)
     if any(one.status is OrderStatus.INTENDED for one in desk.journal.book.open_orders):
         # Only now is what never arrived asked of the gate, which knows whether the account differs.
@@ -228,8 +229,13 @@ def hear(desk: Desk, seconds: float) -> bool:
         find_back(desk)
         return True
     if told:
-        record(desk.journal, desk.outbox, told)
+        events = record(desk.journal, desk.outbox, told)
+        _tell_ends(desk, (event.key for event in events if event.kind is Kind.ACKNOWLEDGED))
     return bool(told)
+
+
+def _tell_ends(desk: Desk, keys: Iterable[str]) -> None:
+    tell_ends(desk.journal, desk.outbox, keys, desk.hours.closes - desk.clock())
 
 
 def count(desk: Desk) -> None:
