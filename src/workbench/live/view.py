@@ -51,6 +51,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         account=account,
         positions=positions,
         booked=_booked(book, positions),
+        explained=book.explained,
         open_orders=orders,
         books=book.books,
         ordered=tuple(_ordered(book, beside)),

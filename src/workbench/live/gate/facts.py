@@ -99,10 +99,11 @@ class GateState:
     """The world as the rules see it. What is None is not known, and what is not known denies.
 
     ``positions`` and ``open_orders`` are the account's, whoever's they are; ``booked`` is what the journal has of the
-    same positions, with the differences that a person explained. ``worked`` has the shares of each decision
-    that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what they hold;
-    ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade beside those that protect, as
-    strategy, symbol and signed shares; ``capital`` the most that it may have at work, where its stage bounds it.
+    same positions, with the differences that a person explained, which ``explained`` has by themselves. ``worked`` has
+    the shares of each decision that were sent and are filled or may still be; ``reduce_only`` the strategies that may
+    only shrink what they hold; ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade
+    beside those that protect, as strategy, symbol and signed shares; ``capital`` the most that it may have at work,
+    where its stage bounds it.
     """
 
     now: datetime
@@ -122,6 +123,7 @@ class GateState:
     account: Account | None = None
     positions: Mapping[str, int] | None = None
     booked: Mapping[str, int] | None = None
+    explained: Mapping[str, int] = field(default_factory=dict)
     open_orders: tuple[Working, ...] | None = None
     books: Mapping[str, Mapping[str, int]] | None = None
     ordered: tuple[tuple[str, str, int], ...] = ()
@@ -142,6 +144,12 @@ class GateState:
     def booked_of(self, symbol: str) -> int:
         """Return the shares that the journal has of a symbol."""
         return known(self.booked, "positions in the journal").get(symbol, 0)
+
+    def ours_after(self, order: Order) -> int:
+        """Return the shares that are ours, without what a person explained, once an order and those at work fill."""
+        ours = self.held(order.symbol) - self.explained.get(order.symbol, 0)
+        at_work = sum(shares for _, symbol, shares in self.ordered if symbol == order.symbol)
+        return ours + at_work + order.signed
 
     def pending(self, symbol: str, side: Side, beside: Order | None = None) -> int:
         """Return the shares that open orders of a side may still trade, leaving out the group of ``beside``.

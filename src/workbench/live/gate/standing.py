@@ -25,6 +25,12 @@ def _reconciled(asked: Asked, state: GateState) -> Iterator[Denial]:
         booked, held = state.booked_of(asked.order.symbol), state.held(asked.order.symbol)
         if booked != held:
             yield deny("POSITION_DIFFERS", symbol=asked.order.symbol, journal=booked, broker=held)
+    # Against a person's own shares the account would hold fewer than are ours, and those could not be closed.
+    mine = state.explained.get(asked.order.symbol, 0)
+    if asked.origin in (Origin.STRATEGY, Origin.ALERT) and mine * asked.order.signed < 0:
+        after = state.ours_after(asked.order)
+        if mine * after < 0:
+            yield deny("EXPLAINED_AGAINST", symbol=asked.order.symbol, explained=mine, after=after)
 
 
 def _connected(_: Asked, state: GateState) -> Iterator[Denial]:
