@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from workbench.live.book import Book
 from workbench.live.deciding import weights_of
-from workbench.live.decision import Decision, Wanted
+from workbench.live.decision import Decision
 from workbench.live.exits import obeyed
 from workbench.live.report import Result
 from workbench.live.session import Desk, Seat
+from workbench.orders import attribute
 
 
 def result_of(desk: Desk, seat: Seat, pnl: float) -> Result:
@@ -38,7 +40,7 @@ def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> 
     for symbol, shares in (*moved, *past.exits_since(seat.name, desk.journal.book).items()):
         expected[symbol] = expected.get(symbol, 0) + shares
     same = {name: count for name, count in expected.items() if count} == held
-    short = same or _only_short(desk, decision, wanted, expected, held)
+    short = same or _only_short(desk.journal.book, decision, seat.name, expected, held)
     asked = past.signal.of(seat.name) if past.signal and past.signal.session == desk.session else None
     if asked is None or past.signal is None or asked.closing:
         return same, short and not same
@@ -47,15 +49,13 @@ def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> 
     return same and agreed, short and agreed and not same
 
 
-def _only_short(desk: Desk, decision: Decision, wanted: Wanted, expected: dict[str, int], held: dict[str, int]) -> bool:
-    """Whether every share that differs lies between what was held before and what an order not filled whole asked."""
-    book, undone = desk.journal.book, set[str]()
+def _only_short(book: Book, decision: Decision, strategy: str, expected: dict[str, int], held: dict[str, int]) -> bool:
+    """Whether what differs is just what this decision's orders have not brought: what filled is held, and no more."""
+    short = dict(expected)
     for line in decision.lines:
-        tracked = book.orders.get(line.key)
-        if wanted.strategy in line.shares and (tracked is None or tracked.filled < line.quantity):
-            undone.add(line.symbol)
-    for name in expected.keys() | held.keys():
-        before, asked, now = wanted.held.get(name, 0), expected.get(name, 0), held.get(name, 0)
-        if now != asked and not (name in undone and min(before, asked) <= now <= max(before, asked)):
-            return False
-    return True
+        tracked, whole = book.orders.get(line.key), sum(line.shares.values()) == line.signed
+        if strategy in line.shares:
+            filled = min(max(tracked.filled, 0), line.quantity) if tracked and whole else 0
+            brought = attribute(line.shares, filled * line.side.sign)[strategy] if filled else 0
+            short[line.symbol] = short.get(line.symbol, 0) - line.shares[strategy] + brought
+    return {name: count for name, count in short.items() if count} == held
