@@ -9,6 +9,7 @@ import typer
 
 from workbench.cli.edge import MADE, Set, show_folding, show_verdicts
 from workbench.errors import PromotionRefused, WorkbenchError
+from workbench.registry.packs.lines import promote_line, typed
 
 if TYPE_CHECKING:
     from workbench.registry.lifecycle.demote import Checked
@@ -66,7 +67,7 @@ def promote(
     back = ""
     if done.replaces:
         print(f"It replaces version {done.replaces}.")
-        back = f" · back to version {done.replaces}: workbench rollback {strategy} --stage {done.to_stage}"
+        back = f" · back to version {done.replaces}: {typed('rollback', kind, strategy)} --stage {done.to_stage}"
     print(f"\nNext: make status{back}")
 
 
@@ -92,7 +93,8 @@ def approve(
     made = sign(desk, found, name, reason, words)
     print(f"\n{name} approved {found.proposal.step} (proposal {made.proposal[:12]}, key {made.key})")
     again = proposed(desk, state, found.version)
-    print(f"It waits for {again.waits_for}." if again.waits_for else f"Next: make promote STRATEGY={strategy}")
+    step = promote_line(kind, strategy, found.version)
+    print(f"It waits for {again.waits_for}." if again.waits_for else f"Next: {step}")
 
 
 def rollback(
@@ -168,8 +170,9 @@ def demote(
         )
     state = desk.known(kind, strategy)
     done = reduce(desk, state, choose_standing(state, version, "demote"), reason)
+    lifted = promote_line(kind, strategy, done.version)
     print(f"{strategy}: {done.sentence}; it may only reduce positions until a new approval lifts that:")
-    print(f"  make promote STRATEGY={strategy}")
+    print(f"  {lifted}")
 
 
 def show_promotions(kind: str, set_: list[str] | None) -> None:
@@ -215,12 +218,14 @@ def _state(desk: Desk, kind: str, name: str) -> State:
 def _check(desk: Desk, kind: str, name: str) -> None:
     from workbench.registry.lifecycle.demote import check as judge
 
-    rows, demoted, failed = [], 0, []
+    rows: list[list[str]] = []
+    demoted: list[str] = []
+    failed: list[str] = []
     for (of, called), state in sorted(desk.record.states().items()):
         if name and (of, called) != (kind, name):
             continue
         for one in judge(desk, state):
-            demoted += one.demoted is not None
+            demoted += [promote_line(of, called, one.version)] if one.demoted is not None else []
             failed += [one.failed] if one.failed else []
             rows.append([called, one.stage, str(one.version), one.seen, _verdict(one), "; ".join(one.wrong)])
     if not rows:
@@ -230,7 +235,9 @@ def _check(desk: Desk, kind: str, name: str) -> None:
     for line in failed:
         print(f"! {line}")
     if demoted:
-        raise PromotionRefused(f"{demoted} set to reduce-only, see the table; a new approval lifts it: make promote")
+        raise PromotionRefused(
+            f"{len(demoted)} set to reduce-only, see the table; new approvals lift it: {'; '.join(demoted)}"
+        )
     if failed:
         raise WorkbenchError(f"demote --check: {failed[0]}{_more(failed)}")
 
@@ -297,9 +304,9 @@ def _say_who_signs(desk: Desk, found: Evaluation) -> None:
         return
     print("Each approver types, on the machine with their key:")
     why = ' --reason "…"' if found.reviewed else ""
-    of = "" if found.state.kind == "strategy" else f" --kind {found.state.kind}"
+    step = typed("approve", found.state.kind, found.state.name, found.version)
     for approver in people:
-        print(f"  workbench approve {found.state.name} --version {found.version}{of} --as {approver.name}{why}")
+        print(f"  {step} --as {approver.name}{why}")
 
 
 def _cells(line: Line) -> list[str]:

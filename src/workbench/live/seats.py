@@ -14,6 +14,7 @@ from workbench.live.session import Seat
 from workbench.params import LiveParams, Paths, Settings
 from workbench.registry.loader import AccountMode, Loaded, load, load_payload
 from workbench.registry.packs.approvers import Approvers, list_file
+from workbench.registry.packs.lines import promote_line
 from workbench.types import Bars
 
 PARAMS = "params.json"
@@ -96,8 +97,8 @@ def promoted_shares(standing: Mapping[str, str], settings: Settings, paths: Path
     where, told = f"weights {name} version {found.version}", found.warnings
     if found.reduce_only:
         told += (
-            f"{where} may only reduce, and so may all that trades by them: promote weights, or lift it: workbench "
-            f"promote {name} --kind {WEIGHTS} --version {found.version}",
+            f"{where} may only reduce, and so may all that trades by them: promote weights, or lift it: "
+            f"{promote_line(WEIGHTS, name, found.version)}",
         )
     return Promoted(read_weights(found.content, where), found.reduce_only, told)
 

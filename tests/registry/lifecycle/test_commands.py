@@ -182,6 +182,24 @@ def test_retire_demote_and_rollback_ask_and_say_what_becomes_of_positions(ready,
     assert "retired" in out
 
 
+def test_a_printed_line_names_the_kind_and_the_version_that_it_means(ready, run):
+    ready.promote(signers=("alice",), now=datetime.now(UTC))
+    candidate(ready)  # version 2, which a line without a version would take
+    _, out, _ = run("demote", "sma_cross", "--reason", "its fills are odd since Monday")
+    assert out.splitlines()[-1] == '  make promote STRATEGY=sma_cross ARGS="--version 1"'
+    candidate(ready, name="house", kind="risk")
+    of = ("house", "--version", "1", "--kind", "risk")
+    words = " ".join(of)
+    _, out, _ = run("promote", *of)
+    assert f"  workbench approve {words} --as alice" in out
+    assert run("approve", *of, "--as", "alice")[1].splitlines()[-1] == f"Next: workbench promote {words}"
+    assert run("promote", *of, "--yes")[0] == 0
+    _, _, error = run("rollback", "house", "--kind", "risk", "--stage", "paper")
+    assert f"to stop it: workbench demote {words} --reason …, or workbench retire {words} --reason …" in error
+    _, out, _ = run("demote", *of, "--reason", "they were too wide in January")
+    assert out.splitlines()[-1] == f"  workbench promote {words}"
+
+
 def test_demote_and_retire_name_the_versions_where_two_stand(ready, run):
     ready.promote(signers=("alice",), now=datetime.now(UTC))
     candidate(ready)

@@ -189,15 +189,17 @@ def test_a_strategy_without_a_share_gets_no_seat_and_stops_nobody_else_unless_it
 def test_demoted_weights_let_nothing_grow_and_say_what_lifts_them(desk, capsys):
     with_weights(desk, "house", expires_at=NOW + timedelta(hours=2))
     project = desk.runner.project
-    with pytest.raises(PackRefused, match=r"house version 1 at paper: its evidence expired"):
+    with pytest.raises(PackRefused, match=r"house version 1 at paper: its evidence expired") as refused:
         seats_here(desk.settings, project.paths, Now())
+    assert "to unwind it: workbench demote house --version 1 --kind weights --reason …" in str(refused.value)
+    assert str(refused.value).endswith('to go on: workbench pack make house --kind weights --file FILE --reason "…"')
     record = project.desk(NOW + timedelta(hours=3))
     demote(record, record.state("weights", "house"), 1, "its evidence expired")
     (seat,) = seats_here(desk.settings, project.paths, Now())
     assert (seat.name, seat.share, seat.reduce_only) == ("sma_cross", 0.4, True)
     told = capsys.readouterr().out
     assert "! weights house version 1 may only reduce, and so may all that trades by them" in told
-    assert "workbench promote house --kind weights --version 1" in told
+    assert "workbench promote house --version 1 --kind weights" in told
 
 
 def test_demoted_risk_limits_allow_no_loosening(runner):

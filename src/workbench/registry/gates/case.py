@@ -12,6 +12,7 @@ from workbench.registry.gates.facts import Facts, Unknown
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.packs.canonical import short
 from workbench.registry.packs.code import Code
+from workbench.registry.packs.lines import evidence_line, promote_line
 from workbench.registry.packs.pack import Pack
 
 # The step to a stage is judged by the record of the stage before it, made in accounts of these modes.
@@ -52,14 +53,13 @@ class Case:
     @property
     def again(self) -> str:
         """The command that makes the evidence anew."""
-        if self.pack.kind == "strategy":
-            return f"make evidence STRATEGY={self.pack.name}"
-        return f"workbench pack make {self.pack.name}"
+        return evidence_line(self.pack.kind, self.pack.name)
 
     @property
     def approve_with_reason(self) -> str:
         """The command with which the second approver writes a reason; a pack has no version before it is registered."""
-        return f'workbench approve {self.pack.name} --version {self.version or "N"} --as NAME --reason "…"'
+        of = "" if self.pack.kind == "strategy" else f" --kind {self.pack.kind}"
+        return f'workbench approve {self.pack.name} --version {self.version or "N"}{of} --as NAME --reason "…"'
 
     def facts(self, part: str) -> Facts:
         """Return the content of one of the pack's JSON parts."""
@@ -84,7 +84,7 @@ class Case:
         stage = LEAVES.get(self.to_stage)
         if stage is None:
             raise Unknown(f"no record is kept before {self.to_stage}; ask this of the step to {' or '.join(LEAVES)}")
-        remedy = f"{RUN_FIRST[stage]}, then: make promote STRATEGY={self.pack.name}"
+        remedy = f"{RUN_FIRST[stage]}, then: {promote_line(self.pack.kind, self.pack.name)}"
         if self.record is None:
             raise Unknown(f"no {stage} record yet: {RUN_FIRST[stage]}", remedy)
         record = self.record

@@ -206,8 +206,8 @@ class Desk:
         if kind != STRATEGY:
             known = sorted(called for of, called in self.record.states() if of == kind)
             return NoData(
-                f"{name}: no pack of kind {kind} yet; make it: workbench pack make --kind {kind} {name} …"
-                f"{did_you_mean(name, known)}"
+                f"{name}: no pack of kind {kind} yet; make it: workbench pack make --kind {kind} {name} --file FILE "
+                f"--reason …{did_you_mean(name, known)}"
             )
         if name not in strategy_names(self.paths):
             return StrategyRefused(f"no strategy '{name}'.{did_you_mean(name, strategy_names(self.paths))}")

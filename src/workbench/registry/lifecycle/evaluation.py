@@ -31,6 +31,7 @@ from workbench.registry.packs.approvers import Signed, uncommitted
 from workbench.registry.packs.candidate import PROPOSALS, Candidate
 from workbench.registry.packs.canonical import jsonable, short
 from workbench.registry.packs.code import Code, installed_code
+from workbench.registry.packs.lines import evidence_line
 from workbench.registry.packs.pack import Pack
 from workbench.registry.packs.proposal import Proposal
 from workbench.registry.storing import STRATEGY
@@ -102,7 +103,7 @@ def anew(kind: str, name: str) -> str:
     """Return what makes evidence of its own where the same is there already, and its version is out for good."""
     if kind == STRATEGY:
         return f"workbench evidence {name} --fresh"
-    return f"workbench pack make {name} --kind {kind} with another --reason"
+    return f"{evidence_line(kind, name)}, with another reason"
 
 
 def next_step(state: State, version: int) -> Next:
@@ -277,7 +278,7 @@ def _outcomes(proposal: Proposal) -> dict[str, Any]:
 def _voids(
     desk: Desk, pack: Pack, code: Code | None, unknown_code: str, state: State, version: int, step: Next
 ) -> tuple[str, ...]:
-    again = f"make evidence STRATEGY={pack.name}" if pack.kind == STRATEGY else f"workbench pack make {pack.name}"
+    again = evidence_line(pack.kind, pack.name)
     found = []
     if pack.policy != desk.policy.digest:
         found.append(

@@ -19,6 +19,7 @@ from workbench.registry.lifecycle.stages import ALIASES
 from workbench.registry.lifecycle.state import State
 from workbench.registry.packs.candidate import FOLDER, Candidate, read_candidate
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.lines import evidence_line
 from workbench.registry.packs.pack import NAME, Pack
 from workbench.registry.storing import STRATEGY, candidate_folder
 
@@ -208,4 +209,4 @@ def model_name(kind: str, name: str) -> str:
 
 
 def _again(state: State) -> str:
-    return f"make evidence STRATEGY={state.name}" if state.kind == STRATEGY else f"workbench pack make {state.name}"
+    return evidence_line(state.kind, state.name)

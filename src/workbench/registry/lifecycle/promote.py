@@ -13,6 +13,7 @@ from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.approvers import Approver
 from workbench.registry.packs.candidate import APPROVALS
 from workbench.registry.packs.keys import load_key
+from workbench.registry.packs.lines import promote_line
 from workbench.registry.packs.proposal import Approval, sign
 
 
@@ -110,8 +111,9 @@ def approve(desk: Desk, found: Evaluation, approver: str, reason: str, passphras
         raise PromotionRefused(f"{where}: nothing to approve: {found.voids[0]}")
     if not found.stored:
         why = f": {found.outdated}" if found.outdated else ""
+        again = promote_line(found.state.kind, found.state.name, found.version)
         old = "the proposal no longer stands" if found.outdated else "nobody proposed it yet"
-        raise PromotionRefused(f"{where}: {old}{why}; first: make promote STRATEGY={found.state.name}")
+        raise PromotionRefused(f"{where}: {old}{why}; first: {again}")
     if found.reviewed and found.signed.names and not says_why(reason) and approver not in found.signed.names:
         gates = ", ".join(verdict.gate for verdict in found.reviewed)
         raise PromotionRefused(

@@ -22,6 +22,7 @@ from workbench.registry.lifecycle.stages import (
 from workbench.registry.lifecycle.state import State
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.lines import typed
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
 
@@ -52,8 +53,8 @@ def plan_rollback(desk: Desk, state: State, stage: str = PRODUCTION, positions: 
         here = state.standing.get(stage)
         stands = f"version {here.version} is the first that stood there" if here else "no version ever stood there"
         raise PromotionRefused(
-            f"{state.name}: nothing to return to at {stage}: {stands}; to stop it: workbench demote {state.name}"
-            f"{_version(state, stage)} --reason …, or workbench retire"
+            f"{state.name}: nothing to return to at {stage}: {stands}; to stop it: "
+            f"{_stop('demote', state, stage)}, or {_stop('retire', state, stage)}"
         )
     version, known = before[-1], state.versions[before[-1]]
     where = f"{state.name}: rollback of {stage} to version {version}"
@@ -67,7 +68,7 @@ def plan_rollback(desk: Desk, state: State, stage: str = PRODUCTION, positions: 
     if desk.now >= candidate.pack.expires_at:
         raise PromotionRefused(
             f"{where}: its evidence expired on {candidate.pack.expires_at:%Y-%m-%d}; stop what trades now instead: "
-            f"workbench demote {state.name}{_version(state, stage)} --reason …"
+            f"{_stop('demote', state, stage)}"
         )
     if candidate.pack.kind == STRATEGY:
         _require_code(candidate.pack, where)
@@ -127,9 +128,8 @@ def choose_standing(state: State, version: int | None, command: str) -> int:
     if version is not None or not standing:
         return choose(state, version)
     if len(standing) > 1:
-        kind = "" if state.kind == STRATEGY else f" --kind {state.kind}"
         lines = [
-            f"{stage}: workbench {command} {state.name} --version {standing[stage]}{kind} --reason …"
+            f"{stage}: {typed(command, state.kind, state.name, standing[stage])} --reason …"
             for stage in reversed(TRADED)
             if stage in standing
         ]
@@ -151,9 +151,9 @@ def reason_of(reason: str) -> str:
     return reason
 
 
-def _version(state: State, stage: str) -> str:
+def _stop(verb: str, state: State, stage: str) -> str:
     here = state.standing.get(stage)
-    return f" --version {here.version}" if here else ""
+    return f"{typed(verb, state.kind, state.name, here.version if here else 0)} --reason …"
 
 
 def _require_code(pack: Pack, where: str) -> None:

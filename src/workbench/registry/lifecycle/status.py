@@ -11,6 +11,7 @@ from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.stages import BACKTEST, REDUCE_ONLY, RESEARCH, RETIRED, TRADED
 from workbench.registry.lifecycle.state import State, Version
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.lines import promote_line
 from workbench.registry.packs.pack import KINDS
 from workbench.registry.storing import DIGEST, NAME, STRATEGY, pack_runs
 
@@ -141,6 +142,4 @@ def _fresh(desk: Desk, states: dict[tuple[str, str], State]) -> dict[tuple[str, 
 
 
 def _promote(state: State) -> str:
-    if state.kind == STRATEGY:
-        return f"make promote STRATEGY={state.name}"
-    return f"workbench promote {state.name} --kind {state.kind}"
+    return promote_line(state.kind, state.name)

@@ -30,6 +30,7 @@ from workbench.registry.loader.rules import Agreed, Asked, agree
 from workbench.registry.packs.approvers import Approvers
 from workbench.registry.packs.candidate import candidate_from
 from workbench.registry.packs.canonical import sha256, short
+from workbench.registry.packs.lines import promote_line
 from workbench.registry.packs.pack import KINDS, Pack
 from workbench.registry.storing import STRATEGY
 from workbench.sizing_params import SizingParams
@@ -198,7 +199,7 @@ def _nothing_there(asked: Asked, state: State) -> str:
     there = (
         ", ".join(f"version {one.version} at {stage}" for stage, one in state.standing.items()) or "nothing anywhere"
     )
-    return f"{asked.name}: nothing stands at {asked.stage} ({there}); make promote STRATEGY={asked.name}"
+    return f"{asked.name}: nothing stands at {asked.stage} ({there}); {promote_line(asked.kind, asked.name)}"
 
 
 def _wanted(states: Iterable[State]) -> set[str]:

@@ -23,6 +23,7 @@ from workbench.registry.packs.approvers import CLOCKS_APART, Approvers, Signed
 from workbench.registry.packs.candidate import Candidate
 from workbench.registry.packs.canonical import moment_text, read_moment, short
 from workbench.registry.packs.code import entry_point, running_otherwise
+from workbench.registry.packs.lines import evidence_line, promote_line, typed
 from workbench.registry.packs.pack import Pack
 from workbench.registry.packs.proposal import Proposal
 from workbench.registry.storing import STRATEGY
@@ -63,7 +64,7 @@ def agree(asked: Asked, standing: Standing, candidate: Candidate, approvers: App
     reason, forced = _verdicts(asked, standing, proposal)
     _refuse(where, reason)
     signed = _signed(candidate, proposal, approvers, standing, asked.now)
-    _refuse(where, _approvals(asked.stage, proposal, signed, approvers))
+    _refuse(where, _approvals(asked, standing, proposal, signed, approvers))
     _refuse(where, _market(asked, pack))
     reason, expired = _expiry(asked, standing, pack)
     _refuse(where, reason)
@@ -113,10 +114,10 @@ def _verdicts(asked: Asked, standing: Standing, proposal: Proposal) -> tuple[str
     """Return why the verdicts stop it, and what was forced."""
     verdicts = [Verdict.read(row, f"proposal {short(proposal.digest)}") for row in proposal.verdicts]
     if not verdicts:
-        return f"proposal {short(proposal.digest)} holds no verdict, so no gate was asked; make promote again", ""
+        return f"proposal {short(proposal.digest)} holds no verdict, so no gate was asked; {_anew(asked, standing)}", ""
     failed = [verdict for verdict in verdicts if verdict.outcome is Outcome.FAIL]
     if standing.forced and asked.stage != PAPER:
-        return "it was forced into paper, and nothing forced goes beyond; make promote a version that passes", ""
+        return "it was forced into paper, and nothing forced goes beyond; promote a version that passes", ""
     if failed and not standing.forced:
         return f"{failed[0].line}; a failed gate loads nothing", ""
     answered = {verdict.gate for verdict in verdicts}
@@ -136,14 +137,14 @@ def _signed(
     return replace(signed, refusals=(*signed.refusals, *lines))
 
 
-def _approvals(stage: str, proposal: Proposal, signed: Signed, approvers: Approvers) -> str:
-    floor = LEAST_APPROVALS[stage]
+def _approvals(asked: Asked, standing: Standing, proposal: Proposal, signed: Signed, approvers: Approvers) -> str:
+    floor = LEAST_APPROVALS[asked.stage]
     lacking = missing(replace(proposal, approvals=max(floor, proposal.approvals)), signed)
     if not lacking:
         return ""
     why = f" ({'; '.join(signed.refusals)})" if signed.refusals else ""
     names = ", ".join(signed.names) or "nobody"
-    return f"lacks {lacking} (signed by {names}, list {approvers.shown}){why}; workbench approve {proposal.name}"
+    return f"lacks {lacking} (signed by {names}, list {approvers.shown}){why}; {_anew(asked, standing)}"
 
 
 def _market(asked: Asked, pack: Pack) -> str:
@@ -174,7 +175,7 @@ def _expiry(asked: Asked, standing: Standing, pack: Pack) -> tuple[str, str]:
     text = f"its {what} expired at {moment_text(end)}"
     if standing.mode == REDUCE_ONLY:
         return "", f"{text}; it may only reduce"
-    unwind = f"workbench demote {pack.name} --version {standing.version} --reason …"
+    unwind = f"{typed('demote', pack.kind, pack.name, standing.version)} --reason …"
     return f"{text}; to unwind it: {unwind}; to go on: {_again(pack)}", ""
 
 
@@ -189,7 +190,7 @@ def _limits(asked: Asked, proposal: Proposal) -> str:
         return ""
     return (
         f"its limits name capital_steps {steps!r}; staged live trades rising steps of {CAPITAL_LOW:,.0f} to "
-        f"{CAPITAL_HIGH:,.0f} dollars; mend params/gates.yaml, then: {_again_name(proposal.name)}"
+        f"{CAPITAL_HIGH:,.0f} dollars; mend params/gates.yaml, then: {evidence_line(proposal.kind, proposal.name)}"
     )
 
 
@@ -209,8 +210,10 @@ def _code(pack: Pack) -> str:
 
 
 def _again(pack: Pack) -> str:
-    return _again_name(pack.name) if pack.kind == STRATEGY else f"workbench pack make {pack.name}"
+    return evidence_line(pack.kind, pack.name)
 
 
-def _again_name(name: str) -> str:
-    return f"make evidence STRATEGY={name}"
+def _anew(asked: Asked, standing: Standing) -> str:
+    """Return what brings new signatures to a step that was taken: none that is made after it counts for it."""
+    of = asked.kind, asked.name, standing.version
+    return f"sign anew: {typed('demote', *of)} --reason …, then: {promote_line(*of)}"

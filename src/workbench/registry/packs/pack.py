@@ -23,6 +23,7 @@ from workbench.registry.packs.canonical import canonical, moment_text, read_cano
 from workbench.registry.packs.code import Code
 from workbench.registry.packs.content import bad_content
 from workbench.registry.packs.files import read_files
+from workbench.registry.packs.lines import evidence_line
 from workbench.types import REAL, SAMPLE
 
 FORMAT = 1
@@ -282,4 +283,4 @@ def _code_facts(code: Code) -> dict[str, Any]:
 
 
 def _again(pack: Pack) -> str:
-    return f"make evidence STRATEGY={pack.name}" if pack.kind == "strategy" else f"workbench pack make {pack.name}"
+    return evidence_line(pack.kind, pack.name)
