@@ -261,6 +261,11 @@ def test_weights_of_production_name_what_stands_at_staged_live_and_are_judged_by
     runner.stand("staged_live", spoil=lambda parts: parts["statistics.json"]["out_of_sample"].update(sharpe=0.2))
     for stage in ("staged_live", "production"):
         assert unproven_shares(runner.project.desk(), mix, stage, "") == []  # one account: version 1 is traded there
+    runner.stand("paper", spoil=lambda parts: parts["statistics.json"]["out_of_sample"].update(sharpe=None))
+    assert unproven_shares(runner.project.desk(), mix, "paper", "make others") == [
+        "the weights give 'sma_cross' money, whose evidence at paper shows no Sharpe ratio (statistics.json: "
+        "out_of_sample.sharpe is null, it must be a number); leave sma_cross out, then: make others"
+    ]
 
 
 def only_sma_cross(parts: dict[str, Any]) -> None:

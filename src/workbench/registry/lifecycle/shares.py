@@ -36,7 +36,14 @@ def unproven_shares(desk: Desk, pack: Pack, to_stage: str, again: str) -> list[s
             )
             continue
         evidence = desk.candidate(state, state.standing[stage].version).pack
-        shown = Facts(evidence.json(STATISTICS), STATISTICS).at("out_of_sample").at("sharpe").number()
+        try:
+            shown = Facts(evidence.json(STATISTICS), STATISTICS).at("out_of_sample").at("sharpe").number()
+        except Unknown as error:  # it was forced into paper without one
+            found.append(
+                f"the weights give '{name}' money, whose evidence at {stage} shows no Sharpe ratio ({error}); leave "
+                f"{name} out, then: {again}"
+            )
+            continue
         if abs(shown - claimed[name]) > AS_WRITTEN:
             found.append(
                 f"the weights say that {name} has a Sharpe ratio of {claimed[name]:g}, its evidence at {stage} says "
