@@ -160,6 +160,18 @@ def test_a_review_needs_a_second_person_and_their_reason(staffed):
     assert commit(later, rule(look(later))).to_stage == "paper"
 
 
+def test_who_signs_second_is_the_second_also_by_a_clock_that_is_behind(staffed):
+    staffed.candidate(spoil=lambda parts: parts["statistics.json"]["overfitting"].update(pbo_all=0.4))
+    desk = staffed.desk()
+    propose(desk, rule(look(desk)))
+    ahead, behind = (staffed.desk(now=desk.now + timedelta(minutes=minutes)) for minutes in (4, 2))
+    approve(ahead, look(ahead), "alice", "", "")
+    approve(behind, look(behind), "bob", "two of the five halves are one crisis", "")
+    assert look(behind).signed.names == ("alice", "bob")
+    later = staffed.desk(now=desk.now + timedelta(minutes=6))
+    assert commit(later, rule(look(later))).to_stage == "paper"
+
+
 def test_a_reviews_reason_must_be_the_seconds(staffed):
     """Signed by hand without going through approve: the reason of the first alone does not count."""
     from workbench.registry.packs.keys import load_key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from workbench.errors import InputRefused, PromotionRefused
 from workbench.registry.lifecycle.agreement import LEAST_REASON, says_why
@@ -121,8 +122,11 @@ def approve(desk: Desk, found: Evaluation, approver: str, reason: str, passphras
             'add --reason "…"'
         )
     private = load_key(approver, desk.paths, passphrase)
-    approval = sign(found.proposal, private, approver, reason, desk.now)
-    checked = desk.approvers.check(found.proposal, [*found.candidate.approvals_of(found.proposal), approval], desk.now)
+    before = found.candidate.approvals_of(found.proposal)
+    # Who signs second is the second, also by a clock that is some minutes behind: never earlier than what lies there.
+    counted = [one.signed_at + timedelta(seconds=1) for one in before if one.approver in found.signed.names]
+    approval = sign(found.proposal, private, approver, reason, max([desk.now, *counted]))
+    checked = desk.approvers.check(found.proposal, [*before, approval], desk.now)
     if approver in found.signed.names:
         raise InputRefused(f"{where}: {approver} has approved it already; a second person must")
     if approver not in checked.names:
