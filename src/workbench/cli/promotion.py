@@ -77,6 +77,7 @@ def approve(
     version: Version = None,
     kind: Kind = "strategy",
     reason: Reason = "",
+    yes: Yes = False,
     set_: Set = None,
 ) -> None:
     """Read the verdicts of the newest proposal, and sign it; ledger and records stay on the machine that promotes."""
@@ -89,6 +90,9 @@ def approve(
     state = _state(desk, kind, strategy)
     found = proposed(desk, state, choose_proven(desk, state, version))
     _show_evaluation(found)
+    signable = found.stored and not found.voids
+    if signable and not yes and sys.stdin.isatty() and not typer.confirm(f"Sign {found.proposal.step} as {name}?"):
+        raise PromotionRefused("nothing was signed")
     words = typer.prompt(f"passphrase of {name}", hide_input=True) if needs_passphrase(name, desk.paths) else ""
     made = sign(desk, found, name, reason, words)
     print(f"\n{name} approved {found.proposal.step} (proposal {made.proposal[:12]}, key {made.key})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -80,6 +81,23 @@ def test_a_promotion_as_two_people_type_it(ready, run):
         "paper", "1", "active", "sample", "97.0", "alice",
     ]  # fmt: skip
     assert "0 d, until" in line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_in_a_terminal_a_signature_is_asked_for_and_without_one_it_is_made_at_once(ready, run, monkeypatch):
+    run("promote", "sma_cross")
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    code, out, error = run("approve", "sma_cross", "--as", "alice")
+    assert (code, error) == (4, "error: nothing was signed")
+    assert "Sign sma_cross version 1 to paper as alice?" in out
+    monkeypatch.setattr(sys, "stdin", Terminal(""))
+    assert "alice approved sma_cross" in run("approve", "sma_cross", "--as", "alice", "--yes")[1]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert "bob approved sma_cross" in run("approve", "sma_cross", "--as", "bob")[1]
 
 
 def test_a_dry_run_writes_nothing(ready, run):
