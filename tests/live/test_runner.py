@@ -512,6 +512,25 @@ def test_a_difference_that_is_found_within_a_session_lets_nothing_new_be_sent_un
     rehearsal.close()
 
 
+def test_a_difference_of_one_look_does_not_end_the_decision_of_a_day_and_its_symbol_stays_locked(tmp_path, bars):
+    days = last_days(bars, 2)
+    rehearsal = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.5}}),), count=1).open()
+    rehearsal.broker.connect()
+    desk = rehearsal.desk(rehearsal.sessions[0])
+    begin(desk)
+    put_in_order(desk)
+    desk.wait(desk.moments[0])
+    positions = stranger_bought(rehearsal)
+    reconcile(desk.journal, desk.broker, desk.outbox)
+    rehearsal.broker.positions = positions  # type: ignore[method-assign]
+    assert desk.journal.book.differs
+    trade(desk, desk.moments[0])
+    book = desk.journal.book
+    assert (book.past.denied, [one.order.symbol for one in book.orders.values()]) == ({}, ["AAA"])
+    assert (book.differs, list(book.locked)) == ("", ["BBB"])
+    rehearsal.close()
+
+
 def test_much_cash_that_differs_lets_a_session_only_reduce_until_it_is_explained(tmp_path, bars):
     days = last_days(bars, 5)
     stage = Stage(tmp_path, bars, (seat("one", {days[0]: {"AAA": 0.4}, days[1]: {"AAA": 0.1, "BBB": 0.4}}),), count=4)

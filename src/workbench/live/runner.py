@@ -141,7 +141,9 @@ def carry_out(desk: Desk, decision: Decision, data: Data, keys: Collection[str] 
         turn = _turn(desk, decision, left)
         if _halted(desk):  # what protects stays
             return
+        _look_once_more(desk)
         stuck = take_back(desk, {line.symbol for line in turn})
+        _look_once_more(desk)
         lines = [line for line in turn if not _outdated(desk, decision, line, stuck)]
         _send(desk, [protection.family_of(decision, line, desk.journal.next_key) for line in lines], data)
         settle(desk)
@@ -272,6 +274,17 @@ def close(desk: Desk) -> SessionReport:
     }  # fmt: skip
     journal.append(Draft(Kind.RECONCILE, {"closing": facts}))
     return report(book, desk.session, desk.broker.account_id, told, results, journal.halted)
+
+
+def _look_once_more(desk: Desk) -> None:
+    """Hold the books against the broker's again where they differed at the last look: it may have been of that one."""
+    if not desk.journal.book.differs:
+        return
+    try:
+        hear(desk, min(desk.patience, 1.0))
+        _compare(desk)
+    except (Disconnected, Unanswered):
+        find_back(desk)
 
 
 def _compare(desk: Desk) -> Reconciled:
