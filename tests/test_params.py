@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from workbench.params import (
     read_sizing,
     settings_from,
 )
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -118,11 +122,46 @@ def test_broken_yaml_is_refused_with_its_place(project, text, says):
             "strategies=[on]",
             "strategies.0 is True: Input should be a valid string; on, off, yes and no are read as true",
         ),
+        (
+            "data.benchmark=ON",
+            "data.benchmark is True: Input should be a valid string; on, off, yes and no are read as true and false: "
+            """put a word in quotes, with make SET='data.benchmark=\\"ON\\"'""",
+        ),
         ("costs={1: 2}", "key '1' is read as a number, not as a word"),
     ],
 )
 def test_what_yaml_takes_for_something_else_is_refused_on_the_command_line_too(project, override, says):
     assert refused(project, override).startswith(f"--set {override}: {says}")
+
+
+@pytest.mark.parametrize("name", ["sizing.target_volatility", "search.workers", "live.every_minutes"])
+def test_a_number_that_is_switched_off_by_a_word_is_refused_with_what_switches_it_off(project, name):
+    assert refused(project, f"{name}=off").endswith("are read as true and false: write a number, or null for none")
+    section, field = name.split(".")
+    assert getattr(getattr(load_settings(project, [f"{name}=null"]), section), field) is None
+
+
+def test_a_word_that_no_quotes_would_make_right_is_not_asked_for_in_quotes(project):
+    assert refused(project, "walk_forward.train_sessions=no").endswith("true and false: write a number")
+    assert refused(project, "walk_forward.mode=no").endswith("are read as true and false")
+    assert refused(project, "sizing=no").endswith("are read as true and false")
+
+
+def test_a_symbol_of_digits_that_begins_with_0_is_asked_for_in_quotes(project):
+    file = project.params / "strategies" / "x.yaml"
+    file.write_text("question: Does a symbol of digits run?\nuniverse: {symbols: [0700]}\n")
+    with pytest.raises(ParamsRefused, match="base 8; write it without the 0 in front, a symbol in quotes"):
+        load_strategy_params("x", project)
+    file.write_text('question: Does a symbol of digits run?\nuniverse: {symbols: ["0700"]}\n')
+    assert load_strategy_params("x", project).universe.symbols == ("0700",)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_quotes_that_a_refusal_shows_for_make_arrive_as_quotes():
+    made = ["make", "-n", "lookahead", 'SET=data.benchmark=\\"ON\\"', "-o", ".stamps/research"]
+    line = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    said = subprocess.run(["sh", "-c", f"printf '%s\n' {line.partition('--set')[2]}"], capture_output=True, text=True)
+    assert said.stdout.strip() == 'data.benchmark="ON"'
 
 
 def test_true_in_the_environment_is_no_number_and_a_date_without_dashes_no_date(project, monkeypatch):

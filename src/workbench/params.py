@@ -14,8 +14,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -33,12 +34,13 @@ from workbench.paths import find_root as find_root
 from workbench.sizing_params import STRICT
 from workbench.sizing_params import SizingParams as SizingParams
 from workbench.strict_yaml import mistaken as mistaken
+from workbench.strict_yaml import not_a_word, write_date
 from workbench.strict_yaml import read_value as read_value
 from workbench.strict_yaml import read_yaml as read_yaml
-from workbench.strict_yaml import write_date
 
 ENV_PREFIX = "WORKBENCH_"
 _Model = TypeVar("_Model", bound=BaseModel)
+Layer = tuple[str, Mapping[str, Any]]
 # Variables with the prefix that are not settings.
 ENV_OTHER = {"WORKBENCH_ROOT", "WORKBENCH_KEYS"}
 
@@ -355,9 +357,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-Layer = tuple[str, Mapping[str, Any]]
-
-
 def _environment() -> dict[str, Any]:
     known = {f"{ENV_PREFIX}{name}".upper() for name in Settings.model_fields}
     for variable in os.environ:
@@ -393,9 +392,7 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validated(model: type[_Model], layers: Sequence[Layer]) -> _Model:
-    merged: dict[str, Any] = {}
-    for _, content in layers:
-        merged = _merge(merged, content)
+    merged: dict[str, Any] = reduce(_merge, (content for _, content in layers), {})
     try:
         made = model(**merged)
     except ValidationError as error:
@@ -426,7 +423,7 @@ def _explain(model: type[BaseModel], layers: Sequence[Layer], error: ValidationE
     if first["type"].startswith("date"):
         message = write_date(first["type"].startswith("datetime_"))
     elif isinstance(first["input"], bool):
-        message += "; on, off, yes and no are read as true and false: put a word in quotes"
+        message = not_a_word(message, first["type"], origin, type(None) in get_args(_declared(model, where)))
     value = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
     return f"{origin}: {path or 'settings'}{value}: {message}{more}"
 
@@ -442,10 +439,11 @@ def _has(content: Any, where: Sequence[str]) -> bool:
     return not where or (isinstance(content, Mapping) and where[0] in content and _has(content[where[0]], where[1:]))
 
 
-def _keys(model: type[BaseModel], where: Sequence[str]) -> list[str]:
+def _declared(model: Any, where: Sequence[str]) -> Any:
     for part in where:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+        model = model.model_fields[part].annotation if hasattr(model, "model_fields") else None
+    return model
+
+
+def _keys(model: type[BaseModel], where: Sequence[str]) -> list[str]:
+    return list(getattr(_declared(model, where), "model_fields", ()))

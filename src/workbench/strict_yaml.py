@@ -62,6 +62,19 @@ def write_date(time: bool) -> str:
     return "write a moment as 2024-12-31T22:00:00Z" if time else "write a date as 2024-12-31"
 
 
+def not_a_word(problem: str, kind: str, origin: str, optional: bool) -> str:
+    """Return a model's complaint about true or false with what to write instead: by its kind a word or a number."""
+    problem += "; on, off, yes and no are read as true and false"
+    if kind == "string_type":
+        key, _, word = origin.removeprefix("--set ").partition("=")
+        # The shell that make starts takes quotes away.
+        by_make = f", with make SET='{key}=\\\"{word}\\\"'" if origin.startswith("--set ") and word.isalpha() else ""
+        return f"{problem}: put a word in quotes{by_make}"
+    if kind.startswith(("greater_than", "less_than", "int_", "float_")):
+        return f"{problem}: write a number{', or null for none' if optional else ''}"
+    return problem
+
+
 _NUMBER = re.compile(r"[-+]?[\d._]+")
 # What YAML reads words as.
 _KINDS = {bool: "true or false", type(None): "nothing", int: "a number", float: "a number", date: "a date"}
@@ -95,7 +108,10 @@ def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> Any:
     if ":" in node.value:
         raise _refused(f"{node.value} would be read as a number to base 60; put it in quotes, or write a list", node)
     if whole and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
-        raise _refused(f"{node.value} would be read as a number to base 8; write it without the 0 in front", node)
+        raise _refused(
+            f"{node.value} would be read as a number to base 8; write it without the 0 in front, a symbol in quotes",
+            node,
+        )
     try:
         return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
     except ValueError as error:

@@ -68,3 +68,16 @@ def test_folds_after_a_warm_up_begin_where_the_longest_lookback_ends():
     assert folds_after_warm_up("x", [5, 40], 72, params) == [Fold(0, slice(40, 60), slice(62, 72))]
     with pytest.raises(InputRefused, match=r"warm-up of 72 sessions.*longer than the data"):
         folds_after_warm_up("x", [72], 72, params)
+
+
+@pytest.mark.parametrize(("lookback", "says"), [(5, "warm_up_sessions 30"), (40, "longest lookback 40")])
+def test_windows_longer_than_what_a_warm_up_leaves_are_refused_with_the_warm_up_in_their_sum(lookback, says):
+    params = WalkForwardParams(
+        warm_up_sessions=30, train_sessions=20, test_sessions=10, purge_sessions=1, embargo_sessions=1
+    )
+    with pytest.raises(InputRefused) as refused:
+        folds_after_warm_up("x", [lookback], 61, params)
+    assert str(refused.value).startswith(
+        f"walk_forward: {says} + train_sessions 20 + gap 2 + test_sessions 10 = {int(says[-2:]) + 32} "
+        "is longer than the data (61 sessions)"
+    )

@@ -64,8 +64,8 @@ import pytest
         ),
         (
             ["backtest", "--strategy", "sma_cross", "--set", "walk_forward.train_sessions=5000"],
-            "walk_forward: train_sessions 5000 + gap 6 + test_sessions 252 = 5258 is longer than the data "
-            "(3396 sessions); shorten the windows or read more",
+            "walk_forward: warm_up_sessions 378 + train_sessions 5000 + gap 6 + test_sessions 252 = 5636 is longer "
+            "than the data (3774 sessions); shorten the windows or read more",
         ),
         (
             ["backtest", "--set", "data.start=2040-01-01"],

@@ -95,6 +95,12 @@ def test_no_intraday_sessions_means_no_bars_and_a_reason() -> None:
         SampleSource(SampleParams(years=2, intraday_sessions=0)).fetch(Request("prices_5min"))
 
 
+def test_a_market_without_intraday_sessions_serves_all_its_datasets_but_5_minute_bars() -> None:
+    source = SampleSource(SampleParams(years=2, symbols_per_sector=2, intraday_sessions=0))
+    assert set(SOURCE.datasets()) - set(source.datasets()) == {"prices_5min"}
+    assert all(source.fetch(Request(name)).rows.height for name in source.datasets())
+
+
 def test_a_market_before_the_calendar_begins_is_refused() -> None:
     with pytest.raises(InputRefused, match="outside the calendar of XNYS"):
         SampleSource(SampleParams(years=60, end=date(2010, 12, 31))).fetch(Request("prices_daily"))

@@ -27,15 +27,19 @@ class Fold:
     test: slice
 
 
-def folds(rows: int, params: WalkForwardParams) -> list[Fold]:
-    """Return the folds of ``rows`` sessions; the last test window may be shorter, but not below a quarter."""
+def folds(rows: int, params: WalkForwardParams, warm_up: int = 0) -> list[Fold]:
+    """Return the folds of ``rows`` sessions; the last test window may be shorter, but not below a quarter.
+
+    ``warm_up`` sessions were taken off before: a refusal says so.
+    """
     gap = params.purge_sessions + params.embargo_sessions
     first_test = params.train_sessions + gap
     if rows < first_test + params.test_sessions:
+        name = "warm_up_sessions" if warm_up == params.warm_up_sessions else "longest lookback"
         raise InputRefused(
-            f"walk_forward: train_sessions {params.train_sessions} + gap {gap} + test_sessions {params.test_sessions} "
-            f"= {first_test + params.test_sessions} is longer than the data ({rows} sessions); "
-            "shorten the windows or read more"
+            f"walk_forward: {f'{name} {warm_up} + ' if warm_up else ''}train_sessions {params.train_sessions} "
+            f"+ gap {gap} + test_sessions {params.test_sessions} = {warm_up + first_test + params.test_sessions} "
+            f"is longer than the data ({warm_up + rows} sessions); shorten the windows or read more"
         )
     return list(_folds(rows, params, first_test, gap))
 
@@ -48,7 +52,7 @@ def folds_after_warm_up(name: str, lookbacks: Iterable[int], rows: int, params: 
             f"{name}: warm-up of {warm_up} sessions (walk_forward.warm_up_sessions, or the grid's longest lookback) "
             f"is longer than the data ({rows}); shorten it or read more"
         )
-    return [_shifted(fold, warm_up) for fold in folds(rows - warm_up, params)]
+    return [_shifted(fold, warm_up) for fold in folds(rows - warm_up, params, warm_up)]
 
 
 def _shifted(fold: Fold, by: int) -> Fold:

@@ -125,6 +125,13 @@ def test_what_is_named_is_examined_and_nothing_else(paths):
             next(survey(load_settings(paths), paths, wrong, ["rsi_15"]))
 
 
+def test_a_market_without_intraday_sessions_is_looked_through_without_5_minute_bars(paths, tmp_path):
+    settings = load_settings(paths, ["sample.intraday_sessions=0"])
+    with opened_lake(settings, Paths(tmp_path)) as made:
+        assert set(made.versions()) == {"symbols", "prices_daily", "actions"}
+        assert "the lake has no prices_5min" in survey_or_say("intraday", made.bars(), made, "MKT00", 7).notes[0]
+
+
 def test_the_lake_is_used_where_there_is_one(paths, tmp_path):
     settings = load_settings(paths)
     mine = Paths(tmp_path)

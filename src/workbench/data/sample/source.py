@@ -32,8 +32,8 @@ class SampleSource:
         self.params = params
 
     def datasets(self) -> tuple[str, ...]:
-        """Return the names of the datasets it serves."""
-        return tuple(BUILDERS)
+        """Return the names of the datasets it serves; of no intraday sessions there are no 5-minute bars."""
+        return tuple(name for name in BUILDERS if name != "prices_5min" or self.params.intraday_sessions)
 
     def fetch(self, request: Request) -> Batch:
         """Return the rows asked for, or raise; dates are event dates, both ends included."""
