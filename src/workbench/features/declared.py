@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.errors import InputRefused
+from workbench.errors import InputRefused, told
 from workbench.types import FIELDS, Bars
 
 FRAMES = (*FIELDS, "traded_close")
 SECTORS = "sectors"
 
 
-class _Undeclared(InputRefused, AttributeError):
+class Undeclared(InputRefused, AttributeError):
     """To ``hasattr`` and to ``getattr`` with a default, what was not declared is not there."""
 
 
@@ -47,7 +47,7 @@ class Declared(Bars):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         known = name in FIELDS or name == SECTORS
         instead = f"add '{name}' to inputs" if known else "no feature may read it, as it is not adjusted; use 'close'"
-        raise _Undeclared(
+        raise Undeclared(
             f"feature {self._feature}: compute reads '{name}', but its inputs are "
             f"{', '.join(self._inputs) or 'none'}; {instead}"
         )
@@ -87,6 +87,15 @@ class Declared(Bars):
 
     def _rows(self, rows: slice) -> Bars:
         return self.of(self._whole._rows(rows))
+
+
+def check_inputs(inputs: object) -> None:
+    """Refuse inputs of which one is no field of the bars."""
+    if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+        raise InputRefused(f"features: inputs is {told(inputs)}; write a tuple of fields, such as ('close',)")
+    unknown = [name for name in inputs if name not in (*FIELDS, SECTORS)]
+    if unknown:
+        raise InputRefused(f"features: input '{unknown[0]}' is none of {', '.join((*FIELDS, SECTORS))}")
 
 
 def declared(bars: Bars, feature: str, inputs: tuple[str, ...]) -> Declared:

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from workbench.data.lake import Lake
 from workbench.errors import InputRefused, NoData
 from workbench.features.columns import Columns, joined
-from workbench.features.declared import SECTORS, declared
+from workbench.features.declared import check_inputs, declared
 from workbench.features.dense import kept_bars
 from workbench.features.digest import feature_digest
 from workbench.features.fingerprint import Fingerprint
 from workbench.features.protocol import Family, Feature
 from workbench.features.store import Block, Shelf, blocks
-from workbench.types import FIELDS, Bars
+from workbench.types import Bars
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,7 @@ def _checked(features: Sequence[Feature | Family]) -> list[Feature | Family]:
             raise InputRefused(
                 f"features: {part!r} is no feature; it needs a name (or names), inputs, lookback and compute"
             )
-        unknown = [name for name in part.inputs if name not in (*FIELDS, SECTORS)]
-        if unknown:
-            raise InputRefused(f"features: input '{unknown[0]}' is none of {', '.join((*FIELDS, SECTORS))}")
+        check_inputs(part.inputs)
     return list(features)
 
 

@@ -151,7 +151,7 @@ class _Replay:
         self.run = Runner(subject)
         self.empty = 0
         with opened() as seen:
-            now = self._raw(lake)
+            now = self._first(lake)
         self.doubts = in_doubt(seen)
         index = (
             now.index.levels[0]
@@ -251,6 +251,14 @@ class _Replay:
             now.join(keys, on=list(contract.key), how="semi").row(0, named=True),
             before.row(0, named=True) if len(before) else None,
         )
+
+    def _first(self, lake: Lake) -> Any:
+        try:
+            return self._raw(lake)
+        except Raised as error:
+            raise InputRefused(
+                f"{self.subject.name}: it raises on the lake itself, so nothing was examined: {error}"
+            ) from error.__cause__
 
     def _raw(self, lake: Lake, bound: Bound = lambda _: None) -> Any:
         return self.run.raw(lake, bound)

@@ -19,8 +19,10 @@ from workbench.backtest.lookahead.dates import decided_at
 from workbench.backtest.lookahead.world import World
 from workbench.data.watch import Bound, watched
 from workbench.errors import InputRefused
+from workbench.features.declared import Undeclared, check_inputs, declared
 from workbench.features.protocol import Feature
 from workbench.strategies.protocol import Strategy
+from workbench.types import Bars
 
 STRATEGY, FEATURE, FUNCTION = "strategy", "feature", "function"
 # Fields of a strategy that are no parameters of its idea.
@@ -92,6 +94,8 @@ class Runner:
             warnings.simplefilter("ignore")
             try:
                 return self.subject.function(data)
+            except Undeclared as error:  # its own words say it all
+                raise Raised(str(error)) from error
             except Exception as error:  # whatever a user's code raises
                 lines = str(error).strip().splitlines() or [""]
                 raise Raised(f"{type(error).__name__}: {lines[0]}") from error
@@ -113,13 +117,21 @@ def read_subject(thing: Any, lookback: int | None) -> Subject:
     if isinstance(thing, Feature) or (hasattr(thing, "compute") and hasattr(thing, "lookback")):
         back = int(thing.lookback) if lookback is None else lookback
         name = str(getattr(thing, "name", type(thing).__name__.lower()))
-        return Subject(name, FEATURE, thing.compute, back, {}, source_of(type(thing)))
+        return Subject(name, FEATURE, _as_in_the_engine(thing, name), back, {}, source_of(type(thing)))
     if callable(thing):
         return Subject(_name(thing), FUNCTION, thing, lookback, {}, source_of(thing))
     raise InputRefused(
         f"lookahead: {type(thing).__name__} is no strategy, feature or function; give an object with weights(bars) or "
         "compute(bars), or a function of the bars"
     )
+
+
+def _as_in_the_engine(feature: Any, name: str) -> Callable[[Any], Any]:
+    """Return its compute over bars of which it can read what it declared, and nothing else."""
+    if not hasattr(feature, "inputs"):
+        return feature.compute  # type: ignore[no-any-return]
+    check_inputs(feature.inputs)
+    return lambda data: feature.compute(declared(data, name, feature.inputs) if isinstance(data, Bars) else data)
 
 
 def source_of(thing: Any) -> str:
