@@ -18,7 +18,7 @@ from tests.live.ib.conftest import QUICK, until
 from tests.live.test_runner import WIDE, Written
 from workbench.alerts.outbox import Outbox
 from workbench.cli.track import write_records
-from workbench.errors import AlreadyRunning, PackRefused
+from workbench.errors import AlreadyRunning, InputRefused, PackRefused
 from workbench.live.ib import IBBroker
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
@@ -280,6 +280,31 @@ def test_evidence_that_does_not_verify_any_more_is_told_and_the_account_watched_
         assert [finding for finding in service._monitor.tick() if finding.code == "LOOK_FAILED"] == []
         assert thread.is_alive()
     assert sim.orders() == []
+    office.close(service)
+
+
+def test_while_it_cannot_be_told_who_trades_the_account_is_watched_and_it_is_asked_again(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    with running(service):
+        until(lambda: service.journal.book.positions == dict(sim.positions()) != {}, 20)
+    office.close(service)
+    service, again = office.open(), []
+
+    def refused() -> tuple[Seat, ...]:
+        again.append(1)
+        raise InputRefused("weights a, b stand here at once; keep one: workbench retire NAME --kind weights")
+
+    service.seats = refused
+    with running(service):
+        until(lambda: len(again) > 2 and service._monitor is not None, 20)
+        service._ticked = 0.0
+        until(lambda: service._monitor._seen, 20)
+        service.seats = lambda: office.seats
+        until(lambda: service._desk is not None and service._desk.seats != (), 20)
+    assert told(service) == ["trouble"]
+    (text,) = journaled(office, Kind.ALERT)
+    assert text.endswith("weights; until then nobody puts back what the broker ends of the stops and targets of AAA")
     office.close(service)
 
 

@@ -44,7 +44,7 @@ from workbench.live.protection import Protection
 from workbench.live.reconcile import reconcile
 from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
-from workbench.live.runner import BRIEF_SECONDS, LATE, guard, hear, run_session
+from workbench.live.runner import BRIEF_SECONDS, LATE, begin, guard, hear, run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.live.trading_state import TradingState
 from workbench.params import LiveParams
@@ -163,16 +163,23 @@ class Service:
         """Trade a session; what fails is told and begun again as after a crash, until there is nothing left to trade.
 
         Only a lease that is lost ends it: then somebody else trades. Evidence that does not verify, and an error that
-        has no name, end the deciding of this session, not the watching.
+        has no name, end the deciding of this session, not the watching. Where it cannot be told who trades, it is asked
+        again, and the account watched meanwhile.
         """
-        seats, pause, over = None, self.again_seconds, self.calendar.closes(session) + LATE
+        seats, known = None, True  # whether it could be told who trades
+        pause, over = self.again_seconds, self.calendar.closes(session) + LATE
         while True:
             try:
                 self._confirmed = 0  # what was confirmed and not sent yet is looked at again
                 self.broker.connect()
+                if seats is None and not known and self._monitor is None:
+                    self._desk = self.desk(session, (), once=once, seats=())
+                    begin(self._desk)  # the day's loss is counted from here
+                    self._watch()
+                known = False
                 self._desk = self.desk(session, moments, once=once, seats=seats)
-                if self._monitor is None:  # one a session: what it saw, and since when, outlasts every new try
-                    self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
+                known = True
+                self._watch()
                 self._keep_limits(self.limits.poll())
                 found = run_session(self._desk)
                 self._monitor = None
@@ -183,9 +190,10 @@ class Service:
                 if once or isinstance(error, AlreadyRunning):
                     raise
                 kind = next(name for of, name in TROUBLES if isinstance(error, of))
-                self._tell(kind, _line(error), f"{kind} {type(error).__name__} {session}")
-                if isinstance(error, PackRefused) or not isinstance(error, WorkbenchError):
+                if nobody := isinstance(error, PackRefused) or not isinstance(error, WorkbenchError):
                     moments, seats = (), ()  # nobody sits there: nothing is decided, nor sent
+                bare = self._not_kept_up() if nobody or not known else ""
+                self._tell(kind, _line(error) + bare, f"{kind} {type(error).__name__} {session}")
                 if self.clock() > over:
                     self._tell(kind, f"session {session} is not closed in the books; the next one is waited for", kind)
                     self._monitor = None
@@ -193,6 +201,16 @@ class Service:
             self._idle(self.clock() + timedelta(seconds=pause))
             pause = min(2 * pause, LONGEST_SECONDS)
             moments = tuple(one for one in moments if self.clock() - one <= LATE) or moments[-1:]
+
+    def _watch(self) -> None:
+        """See that somebody watches: one monitor a session, for what it saw, and since when, outlasts every new try."""
+        if self._monitor is None:
+            self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
+
+    def _not_kept_up(self) -> str:
+        """Say of what nobody sees to the stops and targets while nobody sits at the desk."""
+        held = ", ".join(sorted(self.journal.book.positions))
+        return f"; until then nobody puts back what the broker ends of the stops and targets of {held}" if held else ""
 
     def _keep(self, report: SessionReport) -> None:
         try:
