@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import socket
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import COUNT, complete
 from workbench.registry.connection import Connection
+from workbench.registry.lifecycle.demote import check
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader import AccountMode
+from workbench.registry.loader.cache import Cache
+from workbench.registry.packs import files
 
 # MLflow uses a loader strategy of SQLAlchemy that is deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -111,3 +118,40 @@ def test_bytes_that_were_changed_are_refused_although_a_good_copy_is_kept(runner
     runner.load()
     (runner.project.run_folder(pack) / "pack" / "parts" / "params.json").write_bytes(b"{}")
     assert "params.json: has 2 bytes instead of" in runner.refusal()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_a_disk_that_does_not_answer_is_away_and_accuses_nobody(runner, monkeypatch, number):
+    pack = runner.stand()
+    runner.load()
+    answering, copies = os.open, []
+
+    def silent(name, flags, *more, dir_fd=None):
+        if name == "statistics.json" and not copies:
+            raise OSError(number, os.strerror(number))
+        return answering(name, flags, *more, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files.os, "open", silent)
+    monkeypatch.setattr(Cache, "read", lambda *asked, read=Cache.read: (copies.append(1), read(*asked))[1])
+    found = runner.load()
+    assert (found.source, found.pack) == ("cache", pack)
+    assert f"cannot be read ({os.strerror(number)}); see what the disk or the network has" in found.warnings[0]
+    copies.clear()
+    desk = runner.project.desk()
+    (one,) = check(desk, desk.record.state("strategy", "sma_cross"))
+    assert (one.wrong, one.demoted) == ((), None)
+
+
+def test_a_socket_in_the_place_of_a_part_is_no_silent_disk(runner):
+    runner.stand()
+    runner.load()
+    (part,) = (path for path in (runner.project.root / "mlruns").rglob("statistics.json"))
+    part.unlink()
+    here = Path.cwd()
+    os.chdir(part.parent)  # a socket's path must be short
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(part.name)
+    finally:
+        os.chdir(here)
+    assert "cannot be read (No such device or address); a pack holds plain files only" in runner.refusal()

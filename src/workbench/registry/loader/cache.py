@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from workbench.disk import writing
-from workbench.registry.packs.files import read_files
+from workbench.registry.packs.files import Unanswered, read_files
 
 FOLDER = "candidates"
 
@@ -23,9 +23,12 @@ class Cache:
         self.folder = folder / FOLDER
 
     def read(self, pack: str, shown: str) -> dict[str, bytes] | None:
-        """Return the files kept of a candidate, unverified, or None where none were."""
+        """Return the files kept of a candidate, unverified, or None where none were or the disk does not answer."""
         place = self.folder / pack
-        return read_files(place, shown, below=self.folder) if place.exists() else None
+        try:
+            return read_files(place, shown, below=self.folder) if place.exists() else None
+        except Unanswered:
+            return None
 
     def keep(self, pack: str, files: Mapping[str, bytes], wanted: Collection[str]) -> None:
         """Keep a verified candidate, whole or not at all, and drop those that can never be loaded again."""

@@ -15,7 +15,7 @@ from workbench.registry.connection import Connection
 from workbench.registry.lifecycle.models import UNKNOWN, model_name
 from workbench.registry.lifecycle.stages import ALIASES
 from workbench.registry.packs.candidate import FOLDER
-from workbench.registry.packs.files import read_files
+from workbench.registry.packs.files import Unanswered, read_files
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 
@@ -65,6 +65,13 @@ def _client(connection: Connection) -> Any:
 
 
 def _files(connection: Connection, run_id: str, shown: str) -> dict[str, bytes]:
+    try:
+        return _read(connection, run_id, shown)
+    except Unanswered as error:
+        raise Away(str(error)) from error
+
+
+def _read(connection: Connection, run_id: str, shown: str) -> dict[str, bytes]:
     with _asking(f"{shown}: run {run_id[:8]} is gone from MLflow ({connection.shown})"):
         place = connection.artifact_folder(run_id)
     if place is not None:

@@ -18,8 +18,14 @@ MAX_BYTES = 512 * 2**20
 MAX_FILES = 5000
 MAX_DEPTH = 16
 
+# What says something of the files; every other error says that the disk does not answer.
+_OF_FILES = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EINVAL}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not keep us waiting
+
+
+class Unanswered(PackRefused):
+    """The disk did not answer: nothing is read, and nothing is known of the evidence."""
 
 
 def read_files(folder: Path, shown: str, below: Path | None = None) -> dict[str, bytes]:
@@ -109,4 +115,8 @@ def _unreadable(shown: str, path: str, error: OSError, step: str = "a pack holds
         return PackRefused(f"{where} is a link or no folder; {step}")
     if error.errno == errno.ENOENT:
         return PackRefused(f"{where}: {'is gone' if path else 'no such folder'}; {step}")
-    return PackRefused(f"{where}: cannot be read ({error.strerror}); {step}")
+    if error.errno in _OF_FILES:
+        return PackRefused(f"{where}: cannot be read ({error.strerror}); {step}")
+    return Unanswered(
+        f"{where}: cannot be read ({error.strerror}); see what the disk or the network has, and try again"
+    )
