@@ -88,6 +88,9 @@ def test_another_pack_and_another_account_begin_a_record_of_their_own(written):
     assert len(written(report(TUESDAY, 1.0), began=TUESDAY)["sessions"]) == 1
     written(report(MONDAY, 100.0))
     assert len(written(report(TUESDAY, 1.0), replace(SEAT, pack="p2"))["sessions"]) == 1
+    written(report(MONDAY, 100.0))
+    moved = written(report(TUESDAY, 1.0, account="DU1234567"))  # whose journal began on Monday, too
+    assert (moved["account"], [row["date"] for row in moved["sessions"]]) == ("DU1234567", ["2024-03-05"])
 
 
 def test_what_nobody_else_traded_is_a_severe_break(written):
