@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "clock": {"errors", "paths", "disk"},
     "sizing_params": set(),
     "params": {"errors", "paths", "strict_yaml", "clock", "sizing_params"},
-    "risk_limits": {"params"},
+    "risk_limits": {"errors", "params"},
     "state": {"errors", "params"},
     "commissions": {"params"},
     "sessions": {"errors"},

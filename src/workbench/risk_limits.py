@@ -5,9 +5,17 @@ More is looser, except for ``min_…``, where less is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
 from pydantic import Field
 
-from workbench.params import Section, digest
+from workbench.errors import DataRefused, ParamsRefused
+from workbench.params import Section, digest, read_section
+
+# Whose limits the runner reads, from params/risk/ and from the packs of these names: a broker's account, the embedded.
+PROFILES = ("default", "sample")
 
 
 class Limits(Section):
@@ -66,3 +74,22 @@ class Limits(Section):
     def daily_loss(self, equity: float) -> float:
         """Return the most that a day may lose, in money: the smaller of both limits."""
         return min(self.max_daily_loss * equity, self.max_daily_loss_value)
+
+
+def parse_limits(content: bytes, origin: str) -> Limits:
+    """Return the limits that a promoted pack holds."""
+    try:
+        read = yaml.safe_load(content.decode())
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataRefused(f"{origin}: cannot be read ({' '.join(str(error).split())}); make the pack again") from error
+    if not isinstance(read, Mapping):
+        raise DataRefused(f"{origin}: holds no limits; make the pack again")
+    return whole_limits(read, origin)
+
+
+def whole_limits(content: Mapping[str, Any], origin: str) -> Limits:
+    """Return the limits of a file, each of which must be written down."""
+    limits = read_section(Limits, content, origin)
+    if missing := sorted(Limits.model_fields.keys() - content.keys()):
+        raise ParamsRefused(f"{origin}: '{missing[0]}' is missing; write every limit down ({len(missing)} missing)")
+    return limits

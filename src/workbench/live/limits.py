@@ -10,16 +10,15 @@ A file tightens at once. It loosens only where a promoted pack of kind ``risk`` 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from workbench.errors import DataRefused, ParamsRefused, WorkbenchError, did_you_mean
-from workbench.params import Paths, read_section, read_yaml
+from workbench.errors import ParamsRefused, WorkbenchError, did_you_mean
+from workbench.params import Paths, read_yaml
 from workbench.risk_limits import Limits as Limits
+from workbench.risk_limits import parse_limits as parse_limits
+from workbench.risk_limits import whole_limits
 
 # Made for the embedded account, where nothing is real: sixty symbols need more than five positions.
 EMBEDDED_ONLY = ("sample",)
@@ -70,30 +69,12 @@ def read_limits(profile: str, paths: Paths, *, embedded: bool) -> Limits:
             f"profile of its own that a promoted pack of kind risk allows"
         )
     file = folder(paths) / f"{profile}.yaml"
-    return _limits(read_yaml(file, paths), paths.short(file))
-
-
-def parse_limits(content: bytes, origin: str) -> Limits:
-    """Return the limits that a promoted pack holds."""
-    try:
-        read = yaml.safe_load(content.decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataRefused(f"{origin}: cannot be read ({' '.join(str(error).split())}); make the pack again") from error
-    if not isinstance(read, Mapping):
-        raise DataRefused(f"{origin}: holds no limits; make the pack again")
-    return _limits(read, origin)
+    return whole_limits(read_yaml(file, paths), paths.short(file))
 
 
 def folder(paths: Paths) -> Path:
     """Return where the profiles lie."""
     return paths.params / "risk"
-
-
-def _limits(content: Mapping[str, Any], origin: str) -> Limits:
-    limits = read_section(Limits, content, origin)
-    if missing := sorted(Limits.model_fields.keys() - content.keys()):
-        raise ParamsRefused(f"{origin}: '{missing[0]}' is missing; write every limit down ({len(missing)} missing)")
-    return limits
 
 
 @dataclass(frozen=True)

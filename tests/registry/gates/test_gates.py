@@ -5,13 +5,16 @@ from datetime import date, timedelta
 from itertools import groupby
 
 import pytest
+import yaml
 
 from tests.registry.gates.conftest import curves
 from workbench.registry.gates.case import LedgerFacts
 from workbench.registry.gates.facts import Unknown
 from workbench.registry.gates.gate import number, percent
+from workbench.registry.gates.judge import judge
 from workbench.registry.gates.track_record import EXPLAINED, Break
 from workbench.registry.gates.verdict import Outcome, Verdict, worst
+from workbench.risk_limits import Limits
 
 S, CURVES = "statistics.json", "result/curves.parquet"
 
@@ -469,6 +472,23 @@ def test_the_first_limits_are_held_against_the_workbenchs_own(make):
         "4 limits: 4 loosened, 0 tightened, 0 new; no champion, so held against the workbench's own"
     )
     assert judged("max_daily_loss: 0.02\nmax_gross: 1.0\nhouse: {most: 7}\n").outcome is Outcome.PASS
+
+
+def test_limits_that_the_runner_reads_must_be_such_as_it_can_read(make):
+    def judged(limits, name="default"):
+        parts = {**make.parts("risk"), "payload/limits.yaml": limits}
+        case = make.case("risk", parts=parts, of_pack={"name": name})
+        return judge(make.policy.step("risk", "paper"), case)[0]
+
+    few = judged("max_gross: 1.0\n")
+    assert (few.gate, few.outcome) == ("risk_limits", Outcome.FAIL)
+    assert "payload/limits.yaml: 'confirm_above' is missing; write every limit down (35 missing)" in few.line
+    assert few.remedy.endswith('workbench pack make default --kind risk --file params/risk/default.yaml --reason "…"')
+    assert judged("max_gross: 1.0\n", name="house").outcome is Outcome.PASS  # which the runner does not read
+    whole = Limits().model_dump()
+    assert judged(yaml.safe_dump(whole)).outcome is Outcome.PASS
+    assert "unknown key" in judged(yaml.safe_dump({**whole, "max_fun": 1})).line
+    assert judged(yaml.safe_dump({**whole, "max_gross": -1.0})).outcome is Outcome.FAIL
 
 
 def test_a_limit_that_is_gone_is_loosened(make):

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from workbench.errors import WorkbenchError
 from workbench.registry.gates.case import Case
 from workbench.registry.gates.facts import Facts, Unknown
 from workbench.registry.gates.gate import (
@@ -26,7 +27,7 @@ from workbench.registry.gates.gate import (
 )
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.packs.pack import Pack
-from workbench.risk_limits import Limits
+from workbench.risk_limits import PROFILES, Limits, parse_limits
 
 REASON, EVALUATION = "reason.json", "evaluation.json"
 SUM_WITHIN = 1e-6
@@ -143,7 +144,7 @@ class RiskLimits:
     """The limits are a mapping of finite numbers; whoever loosens one against the champion's writes down why.
 
     More is looser, except for ``min_…``, where less is; a limit that is gone is loosened altogether. The first one is
-    held against the workbench's own, which hold where nothing was promoted.
+    held against the workbench's own, which hold where nothing was promoted. What the runner reads it must be able to.
     """
 
     name: ClassVar[str] = "risk_limits"
@@ -154,6 +155,7 @@ class RiskLimits:
 
     def judge(self, case: Case) -> Verdict:
         limits = _limits(case, case.pack)
+        _require_whole(case)
         if case.champion is None:
             own = Limits().model_dump()
             before = {name: float(own[name]) for name in limits if name in own}
@@ -247,6 +249,19 @@ def _limits(case: Case, pack: Pack) -> dict[str, float]:
     if not limits:
         raise Unknown(f"{path} of {pack.shown} has no limit", case.again)
     return limits
+
+
+def _require_whole(case: Case) -> None:
+    """Raise where these are limits that the runner reads, and it could not."""
+    name, (path, content) = case.pack.name, case.payload()
+    if name not in PROFILES:
+        return
+    try:
+        parse_limits(content, path)
+    except WorkbenchError as error:
+        told = f"the runner, which reads the limits of this name, could not: {error}"
+        again = f'workbench pack make {name} --kind {case.pack.kind} --file params/risk/{name}.yaml --reason "…"'
+        raise Unknown(told, f"change your numbers in params/risk/{name}.yaml, then: {again}") from error
 
 
 def _flat(facts: Facts, prefix: str = "") -> list[tuple[str, float]]:
