@@ -7,6 +7,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import threading
@@ -19,12 +20,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from workbench.backtest import lookahead
 from workbench.backtest.lookahead import Depth, Report
+from workbench.backtest.lookahead.environment import stands_in
 from workbench.backtest.lookahead.opened import opened
 from workbench.data.lake import Lake
 from workbench.params import load_settings
@@ -167,6 +170,100 @@ def test_a_file_is_told_however_it_is_named(signs: Path, way: str) -> None:
     assert seen == {str(signs)}
 
 
+def relative_to_an_open_folder(file: Path) -> None:
+    folder = os.open(file.parent, os.O_RDONLY)
+    opened_there = os.open(file.name, os.O_RDONLY, dir_fd=folder)
+    assert os.read(opened_there, 4)
+    os.close(opened_there)
+    os.close(folder)
+
+
+def linked_into_the_place_of_one_of_its_own(file: Path) -> None:
+    own = file.with_name("own")
+    own.write_bytes(b"")
+    own.unlink()
+    os.link(file, own)
+    assert own.read_bytes()
+
+
+def moved_into_the_place_of_one_of_its_own(file: Path) -> None:
+    (file.parent / "own").write_bytes(b"mine")
+    os.link(file, file.with_name("other"))
+    (file.parent / "other").replace(file.parent / "own")
+    assert (file.parent / "own").read_bytes()
+
+
+def after_it_could_not_be_emptied(file: Path) -> None:
+    with pytest.raises(FileExistsError):
+        os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_EXCL)
+    assert file.read_bytes()
+
+
+def after_another_of_its_name_was_made_in_an_open_folder(file: Path) -> None:
+    (file.parent / "below").mkdir()
+    folder = os.open(file.parent / "below", os.O_RDONLY)
+    os.close(os.open(file.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=folder))
+    os.close(folder)
+    assert file.read_bytes()
+
+
+def after_a_lazy_plan_to_write_it(file: Path) -> None:
+    pl.LazyFrame({"a": [1.0]}).sink_parquet(file, lazy=True)
+    assert len(pl.read_parquet(file))
+
+
+HIDDEN = (
+    relative_to_an_open_folder,
+    linked_into_the_place_of_one_of_its_own,
+    moved_into_the_place_of_one_of_its_own,
+    after_it_could_not_be_emptied,
+    after_another_of_its_name_was_made_in_an_open_folder,
+    after_a_lazy_plan_to_write_it,
+)
+
+
+@pytest.mark.parametrize("way", HIDDEN, ids=lambda way: way.__name__)
+def test_a_file_that_was_there_before_is_told_whatever_was_written_around_it(
+    signs: Path, way: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(signs.parent if "after" in way.__name__ else "/")
+    with opened() as seen:
+        way(signs)
+    (told,) = seen
+    assert told in (str(signs), str(signs.with_name("own")))
+
+
+def test_a_project_below_the_folder_of_python_is_no_part_of_the_environment(signs: Path, tmp_path: Path) -> None:
+    code = (
+        f"import sys\nsys.base_prefix = {str(tmp_path)!r}\n"
+        "import numpy as np\nfrom workbench.backtest.lookahead.opened import opened\n"
+        f"with opened() as seen:\n    np.load({str(signs.with_suffix('.npy'))!r})\nprint(*seen)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == str(signs.with_suffix(".npy"))
+
+
+def test_the_project_is_its_own_even_where_libraries_lie_but_not_what_is_installed_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "lib" / "quant"
+    (root / "params").mkdir(parents=True)
+    (root / "params" / "base.yaml").write_text("")
+    monkeypatch.setenv("WORKBENCH_ROOT", str(root))
+    libraries = (f"{tmp_path}/lib/", f"{root}/.venv/lib/")
+    own = {"lib/numpy/core.py": True, "lib/quant/mine.py": False, "lib/quant/.venv/lib/polars.py": True, "x.py": False}
+    assert {file: stands_in(str(tmp_path / file), libraries) for file in own} == own
+
+
+def test_a_function_of_ones_own_below_a_folder_named_like_a_library_is_no_reader(tmp_path: Path) -> None:
+    file = tmp_path / "polars" / "quant" / "mine.py"
+    mine = {"__name__": "mine", "__file__": str(file)}
+    exec(compile("def read_field(name):\n    return name\n", file, "exec"), mine)
+    with opened() as seen:
+        mine["read_field"]("high")  # type: ignore[operator]
+    assert seen == set()
+
+
 @pytest.mark.parametrize("name", [".signs.csv", "signs.py", ".hidden/signs.csv"])
 def test_a_hidden_file_and_one_named_like_code_are_told(tmp_path: Path, name: str) -> None:
     (tmp_path / ".hidden").mkdir()
@@ -204,6 +301,22 @@ def scratch(folder: Path) -> None:
     sqlite3.connect(":memory:").close()
 
 
+def there_and_back(folder: Path) -> None:
+    table = pd.DataFrame({"a": [1.0, 2.0]})
+    for _ in range(2):  # anew, and over what it wrote
+        table.to_parquet(folder / "pandas.parquet")
+        assert len(pd.read_parquet(folder / "pandas.parquet"))
+        pl.DataFrame(table).write_parquet(folder / "polars.parquet")
+        assert len(pl.read_parquet(folder / "polars.parquet"))
+        pl.DataFrame(table).lazy().sink_ipc(folder / "lazy.arrow")
+        assert len(pl.scan_ipc(folder / "lazy.arrow").collect())
+        pq.write_table(pa.table({"a": [1]}), folder / "arrow.parquet")
+        assert len(pq.read_table(folder / "arrow.parquet"))
+        np.save(folder / "half.npy", table.to_numpy())
+        (folder / "half.npy").replace(folder / "whole.npy")
+        assert len(np.load(folder / "whole.npy"))
+
+
 def about_the_machine(_: Path) -> None:
     platform._Processor.from_subprocess()  # type: ignore[attr-defined] # what platform.processor() asks, and keeps
     ctypes.util.find_library("m")
@@ -219,7 +332,9 @@ def of_a_library(folder: Path) -> None:
     named["cores"]()  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("honest", [scratch, about_the_machine, of_a_library, lambda _: load_settings()])
+@pytest.mark.parametrize(
+    "honest", [scratch, there_and_back, about_the_machine, of_a_library, lambda _: load_settings()]
+)
 def test_what_says_nothing_of_the_future_is_in_no_doubt(tmp_path: Path, honest: Callable[[Path], object]) -> None:
     with opened() as seen:
         honest(tmp_path)

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from workbench.backtest.lookahead import wire
+from workbench.backtest.lookahead.environment import LIBRARIES, stands_in
 from workbench.backtest.lookahead.opened import opened
 from workbench.backtest.lookahead.recipe import make
 from workbench.backtest.lookahead.subject import Raised, Runner, Subject, read_subject
@@ -28,7 +29,6 @@ from workbench.data.watch import watched
 from workbench.errors import InputRefused
 
 Reply = tuple[Head, Arrays]
-ENVIRONMENT = (sys.prefix, sys.base_prefix)
 
 
 def serve(asked: int, told: int, answer: Callable[[Head, Arrays], Reply], here: Callable[[Head], Head | None]) -> None:
@@ -167,12 +167,12 @@ class _Imports:
 def _own_files() -> list[str]:
     """Return the files of all modules that are no part of the environment."""
     files = map(_file, list(sys.modules))
-    return [file for file in files if file.endswith(".py") and not file.startswith(ENVIRONMENT)]
+    return [file for file in files if file.endswith(".py") and not stands_in(file, LIBRARIES)]
 
 
 def _libraries(names: Iterable[str]) -> list[str]:
     """Return those modules that are part of the environment: they keep nothing of the subject's."""
-    return [name for name in names if _file(name).startswith(ENVIRONMENT)]
+    return [name for name in names if stands_in(_file(name), LIBRARIES)]
 
 
 def _file(name: str) -> str:

@@ -14,16 +14,16 @@ import os
 import re
 import stat
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from workbench.backtest.lookahead.environment import LIBRARIES, PACKAGES, stands_in
+from workbench.backtest.lookahead.written import MOVES, Written
 from workbench.data.watch import bystanders
 
 # What Python says when something else than a file is opened, and how it is told; a file is told by its path.
@@ -37,26 +37,32 @@ ELSEWHERE = {
     "os.fork": PROCESS,
     "os.forkpty": PROCESS,
 }
-PACKAGES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("purelib", "platlib")})
-LIBRARIES = tuple({os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix)} | set(PACKAGES))
 MACHINE = ("/proc/", "/sys/", "/etc/", "/usr/share/", "/dev/null", "/dev/urandom", "/dev/random", "/dev/tty")
 HOME = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
 CACHES = tuple(os.path.realpath(f"{HOME}/{name}") + os.sep for name in (".cache", ".config"))
+NOT_OWN = (*LIBRARIES, *MACHINE, *CACHES)
 # Code is read by what runs or shows it; a file that is only named so, and read as any other, is data.
 CODE = (".py", ".pyc", ".pyi", ".so", ".nbi", ".nbc")
 LOADERS = {"importlib", "linecache", "tokenize", "inspect", "runpy", "pkgutil", "zipimport", "numba"}
 # These ask other programs about the machine; what joblib starts, it starts for the code that calls it.
 ASKING, STARTING = {"platform", "ctypes.util", "uuid"}, "joblib"
-# Libraries that open files below Python are heard by the names of their readers, processes by what starts them.
-READERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("pandas", "polars", "pyarrow", "deltalake", "duckdb"))
+# Libraries that open files below Python are heard by the names of their functions, processes by what starts them.
+NATIVE = {"pandas", "polars", "pyarrow", "deltalake", "duckdb"}
 READS = ("read_", "scan_", "open_")
 NAMED = {
     "ParquetFile.__init__", "ParquetDataset.__init__", "ORCFile.__init__", "DeltaTable.__init__", "dataset",
     "DataFrame.deserialize", "LazyFrame.deserialize", "SQLContext.execute",
 }  # fmt: skip
+# These write one file anew, and never go on with what was there.
+WRITES = {f"{verb}_{kind}" for verb in ("write", "sink") for kind in ("parquet", "ipc", "csv", "ndjson")} | {
+    "to_parquet", "to_feather", "to_orc", "write_avro", "write_feather", "write_ipc_stream", "write_json",
+    "write_table",
+}  # fmt: skip
 QUERIES = ("/pandas/io/sql.py", "/polars/io/database/")
 STARTS = {"spawnv_passfds", "fork_exec"}
 IN_SQL = re.compile(r"read_\w+\(\s*'([^']+)'")
+# What this process has open, on systems that tell.
+OPEN = Path("/proc/self/fd")
 # What the lake reads is held to the moment of decision; the parameters are part of the code.
 OURS, GUARD = ("workbench.data.", "workbench.params"), "workbench.backtest.lookahead."
 
@@ -65,7 +71,7 @@ OURS, GUARD = ("workbench.data.", "workbench.params"), "workbench.backtest.looka
 class _Watch:
     others: frozenset[int]  # threads that do something of their own
     seen: set[str] = field(default_factory=set)
-    made: set[str] = field(default_factory=set)  # files that were written meanwhile
+    written: Written = field(default_factory=Written)
 
 
 _watching: list[_Watch] = []
@@ -98,26 +104,40 @@ def in_doubt(seen: Iterable[str]) -> list[str]:
 
 
 def _hear(event: str, args: tuple[Any, ...]) -> None:
-    if not _watching or (event != "open" and event not in ELSEWHERE):
+    if not _watching or (event != "open" and event not in ELSEWHERE and event not in MOVES):
         return
     frame = sys._getframe(1)
-    if event == "open":
-        _tell(_file(args, frame), frame)
+    if event in MOVES:
+        for watch in _watching:
+            watch.written.settle(all_threads=True)
+    elif event == "open":
+        for name in _files(args, frame):
+            _tell(name, frame)
     elif event != "sqlite3.connect" or ":memory:" not in str(args[0]):
         _tell(ELSEWHERE[event], frame)
 
 
 def _called(frame: FrameType, event: str, _: Any) -> None:
-    if event != "call":
-        return
     code = frame.f_code
-    if code.co_name in STARTS:
+    if code.co_name in WRITES:
+        _written(frame, event)
+    elif event != "call":
+        return
+    elif code.co_name in STARTS:
         _tell(PROCESS, frame)
-    elif (code.co_name.startswith(READS) or code.co_qualname in NAMED) and any(
-        one in code.co_filename for one in READERS
-    ):
-        names = code.co_varnames[: code.co_argcount]
-        _given(next((frame.f_locals[name] for name in names if name not in ("self", "cls")), None), frame)
+    elif (code.co_name.startswith(READS) or code.co_qualname in NAMED) and _is_native(frame):
+        _given(next(_values(frame), None), frame)
+
+
+def _written(frame: FrameType, event: str) -> None:
+    """Tell a file that a library writes, when it begins and when it is done."""
+    if event == "return":
+        for watch in _watching:
+            watch.written.returned(frame)
+    elif event == "call" and _is_native(frame):
+        for path in [each for each in _values(frame) if isinstance(each, (str, os.PathLike))][:1]:
+            for watch in _watching:
+                watch.written.call(frame, os.path.realpath(os.fsdecode(path)))
 
 
 def _given(given: Any, frame: FrameType) -> None:
@@ -142,18 +162,36 @@ def _tell(what: str, frame: FrameType) -> None:
         return
     thread = threading.get_ident()
     for watch in _watching:
-        if what not in watch.made and thread not in watch.others:
+        if thread not in watch.others and not watch.written.holds(what):
             watch.seen.add(what)
 
 
-def _file(args: tuple[Any, ...], frame: FrameType) -> str:
-    """Return a file that Python opens to read it; one that is only written, or written first, tells nothing."""
-    path, _, flags = args
+def _files(args: tuple[Any, ...], frame: FrameType) -> list[str]:
+    """Return the files that Python may be opening to read them: several where only a part of the path is said."""
+    path, mode, flags = args
+    for watch in _watching:
+        watch.written.settle()
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return ""
-    name, flags = _own(os.fsdecode(path)), flags or 0
-    if not name:
-        return ""
+        return []
+    name = os.fsdecode(path)
+    # Of os.open nothing says which folder a path is relative to: this one, or one that is open.
+    folders = _open_folders() if mode is None and not Path(name).is_absolute() else []
+    names = dict.fromkeys(_own(each) for each in (name, *(f"{folder}{os.sep}{name}" for folder in folders)))
+    return [each for each in names if each and _is_read(each, flags or 0, frame)]
+
+
+def _open_folders() -> list[str]:
+    found = []
+    with suppress(OSError):
+        for link in OPEN.iterdir():
+            with suppress(OSError):
+                if stat.S_ISDIR(link.stat().st_mode):
+                    found.append(str(link.readlink()))
+    return found
+
+
+def _is_read(name: str, flags: int, frame: FrameType) -> bool:
+    """Return whether a file's content becomes known; one that is only written, or written first, tells nothing."""
     try:
         there = Path(name).stat()
         is_empty = bool(flags & os.O_TRUNC) or (stat.S_ISREG(there.st_mode) and not there.st_size)
@@ -163,23 +201,32 @@ def _file(args: tuple[Any, ...], frame: FrameType) -> str:
     writes = flags & os.O_ACCMODE != os.O_RDONLY
     if writes and is_empty:
         for watch in _watching:
-            watch.made.add(name)
+            watch.written.begin(name)
     if is_folder or is_empty or flags & os.O_ACCMODE == os.O_WRONLY:
-        return ""
-    if name.endswith(CODE) and any(_name(each).partition(".")[0] in LOADERS for each in _libraries(frame)):
-        return ""
-    return name
+        return False
+    is_code = name.endswith(CODE) and any(_name(each).partition(".")[0] in LOADERS for each in _libraries(frame))
+    return not is_code
 
 
 def _own(path: str) -> str:
     """Return the path where it is no part of the environment, of the machine, or of a cache."""
     name = os.path.realpath(path)
-    return "" if name.startswith((*LIBRARIES, *MACHINE, *CACHES)) else name
+    return "" if stands_in(name, NOT_OWN) else name
+
+
+def _is_native(frame: FrameType) -> bool:
+    return _name(frame).partition(".")[0] in NATIVE
+
+
+def _values(frame: FrameType) -> Iterator[Any]:
+    """Yield what a function was given."""
+    names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
+    return (frame.f_locals[name] for name in names if name not in ("self", "cls"))
 
 
 def _libraries(frame: FrameType | None) -> Iterator[FrameType]:
     """Yield the frames of libraries that were at work, the last call first, up to people's own code."""
-    while frame is not None and _stands_in(_where(frame), LIBRARIES):
+    while frame is not None and stands_in(_where(frame), LIBRARIES):
         yield frame
         frame = frame.f_back
 
@@ -187,7 +234,7 @@ def _libraries(frame: FrameType | None) -> Iterator[FrameType]:
 def _is_about_the_machine(frame: FrameType) -> bool:
     """Return whether a program is asked for by what asks for the machine, or for its own part, as a library does."""
     name = _name(frame)
-    return name in ASKING or (_stands_in(_where(frame), PACKAGES) and name.partition(".")[0] != STARTING)
+    return name in ASKING or (stands_in(_where(frame), PACKAGES) and name.partition(".")[0] != STARTING)
 
 
 def _by_us(frame: FrameType | None) -> bool:
@@ -205,8 +252,3 @@ def _name(frame: FrameType) -> str:
 
 def _where(frame: FrameType) -> str:
     return str(frame.f_globals.get("__file__") or frame.f_code.co_filename)
-
-
-@cache
-def _stands_in(file: str, folders: tuple[str, ...]) -> bool:
-    return file.startswith("<frozen ") or os.path.realpath(file).startswith(folders)
