@@ -43,7 +43,14 @@ NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 QUESTION = Question("Does holding what trades above its slow average pay, after costs?", "sample")
 TRIALS = 24
 ACCOUNT = "DU1234567"
-CURVES = pd.DataFrame({"return": [0.001] * 1250}).to_parquet()  # as many returns as its statistics count
+DRIFT = {"sma_cross": 0.0008, "xs_momentum": 0.0006, "mean_reversion": 0.00028}
+
+
+def curves(name: str) -> bytes:
+    """As many returns as its statistics count, a strategy's own: three of them differ in what they earn."""
+    noise = np.random.default_rng(sum(map(ord, name))).normal(0.0, 0.01, 1250)
+    index = pd.bdate_range("2020-01-01", periods=1250)
+    return pd.DataFrame({"return": noise - noise.mean() + DRIFT.get(name, 0.0)}, index=index).to_parquet()
 
 
 def strategy_parts(name: str, head: str) -> dict[str, Any]:
@@ -174,7 +181,7 @@ class Project:
             self.result.save(folder)
             files |= {f"result/{file.name}": file.read_bytes() for file in folder.iterdir()}
         elif kind == STRATEGY:
-            files["result/curves.parquet"] = CURVES
+            files["result/curves.parquet"] = curves(name)
         files |= {path: json.dumps(value).encode() for path, value in parts.items()}
         client = connection.client()
         run = client.create_run(connection.experiment_id(None if kind == STRATEGY else EXPERIMENT))

@@ -273,6 +273,34 @@ def test_weights_share_money_only_with_what_stands_and_by_what_it_has_shown(staf
     assert len(voids) == (1 if standing else 3)
 
 
+def test_what_weights_better_is_measured_over_those_of_now_and_signals_are_no_more_than_trades(staffed):
+    proven_strategies(staffed)
+
+    def voids(version: int) -> tuple[str, ...]:
+        desk = staffed.desk()
+        return evaluate(desk, desk.state("weights", "house"), version).voids
+
+    def claims(better: float, signals: int = 34):
+        def spoil(parts):
+            parts["payload/weights.json"]["expected_improvement"] = better
+            parts["payload/weights.json"]["strategies"]["sma_cross"]["signals"] = signals
+
+        return spoil
+
+    staffed.candidate("house", "weights", spoil=claims(9.0))
+    (why,) = voids(1)
+    assert why.startswith("the weights say that they better the Sharpe ratio by 9; by the strategies' returns out of")
+    assert "it is +0.08 over equal ones; write that, then: workbench pack make house --kind weights" in why
+    staffed.candidate("house", "weights", spoil=claims(0.08, signals=999))
+    (why,) = voids(2)
+    assert why.startswith("the weights say that sma_cross gave 999 signals, its evidence at paper has 140 trades")
+    staffed.candidate("house", "weights", spoil=claims(0.08))
+    assert voids(3) == ()
+    staffed.promote("house", "weights", version=3, signers=("alice",))
+    (why,) = voids(1)  # the same shares as stand now
+    assert "it is +0.00 over the weights of now" in why
+
+
 @pytest.mark.parametrize("kind", ["weights", "risk"])
 def test_weights_and_limits_are_promoted_the_same_way(staffed, kind):
     if kind == "weights":

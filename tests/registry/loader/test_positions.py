@@ -256,20 +256,27 @@ def reverting(parts: dict[str, Any]) -> None:
 def test_weights_of_production_name_what_stands_at_staged_live_and_are_judged_by_the_version_that_is_traded(runner):
     first = runner.stand("staged_live", spoil=whole)
     mix = runner.project.candidate("house", "weights", market="real", spoil=only_sma_cross)
-    assert unproven_shares(runner.project.desk(), mix, "production", "") == []
+    assert unproven_shares(runner.project.desk(), mix, "production", "", restores=True) == []
+    (why,) = unproven_shares(runner.project.desk(), mix, "production", "make others")
+    assert why == (
+        "the weights better nothing at production: by the strategies' returns out of sample it is +0.00 of Sharpe "
+        "ratio over equal ones; others, then: make others"
+    )
     runner.step(first, 1, "staged_live", "production", NOW + timedelta(minutes=30))
     runner.stand("staged_live", spoil=lambda parts: parts["statistics.json"]["out_of_sample"].update(sharpe=0.2))
     for stage in ("staged_live", "production"):
-        assert unproven_shares(runner.project.desk(), mix, stage, "") == []  # one account: version 1 is traded there
+        found = unproven_shares(runner.project.desk(), mix, stage, "", restores=True)
+        assert found == []  # one account: version 1 is traded there
     runner.stand("paper", spoil=lambda parts: parts["statistics.json"]["out_of_sample"].update(sharpe=None))
     assert unproven_shares(runner.project.desk(), mix, "paper", "make others") == [
-        "the weights give 'sma_cross' money, whose evidence at paper shows no Sharpe ratio (statistics.json: "
+        "the weights give 'sma_cross' money, whose evidence at paper shows no Sharpe ratio or trades (statistics.json: "
         "out_of_sample.sharpe is null, it must be a number); leave sma_cross out, then: make others"
     ]
 
 
 def only_sma_cross(parts: dict[str, Any]) -> None:
     facts = {"weights": {"sma_cross": 0.4}, "strategies": {"sma_cross": {"signals": 34, "sharpe": 1.8}}}
+    facts |= {"expected_improvement": 0.0}
     parts["payload/weights.json"] |= facts
 
 

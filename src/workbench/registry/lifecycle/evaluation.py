@@ -157,7 +157,10 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         step=step,
         candidate=candidate,
         verdicts=verdicts,
-        voids=(*_voids(desk, candidate.pack, code, unknown_code, state, version, step), *_unjournaled(desk, record)),
+        voids=(
+            *_voids(desk, candidate.pack, code, unknown_code, state, version, step, champion),
+            *_unjournaled(desk, record),
+        ),
         proposal=proposal,
         stored=proposal is before,
         outdated=outdated,
@@ -195,7 +198,7 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
         step=step,
         candidate=candidate,
         verdicts=verdicts,
-        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step),
+        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step, champion),
         proposal=proposal,
         stored=proposal is before,
         outdated=outdated,
@@ -276,7 +279,14 @@ def _outcomes(proposal: Proposal) -> dict[str, Any]:
 
 
 def _voids(
-    desk: Desk, pack: Pack, code: Code | None, unknown_code: str, state: State, version: int, step: Next
+    desk: Desk,
+    pack: Pack,
+    code: Code | None,
+    unknown_code: str,
+    state: State,
+    version: int,
+    step: Next,
+    champion: Pack | None,
 ) -> tuple[str, ...]:
     again = evidence_line(pack.kind, pack.name)
     found = []
@@ -293,7 +303,8 @@ def _voids(
     if pack.kind == STRATEGY:
         found += _code_voids(pack, code, unknown_code, again)
     if pack.kind == WEIGHTS:
-        found += unproven_shares(desk, pack, step.to_stage, again)
+        restores = step.action == RESTORE
+        found += unproven_shares(desk, pack, step.to_stage, again, champion, restores=restores)
     if LEAST_APPROVALS[step.to_stage] > 1 and (unread := uncommitted(desk.paths)):
         found.append(f"{unread}; then run again")
     if desk.now >= pack.expires_at:
