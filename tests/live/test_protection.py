@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,21 @@ def test_what_protects_shares_that_a_person_sold_by_hand_is_taken_back_and_besid
     assert held.sim.positions() == {}
     assert service.journal.book.books == {}
     assert len(held.sim.orders()) == 5
+
+
+@pytest.mark.parametrize("sold", [False, True])
+def test_that_shares_are_gone_is_believed_where_trades_or_cash_say_so_too(held, sold):
+    clock = held.service.clock
+    with held.trading() as service:
+        shares = service.journal.book.positions["AAA"]
+        lies, broker = held.settled(0.0), service.broker
+        account = broker.account
+        broker.positions = lambda: ()  # as when they were sold before the executions that the broker still tells of
+        broker.account = lambda: replace(account(), cash=account().cash + sold * shares * 100.0)
+        for number in (1, 2):
+            look(service, clock, number)
+        assert held.settled(0.5) == ([] if sold else lies)
+        assert held.cancels() == ([] if not sold else [one["order_id"] for one in held.sim.orders()][1:])
 
 
 def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_no_look_before(held):

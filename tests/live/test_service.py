@@ -437,6 +437,24 @@ def test_who_starts_again_between_the_close_and_the_closing_closes_the_books_of_
     office.close(again)
 
 
+def test_who_starts_again_too_late_to_close_the_books_of_a_session_says_so_once(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    with running(service):
+        until(lambda: service.journal.book.positions == dict(sim.positions()) != {}, 20)
+    office.close(service)
+    for _ in range(2):
+        again = office.open()
+        close = again.calendar.closes(MONDAY)
+        again.clock = lambda close=close: close + timedelta(minutes=16)
+        with running(again):
+            until(lambda again=again: told(again), 20)
+        office.close(again)
+    assert [alert.text for alert in again.outbox.all()] == [
+        "session 2026-01-05 is not closed in the books; the next one is waited for"
+    ]
+
+
 def test_who_first_starts_after_the_close_waits_for_the_next_session(tmp_path, sim, bars):
     office = Office(tmp_path, sim, bars, {"AAA": 0.2})
     service = office.open()

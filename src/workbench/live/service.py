@@ -41,7 +41,7 @@ from workbench.live.limits import Limits, Reading, Watch, changed
 from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
-from workbench.live.reconcile import reconcile
+from workbench.live.reconcile import Of, Reconciled, reconcile
 from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
 from workbench.live.runner import BRIEF_SECONDS, LATE, begin, guard, hear, run_session
@@ -111,6 +111,7 @@ class Service:
         try:
             while True:
                 session = self.session(once=once)
+                self._tell_unclosed(session)
                 moments = (self.clock(),) if once else self.moments(session)
                 self._idle(min(moments, default=self.calendar.opens(session)) - EARLY)
                 report = self._trade(session, moments, once)
@@ -195,7 +196,7 @@ class Service:
                 bare = self._not_kept_up() if nobody or not known else ""
                 self._tell(kind, _line(error) + bare, f"{kind} {type(error).__name__} {session}")
                 if self.clock() > over:
-                    self._tell(kind, f"session {session} is not closed in the books; the next one is waited for", kind)
+                    self._tell(kind, *_not_closed(session))
                     self._monitor = None
                     return None
             self._idle(self.clock() + timedelta(seconds=pause))
@@ -211,6 +212,13 @@ class Service:
         """Say of what nobody sees to the stops and targets while nobody sits at the desk."""
         held = ", ".join(sorted(self.journal.book.positions))
         return f"; until then nobody puts back what the broker ends of the stops and targets of {held}" if held else ""
+
+    def _tell_unclosed(self, session: date) -> None:
+        """Say that a session before this one was begun and is not closed: by who died in it and came back too late."""
+        past = self.journal.book.past
+        closed = past.closing is not None and past.session is not None and past.closing.session >= past.session
+        if past.session is not None and past.session < session and not closed:
+            self._tell("trouble", *_not_closed(past.session))
 
     def _keep(self, report: SessionReport) -> None:
         try:
@@ -301,9 +309,15 @@ class Service:
             if not hear(self._desk, 0.0) and not protection.arriving(self.journal.book, self.clock()):
                 self._each_minute()
 
-    def _doubt(self, unseen: frozenset[str], positions: Mapping[str, int]) -> None:
-        """See to orders that are in doubt at two looks running: at one, what explains them may be on its way to us."""
-        beside_nothing = {one.order.key for one in protection.pointless(self.journal.book, positions, self.clock())}
+    def _doubt(self, told: Reconciled, positions: Mapping[str, int]) -> None:
+        """See to orders that are in doubt at two looks running: at one, what explains them may be on its way to us.
+
+        That shares are gone is believed where trades or cash say so, too: an answer may lack them.
+        """
+        unseen, sold = told.unseen, {one.symbol for one in told.differences if one.of is Of.POSITION and not one.ours}
+        paid = any(one.of is Of.CASH for one in told.differences)
+        pointless = protection.pointless(self.journal.book, positions, self.clock())
+        beside_nothing = {one.order.key for one in pointless if paid or one.order.symbol in sold}
         again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
         if again & unseen:
             recover(self.journal, self.broker, self.outbox, permit=None)
@@ -331,7 +345,7 @@ class Service:
         most = self.limits.limits.max_cash_difference
         told = reconcile(self.journal, self.broker, self.outbox, max_cash=most)
         positions = {one.symbol: one.quantity for one in self.broker.positions() if one.quantity}
-        self._doubt(told.unseen, positions)
+        self._doubt(told, positions)
         now, account = self.broker.now(), self.broker.account()
         if self._watched is None or self._watched[0] != self.newest(now):
             self._watched = self.newest(now), self.data(now)
@@ -354,6 +368,11 @@ class Service:
             reconciled_at=told.at, differences=tuple(one.text for one in told.unexplained),
             data_age_sessions=self.calendar.age(data.bars.index[-1], now), bad_rows=data.bad_rows, hours=desk.hours,
         )  # fmt: skip
+
+
+def _not_closed(session: date) -> tuple[str, str]:
+    """Return what is told of a session, and under which name it is told once."""
+    return f"session {session} is not closed in the books; the next one is waited for", f"not closed {session}"
 
 
 def _line(error: Exception) -> str:
