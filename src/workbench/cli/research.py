@@ -66,15 +66,15 @@ def lookahead(
     set_: Set = None,
 ) -> None:
     """Check that no strategy and no feature reads ahead: all of them, or those named."""
-    from workbench.backtest.lookahead.survey import lines, sentences, survey, write_json
+    from workbench.backtest.lookahead.survey import check_writable, lines, sentences, survey, write_json
 
     paths, settings = read_settings(set_)
+    if json:
+        check_writable(json)
     reports = []
     for report in survey(settings, paths, strategy or (), feature or ()):
         reports.append(report)
         print(report.line, file=sys.stderr, flush=True)
-    if json:
-        write_json(reports, json)
     found = lines(reports)
     show_table(
         f"Look-ahead guard · {settings.market} market",
@@ -87,6 +87,8 @@ def lookahead(
     )
     for sentence in sentences(found):
         print(sentence)
+    if json:
+        write_json(reports, json)
     wrong = sum(len(each.findings) for each in found)
     if wrong:
         raise WorkbenchError(f"{wrong} to mend, see above; what each means: docs/lookahead.md")

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from tests.data.by_hand import put
+from workbench import strategies
 from workbench.backtest.lookahead import Check, Finding, Report, examine
-from workbench.backtest.lookahead.survey import eventful as eventful_symbols
 from workbench.backtest.lookahead.survey import (
+    check_writable,
     feature_names,
     grid_corners,
     lines,
@@ -26,12 +27,14 @@ from workbench.backtest.lookahead.survey import (
     survey,
     survey_or_say,
 )
+from workbench.backtest.lookahead.survey import eventful as eventful_symbols
+from workbench.cli.research import lookahead
 from workbench.data.lake import Lake, open_lake
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
-from workbench.errors import InputRefused, NoData, StrategyRefused
+from workbench.errors import CannotWrite, InputRefused, NoData, StrategyRefused
 from workbench.params import Paths, StrategyParams, load_settings
-from workbench.strategies import catalog
+from workbench.strategies import catalog, classes
 
 ROOT = Path(__file__).parents[3]
 
@@ -285,6 +288,65 @@ def test_the_command_shows_a_table_and_writes_the_evidence(paths, tmp_path):
     kept = json.loads((tmp_path / "guard.json").read_text())
     assert [report["verdict"] for report in kept] == ["clean"] * len(kept)
     assert {report["name"] for report in kept} == {"sma_cross", "momentum_21"}
+
+
+@pytest.mark.e2e
+def test_evidence_that_cannot_be_written_is_refused_before_anything_is_examined(paths, tmp_path):
+    done = run(paths, "--feature", "momentum_21", "--json", str(tmp_path / "nowhere" / "guard.json"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {tmp_path}/nowhere/guard.json: No such file or directory; name a file that can be written, in a "
+        "folder that exists\n"
+    )
+
+
+def test_where_the_disk_is_full_at_the_end_the_table_is_shown_all_the_same(paths, tmp_path, monkeypatch, capsys):
+    shutil.copytree(paths.params, tmp_path / "params")
+    source, lake = SampleSource(load_settings(paths).sample), Lake(Paths(tmp_path).lake, "sample")
+    for name in ("symbols", "prices_daily", "actions"):
+        put(lake, name, source.fetch(Request(name)).rows)
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path))
+    with pytest.raises(CannotWrite, match=r"^/dev/full: No space left on device; "):
+        lookahead(feature=["momentum_21"], json="/dev/full")
+    assert "Nothing reads ahead." in capsys.readouterr().out
+
+
+def test_to_ask_whether_a_file_can_be_written_changes_nothing(tmp_path):
+    check_writable(str(tmp_path / "new.json"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "old.json").write_text("[]")
+    check_writable(str(tmp_path / "old.json"))
+    assert (tmp_path / "old.json").read_text() == "[]"
+    with pytest.raises(CannotWrite, match="Is a directory; name a file"):
+        check_writable(str(tmp_path))
+
+
+BROKEN = {
+    "def x(:": "SyntaxError: invalid syntax (broken.py, line 1)",
+    "raise RuntimeError('no luck\\nat all')": "RuntimeError: no luck",
+    "from dataclasses import dataclass\n@dataclass\nclass Broken:\n    symbols: tuple\n    sizing: object\n"
+    "    name = 'broken'\n    def __post_init__(self):\n        self.nothing.more": (
+        "AttributeError: 'Broken' object has no attribute 'nothing'"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", BROKEN, ids=["it is no Python", "its import raises", "making it raises"])
+def test_a_strategy_whose_own_file_raises_is_told_in_one_line(paths, tmp_path, monkeypatch, code):
+    (tmp_path / "broken.py").write_text(code)
+    shutil.copytree(paths.params, tmp_path / "params")
+    (tmp_path / "params" / "strategies" / "broken.yaml").write_text("question: Does a broken file pay?\n")
+    settings, mine = load_settings(paths), Paths(tmp_path)
+    monkeypatch.setattr(classes, "__file__", str(tmp_path / "classes.py"))
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
+    for named in (["broken"], []):
+        sys.modules.pop("workbench.strategies.broken", None)
+        with pytest.raises(StrategyRefused) as refused:
+            list(survey(settings, mine, named))
+        assert str(refused.value) == (
+            f"src/workbench/strategies/broken.py: {BROKEN[code]}; mend it, then: workbench lookahead broken"
+        )
+    sys.modules.pop("workbench.strategies.broken", None)
 
 
 @pytest.mark.e2e

@@ -24,7 +24,15 @@ from workbench.data.lake import Lake, open_lake
 from workbench.data.quality import require_published, validate_staged
 from workbench.data.sample import SampleSource
 from workbench.data.source import Request
-from workbench.errors import CannotWrite, DataRefused, InputRefused, NoData, StrategyRefused, did_you_mean
+from workbench.errors import (
+    CannotWrite,
+    DataRefused,
+    InputRefused,
+    NoData,
+    StrategyRefused,
+    WorkbenchError,
+    did_you_mean,
+)
 from workbench.features.catalog import families, name_of, named
 from workbench.features.intraday import Intraday
 from workbench.features.protocol import Family, Feature
@@ -47,8 +55,9 @@ def survey(
 ) -> Iterator[Report]:
     """Yield a report after the other: of the strategies and features named, or of all there are."""
     everything = not strategies and not features
-    for name in strategies:
-        catalog.strategy_class(name)
+    for name in catalog.names() if everything else strategies:
+        with _read_of_its_file(name):
+            catalog.strategy_class(name)
     for name in features:
         if not is_address(name):
             feature(name)
@@ -86,17 +95,34 @@ def survey_strategy(
     params = load_strategy_params(name, paths)
     symbols = catalog.universe(params.universe, bars, settings.data.benchmark)
     sizing = read_sizing(settings.sizing, params.sizing, name)
-    own = catalog.build(name, symbols, sizing, params.params)
+    with _read_of_its_file(name):
+        own = catalog.build(name, symbols, sizing, params.params)
     yield examine(own, bars, portfolio=settings.portfolio, depth=OWN, seed=seed)
     if lake is not None:
         yield examine(own, lake, depth=AS_OF, seed=seed)
     for cell in grid_corners(params):
-        try:
-            strategy = catalog.build(name, symbols, sizing, cell)
-        except StrategyRefused:
-            continue  # a combination that the strategy itself leaves out
+        with _read_of_its_file(name):
+            try:
+                strategy = catalog.build(name, symbols, sizing, cell)
+            except StrategyRefused:
+                continue  # a combination that the strategy itself leaves out
         if strategy != own:
             yield examine(strategy, bars, portfolio=settings.portfolio, depth=CORNER, seed=seed)
+
+
+@contextmanager
+def _read_of_its_file(name: str) -> Iterator[None]:
+    """Say in one line what a strategy's own file raises."""
+    try:
+        yield
+    except WorkbenchError:
+        raise
+    except Exception as error:  # whatever a user's code raises
+        what = (str(error).splitlines() or [""])[0]
+        raise StrategyRefused(
+            f"src/workbench/strategies/{name}.py: {type(error).__name__}: {what}; mend it, "
+            f"then: workbench lookahead {name}"
+        ) from error
 
 
 def survey_feature(
@@ -279,10 +305,29 @@ def sentences(found: Sequence[Line]) -> list[str]:
     return [*wrong, *unsure, *out, *last]
 
 
+def check_writable(file: str) -> None:
+    """Refuse a file that cannot be written before anything is examined; what it holds stays."""
+    path = Path(file)
+    try:
+        there = path.exists()
+        if there and not path.is_file() and not path.is_dir():
+            return  # such as a pipe, whose reader would take this for the end
+        with path.open("a"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise _cannot(file, error) from error
+
+
 def write_json(reports: Sequence[Report], file: str) -> None:
     """Write the reports as a JSON list."""
     text = json.dumps([report.to_dict() for report in reports], indent=1, default=str)
     try:
         Path(file).write_text(text + "\n")
     except OSError as error:
-        raise CannotWrite(f"{file}: {error.strerror}; name a file in a folder that exists") from error
+        raise _cannot(file, error) from error
+
+
+def _cannot(file: str, error: OSError) -> CannotWrite:
+    return CannotWrite(f"{file}: {error.strerror}; name a file that can be written, in a folder that exists")
