@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from workbench.errors import ParamsRefused
-from workbench.paths import find_root
+from workbench.params import find_root
 
 
 def _folders(paths: set[str]) -> tuple[str, ...]:
