@@ -156,8 +156,9 @@ lint: .stamps/dev ## ruff (notebooks too), mypy strict, notebooks without output
 	@$(BIN)/mypy
 	@$(BIN)/nbstripout --verify $(shell git ls-files 'notebooks/*.ipynb' 2>/dev/null)
 
-# One process a core; the tests of a file share a process and what they set up.
-PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
+# A process a core and one more, for some tests wait; the tests of a file share a process and what they set up.
+PROCESSES = $(shell echo $$(( $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1 )))
+PARALLEL ?= -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: .stamps/dev ## Run the tests, a sample of the slow ones included (ARGS="-k lake")

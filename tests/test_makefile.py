@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,8 +33,14 @@ def checkout(tmp_path):
     return tmp_path
 
 
+def by_hand() -> dict[str, str]:
+    """Return the environment without what a make above these tests was told."""
+    told = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL")
+    return {name: value for name, value in os.environ.items() if name not in told}
+
+
 def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(["make", *arguments], cwd=folder, env=by_hand(), capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("reason", ["Ann's order", "it lost $500 at `noon`", 'they say "stop"', "100 % down; # now"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_makefile import by_hand
 from workbench.errors import ParamsRefused
 from workbench.params import (
     Paths,
@@ -159,7 +160,8 @@ def test_a_symbol_of_digits_that_begins_with_0_is_asked_for_in_quotes(project):
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_the_quotes_that_a_refusal_shows_for_make_arrive_as_quotes():
     made = ["make", "-n", "lookahead", 'SET=data.benchmark=\\"ON\\"', "-o", ".stamps/research"]
-    line = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    done = subprocess.run(made, cwd=ROOT, env=by_hand(), capture_output=True, text=True, check=True)
+    line = done.stdout.splitlines()[-1]
     said = subprocess.run(["sh", "-c", f"printf '%s\n' {line.partition('--set')[2]}"], capture_output=True, text=True)
     assert said.stdout.strip() == 'data.benchmark="ON"'
 

@@ -177,14 +177,14 @@ def test_a_rehearsal_asks_the_rules_of_demotion_at_its_end(promoted):
     assert "may only reduce" not in sound.stderr
     file = clone.root / "data/state/records/strategy/xs_momentum/1/paper.json"
     record = json.loads(file.read_bytes())
-    record["sessions"][0]["pnl"] = -0.4 * record["sessions"][0]["capital"]
+    record["sessions"][0]["breaks"] = [{"severity": "severe", "text": "100 shares more than the journal"}]
     file.write_bytes(canonical(record))
     judged = clone.run(*session)
     assert judged.returncode == 0, judged.stderr
-    assert "xs_momentum version 1 at paper: may only reduce from now on: drawdown 40" in judged.stderr
+    assert "xs_momentum version 1 at paper: may only reduce from now on: severe break on" in judged.stderr
     assert "may only reduce from now on" in clone.run("alerts").stdout
     status = clone.run("status").stdout
-    assert re.search(r"! xs_momentum version 1: reduce-only since \S+: drawdown 40\.0% in 2 sessions", status), status
+    assert re.search(r"! xs_momentum version 1: reduce-only since \S+: severe break on \S+ 100 shares", status), status
 
 
 def test_money_needs_two_keys(apart):
