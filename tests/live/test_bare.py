@@ -246,7 +246,7 @@ def test_an_error_without_a_name_in_a_look_within_a_decision_leaves_no_holding_b
     with held.trading() as service:
         service._desk.patience = 3.0
         held.sim.fault("hold", state=True)
-        doubt, failed = service._doubt, []
+        doubt, failed = service._sight._doubt, []
 
         def doubting(*facts) -> None:
             if not failed:
@@ -254,7 +254,7 @@ def test_an_error_without_a_name_in_a_look_within_a_decision_leaves_no_holding_b
                 raise KeyError("AAA")
             doubt(*facts)
 
-        service._doubt = doubting
+        service._sight._doubt = doubting
         decide_again(held, AAA=0.3)
         until(lambda: "MKT" in {one["type"] for one in held.working()}, 20)
         service._ticked = 0.0

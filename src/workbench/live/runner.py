@@ -21,7 +21,7 @@ from workbench.errors import (
 from workbench.live import exits, protection
 from workbench.live.book import Book, Tracked
 from workbench.live.deciding import held_by_anybody, is_ending, make_decision, name_of, prices_of, require_fresh
-from workbench.live.decision import Decision, Leg, Line
+from workbench.live.decision import Decision, Line
 from workbench.live.dispatch import cancel, record, send, send_bracket, tell_ends
 from workbench.live.gate import Asked, GateState, Outcome, decide
 from workbench.live.gate import Decision as Verdict
@@ -34,15 +34,14 @@ from workbench.live.report import SessionReport, report
 from workbench.live.result import result_of
 from workbench.live.session import Data, Desk
 from workbench.live.splits import lock_splits
-from workbench.live.view import DAY, margin_of, rate_wait, sent_today, view
+from workbench.live.turns import BRIEF_SECONDS, at_once, make_room, turn_of
+from workbench.live.view import DAY, margin_of, rate_wait, view
 from workbench.trading import OrderStatus
 
 # A decision that is older than this is not begun, nor gone on with: the next session decides anew.
 LATE = timedelta(minutes=15)
 # What the gate is shown is not older than this.
 LOOK_AGAIN = timedelta(seconds=2)
-# Whoever is told to end in a pause so short ends later: what was taken back is put beside its holding first.
-BRIEF_SECONDS = 1.0
 
 
 def run_session(desk: Desk) -> SessionReport:
@@ -114,9 +113,9 @@ def trade(desk: Desk, moment: datetime) -> Decision | None:
             planned = make_decision(desk, moment, data, str)
             # Nothing lies bare while others wait for their turn: each is taken back when its own has come. What passes
             # from one strategy to another has none: it changes hands as the decision is written.
-            waits = not _at_once(desk, planned, planned.symbols)
+            waits = not at_once(desk, planned, planned.symbols)
             now = {one.symbol for one in planned.crossings} if waits else planned.symbols
-            _make_room(desk, planned, now)
+            make_room(desk, planned, now)
             if _halted(desk):
                 return None
             stuck = take_back(desk, now)  # first, and decided by what is held then
@@ -138,7 +137,7 @@ def carry_out(desk: Desk, decision: Decision, data: Data, keys: Collection[str] 
     left = [line for line in sorted(decision.lines, key=lambda line: line.signed > 0) if _to_send(desk, line)]
     left = [line for line in left if keys is None or line.key in keys]
     while left:
-        turn = _turn(desk, decision, left)
+        turn = turn_of(desk, decision, left)
         if _halted(desk):  # what protects stays
             return
         _look_once_more(desk)
@@ -322,37 +321,6 @@ def _to_send(desk: Desk, line: Line) -> bool:
     past, book = desk.journal.book.past, desk.journal.book
     refused = past.denied.get(line.key)
     return line.key not in book.orders and (refused is None or (refused.waits and line.key in past.confirmed))
-
-
-def _turn(desk: Desk, decision: Decision, lines: Sequence[Line]) -> Sequence[Line]:
-    """Return the orders to go on with, all sales or none, once one may leave with what protects its symbol after it."""
-    lines = [line for line in lines if (line.signed < 0) is (lines[0].signed < 0)]
-    _make_room(desk, decision, [lines[0].symbol])
-    fits = (_at_once(desk, decision, {line.symbol for line in lines[:count]}) for count in range(2, len(lines) + 1))
-    return lines[: 1 + sum(fits)]
-
-
-def _make_room(desk: Desk, decision: Decision, symbols: Collection[str]) -> None:
-    """Wait until the orders in these symbols may leave, with what protects them; meanwhile nothing is taken back."""
-    count = sum(_orders(decision, symbol) for symbol in symbols)
-    while count and (seconds := rate_wait(_rate(desk), count)) > 0:
-        desk.pause(seconds)
-
-
-def _at_once(desk: Desk, decision: Decision, symbols: Iterable[str]) -> bool:
-    """Whether there is room in a minute for the orders in these symbols, and for what protects them after it."""
-    count = sum(_orders(decision, symbol) for symbol in symbols)
-    return count <= desk.limits().max_orders_per_minute and rate_wait(_rate(desk), count) <= BRIEF_SECONDS
-
-
-def _orders(decision: Decision, symbol: str) -> int:
-    """Return how many orders trading a symbol takes: one, and for each strategy's leg its stop and its target."""
-    legs = [one.legs.get(symbol, Leg()) for one in decision.wanted]
-    return 1 + sum((leg.stop is not None) + (leg.target is not None) for leg in legs)
-
-
-def _rate(desk: Desk) -> GateState:
-    return GateState(desk.clock(), desk.limits(), sent=sent_today(desk))
 
 
 def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from threading import Event
@@ -25,15 +24,13 @@ from workbench.errors import (
     AlreadyRunning,
     BrokerError,
     DataRefused,
-    OrderRejected,
     PackRefused,
     WorkbenchError,
 )
 from workbench.live import protection
 from workbench.live.broker import Broker
 from workbench.live.desk import AccountDesk
-from workbench.live.dispatch import cancel
-from workbench.live.gate import Day, Hours
+from workbench.live.gate import Hours
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
@@ -41,12 +38,11 @@ from workbench.live.limits import Limits, Reading, Watch, changed
 from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
-from workbench.live.reconcile import Of, Reconciled, reconcile
-from workbench.live.recovery import recover
 from workbench.live.report import SessionReport
-from workbench.live.runner import BRIEF_SECONDS, LATE, begin, guard, hear, run_session
+from workbench.live.runner import LATE, begin, guard, hear, run_session
 from workbench.live.session import Data, Desk, Seat
-from workbench.live.trading_state import TradingState
+from workbench.live.sight import Sight
+from workbench.live.turns import BRIEF_SECONDS
 from workbench.params import LiveParams
 from workbench.sessions import Calendar
 
@@ -103,8 +99,10 @@ class Service:
     # What could not be put back, the symbols that were locked, and when it is tried again.
     _lacked: tuple[tuple[Protection, ...], frozenset[str], frozenset[str]] = ((), frozenset(), frozenset())
     _again: datetime | None = None
-    _doubted: frozenset[str] = frozenset()  # orders that the last look did not find, or found beside nothing held
-    _watched: tuple[date, Data] | None = None  # what the monitor looks at, read once a session
+    _sight: Sight = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sight = Sight(self.calendar)
 
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
         """Give the report of each session as it is closed; ``once``: decide now, and end with this session's orders."""
@@ -237,6 +235,20 @@ class Service:
         else:
             logger.error("%s", text)
 
+    def _look(self) -> Snapshot:
+        """Return what the monitor judges; an error without a name is told, and this look saw nothing.
+
+        Decisions are looked at meanwhile: it must not leave a holding bare that was being traded.
+        """
+        assert self._desk is not None
+        try:
+            return self._sight.look(self._desk)
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            self._tell("watch", _line(error), f"watch {type(error).__name__}")
+            raise WorkbenchError(_line(error)) from error
+
     def _account_desk(self) -> AccountDesk:
         return AccountDesk(self.journal, self.outbox, self.stopping)
 
@@ -308,66 +320,6 @@ class Service:
             assert self._desk is not None
             if not hear(self._desk, 0.0) and not protection.arriving(self.journal.book, self.clock()):
                 self._each_minute()
-
-    def _doubt(self, told: Reconciled, positions: Mapping[str, int]) -> None:
-        """See to orders that are in doubt at two looks running: at one, what explains them may be on its way to us.
-
-        That shares are gone is believed where trades or cash say so, too: an answer may lack them.
-        """
-        unseen, sold = told.unseen, {one.symbol for one in told.differences if one.of is Of.POSITION and not one.ours}
-        paid = any(one.of is Of.CASH for one in told.differences)
-        pointless = protection.pointless(self.journal.book, positions, self.clock())
-        beside_nothing = {one.order.key for one in pointless if paid or one.order.symbol in sold}
-        again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
-        if again & unseen:
-            recover(self.journal, self.broker, self.outbox, permit=None)
-        for key in sorted(again & beside_nothing - unseen):
-            with suppress(OrderRejected):  # it has just ended
-                cancel(self.journal, self.broker, key, "the broker holds nothing that it protects")
-
-    def _look(self) -> Snapshot:
-        """Return what the monitor judges; an error without a name is told, and this look saw nothing.
-
-        Decisions are looked at meanwhile: it must not leave a holding bare that was being traded.
-        """
-        try:
-            return self._snapshot()
-        except WorkbenchError:
-            raise
-        except Exception as error:
-            self._tell("watch", _line(error), f"watch {type(error).__name__}")
-            raise WorkbenchError(_line(error)) from error
-
-    def _snapshot(self) -> Snapshot:
-        """Ask for all that a look sees."""
-        assert self._desk is not None
-        desk, book = self._desk, self.journal.book
-        most = self.limits.limits.max_cash_difference
-        told = reconcile(self.journal, self.broker, self.outbox, max_cash=most)
-        positions = {one.symbol: one.quantity for one in self.broker.positions() if one.quantity}
-        self._doubt(told, positions)
-        now, account = self.broker.now(), self.broker.account()
-        if self._watched is None or self._watched[0] != self.newest(now):
-            self._watched = self.newest(now), self.data(now)
-        data = self._watched[1]
-        quotes = self.broker.quotes(sorted({*positions, *(symbol for seat in desk.seats for symbol in
-                                                          seat.strategy.symbols)}))  # fmt: skip
-        closes = data.bars.last_close().iloc[-1]
-        moves = {
-            name: quote.mid / float(closes[name]) - 1.0
-            for name, quote in quotes.items()
-            if quote.mid is not None and name in closes and closes[name] > 0
-        }
-        opened = book.past.equity_at_open or account.equity
-        return Snapshot(
-            now=now, trading=TradingState.HALTED if self.journal.halted else book.state, seen_at=now, account=account,
-            day=Day(opened, account.equity - opened),
-            peak_equity=max(book.past.peak_equity, account.equity - told.paid_in), missing_cash=told.missing_cash,
-            paid_in=told.paid_in, gap_at_open=book.past.gap_at_open, gap_at_peak=book.past.gap_at_peak,
-            positions=positions, quotes=quotes, sectors=data.bars.sectors, moves=moves,
-            reconciled_at=told.at, differences=tuple(one.text for one in told.unexplained),
-            data_age_sessions=self.calendar.age(data.bars.index[-1], now), bad_rows=data.bad_rows, hours=desk.hours,
-        )  # fmt: skip
 
 
 def _not_closed(session: date) -> tuple[str, str]:
