@@ -121,7 +121,7 @@ def started(choice: Choice) -> Client:
     """Return a new process of a client, or skip the test."""
     command = choice.command()
     if command is None:
-        pytest.skip(f"{choice.client} is not installed in {CLIENTS.name}/{choice.folder}: see docs/tws-simulator.md")
+        pytest.skip(f"{choice.client} is not installed in {CLIENTS.name}/{choice.folder}: make tws-clients")
     return Client(command, CLIENTS / choice.folder)
 
 
