@@ -21,10 +21,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 
 @pytest.fixture
-def traded(staffed):  # noqa: F811
+def valid_days() -> int:
+    """How long the evidence counts."""
+    return 150
+
+
+@pytest.fixture
+def traded(staffed, valid_days):  # noqa: F811
     """Close a session of a strategy that stands on paper, with this profit of $50,000."""
     now = datetime.now(UTC)
-    pack = staffed.candidate(made_at=now - timedelta(hours=1), expires_at=now + timedelta(days=150))
+    pack = staffed.candidate(made_at=now - timedelta(hours=1), expires_at=now + timedelta(days=valid_days))
     staffed.promote(signers=("alice",), now=now)
     seat = Seat(SimpleNamespace(name="sma_cross"), pack.digest, 1, "paper", model_bps=1.0)  # type: ignore[arg-type]
     outbox = Outbox.open(staffed.settings, staffed.paths)
@@ -58,6 +64,19 @@ def test_a_session_that_breaks_a_rule_demotes_and_is_told_and_one_that_does_not_
     ]
     assert mode(staffed) == "reduce_only"
     assert len(traded(today, -5_000.0)) == 1  # once
+
+
+@pytest.mark.parametrize("valid_days", [13])
+def test_that_evidence_ends_soon_is_told_once_a_week_before_it_demotes(staffed, traded, valid_days):  # noqa: F811
+    today = datetime.now(UTC).date()
+    (told,) = traded(today, 10.0)
+    until = f"{datetime.now(UTC) + timedelta(days=valid_days):%Y-%m-%d}"
+    assert told == (
+        f"warning expires: sma_cross version 1 at paper: the evidence expires on {until}, and from then on it may only "
+        "reduce; new evidence takes its time: make evidence STRATEGY=sma_cross, then make promote STRATEGY=sma_cross"
+    )
+    assert len(traded(today, 10.0)) == 1
+    assert mode(staffed) == "active"
 
 
 def test_weights_that_expired_are_demoted_with_who_trades_by_them_judged(staffed, traded):  # noqa: F811

@@ -231,7 +231,9 @@ def _check(desk: Desk, kind: str, name: str) -> None:
         for one in judge(desk, state):
             demoted += [promote_line(of, called, one.version)] if one.demoted is not None else []
             failed += [one.failed] if one.failed else []
-            rows.append([called, one.stage, str(one.version), one.seen, _verdict(one), "; ".join(one.wrong)])
+            rows.append(
+                [called, one.stage, str(one.version), one.seen, _verdict(one), "; ".join(one.wrong) or one.soon]
+            )
     if not rows:
         print(f"{name or 'nothing'}: stands at no stage where it trades; nothing to check")
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
-from workbench.alerts.outbox import Outbox, Severity
+from workbench.alerts.outbox import COOLDOWN, Outbox, Severity
 from workbench.cli.track import write_records
 from workbench.errors import WorkbenchError
 from workbench.live.journal.journal import Journal
@@ -16,6 +17,7 @@ from workbench.live.session import Seat
 from workbench.params import Paths, Settings
 from workbench.registry.storing import STRATEGY
 
+WEEK = timedelta(days=7)  # between two reminders
 logger = logging.getLogger(__name__)
 
 
@@ -46,6 +48,8 @@ def judge_seats(paths: Paths, seats: Sequence[Seat], settings: Settings, outbox:
                 where = f"{name} version {one.version} at {one.stage}"
                 if one.demoted is not None:
                     _tell(outbox, f"{where}: may only reduce from now on: {'; '.join(one.wrong)}", f"{where} demoted")
+                if one.soon:
+                    _tell(outbox, f"{where}: {one.soon}", f"{where} expires", Severity.WARNING, "expires", WEEK)
                 if one.failed:
                     _tell(outbox, f"{where}: the rules of demotion: {one.failed}", f"{where} judged")
     except Exception as error:
@@ -53,10 +57,17 @@ def judge_seats(paths: Paths, seats: Sequence[Seat], settings: Settings, outbox:
         _tell(outbox, f"the rules of demotion judged nobody: {said}", "rules")
 
 
-def _tell(outbox: Outbox, text: str, cooldown: str) -> None:
+def _tell(
+    outbox: Outbox,
+    text: str,
+    cooldown: str,
+    severity: Severity = Severity.CRITICAL,
+    kind: str = "demotion",
+    quiet: timedelta = COOLDOWN,
+) -> None:
     line = " ".join(text.split())
-    logger.error("%s", line)
+    logger.log(logging.ERROR if severity is Severity.CRITICAL else logging.WARNING, "%s", line)
     try:
-        outbox.post(Severity.CRITICAL, "demotion", line, cooldown=cooldown)
+        outbox.post(severity, kind, line, cooldown=cooldown, quiet=quiet)
     except WorkbenchError as error:
         logger.critical("%s; and it could not be written down: %s", line, error)

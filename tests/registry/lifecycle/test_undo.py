@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -337,6 +337,15 @@ def test_status_shows_everything_at_one_look(staffed):
     assert "house: 1 new pack: workbench promote house --kind risk" in found.notes
     assert "xs_momentum version 1: FORCED into paper: to measure its fills" in found.notes
     assert found.broken == ()
+
+
+@pytest.mark.parametrize(("days_left", "told"), [(74, True), (75, False), (14, True), (0, False)])
+def test_status_says_in_time_that_the_evidence_of_production_ends(staffed, days_left, told):
+    put_in_production(staffed, 1)
+    ends = datetime(2026, 6, 10, tzinfo=UTC)  # two months of records, and a fortnight, before it
+    notes = status(staffed.desk(now=ends - timedelta(days=days_left) + timedelta(hours=9))).notes
+    said = "sma_cross version 1: the evidence expires on 2026-06-10, and from then on it may only reduce"
+    assert any(note.startswith(said) for note in notes) is told
 
 
 def test_status_of_a_project_without_anything_writes_nothing(project):

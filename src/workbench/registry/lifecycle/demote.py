@@ -7,7 +7,7 @@ does not compute, a severe break, evidence or a model that expired, a record tha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from workbench.registry.loader.fetch import Away, fetch
 from workbench.registry.loader.load import FOLDER
 from workbench.registry.packs.candidate import candidate_from
 from workbench.registry.packs.canonical import read_moment, short
+from workbench.registry.packs.lines import evidence_line, promote_line
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
@@ -31,6 +32,7 @@ from workbench.sessions import Calendar
 CONFIDENCE = "0.99"  # of the drawdown band
 DRIFT = 0.2  # where the gates name no other bound
 CHECKER = "workbench demote --check"
+SPARE = timedelta(days=14)  # beside the days that new evidence is watched for
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Checked:
     seen: str  # what there was to judge
     demoted: Transition | None = None
     failed: str = ""  # why there is no verdict, or why what was recorded is not shown
+    soon: str = ""  # what of it ends before new evidence could stand there, and what to do
 
 
 def demote(desk: Desk, state: State, version: int, reason: str, who: str = "") -> Transition:
@@ -82,7 +85,7 @@ def check(desk: Desk, state: State) -> list[Checked]:
         if standing is None:
             continue
         try:
-            wrong, seen = examine(desk, state, stage, standing)
+            wrong, seen, soon = examine(desk, state, stage, standing)
         except WorkbenchError as error:
             found.append(Checked(state.name, stage, standing.version, (), "nothing", failed=str(error)))
             continue
@@ -96,18 +99,23 @@ def check(desk: Desk, state: State) -> list[Checked]:
             last = state.last
             if failed and last and (last.action, last.version, last.who) == (DEMOTE, standing.version, CHECKER):
                 done = last  # recorded, and not shown
-        found.append(Checked(state.name, stage, standing.version, tuple(wrong), seen, done, failed))
+        found.append(Checked(state.name, stage, standing.version, tuple(wrong), seen, done, failed, soon))
     return found
 
 
-def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[list[str], str]:
-    """Return what is wrong with a version where it stands, and what it was judged by."""
+def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[list[str], str, str]:
+    """Return what is wrong with a version where it stands, what it was judged by, and what of it ends soon."""
     try:
         pack = evidence(desk, state, stage, standing)
     except Away:
         raise
     except DataRefused as error:
-        return [f"its evidence cannot be verified: {error}"], "nothing"
+        return [f"its evidence cannot be verified: {error}"], "nothing", ""
+    wrong, seen = _judged(desk, state, stage, standing, pack)
+    return wrong, seen, "" if wrong else expiring(desk, pack, stage)
+
+
+def _judged(desk: Desk, state: State, stage: str, standing: Standing, pack: Pack) -> tuple[list[str], str]:
     wrong = expired(desk, pack)
     try:
         record = desk.track_record(state, standing.version, stage)
@@ -155,14 +163,27 @@ def since(record: TrackRecord, restored: datetime | None) -> TrackRecord:
 
 def expired(desk: Desk, pack: Pack) -> list[str]:
     """Say whether the evidence or the model in it is too old."""
-    wrong = []
-    if desk.now >= pack.expires_at:
-        wrong.append(f"the evidence expired on {pack.expires_at:%Y-%m-%d}")
-    if pack.has(CARD):
-        until = read_moment(pack.json(CARD).get("expires_at"), CARD)
-        if desk.now >= until:
-            wrong.append(f"the model expired on {until:%Y-%m-%d}")
-    return wrong
+    return [f"{what} expired on {at:%Y-%m-%d}" for what, at in _ends(pack) if desk.now >= at]
+
+
+def expiring(desk: Desk, pack: Pack, stage: str) -> str:
+    """Say what ends before new evidence could well stand at this stage, and what to do; empty: nothing does."""
+    what, at = min(_ends(pack), key=lambda end: end[1])
+    if not desk.now < at <= desk.now + _climb(desk, pack.kind, stage):
+        return ""
+    again = f"{evidence_line(pack.kind, pack.name)}, then {promote_line(pack.kind, pack.name)}"
+    return f"{what} expires on {at:%Y-%m-%d}, and from then on it may only reduce; new evidence takes its time: {again}"
+
+
+def _climb(desk: Desk, kind: str, stage: str) -> timedelta:
+    """Return how long a new version takes to this stage at least, and a fortnight."""
+    steps = (desk.policy.step(kind, one) for one in TRADED[: TRADED.index(stage) + 1])
+    return SPARE + timedelta(days=sum(getattr(gate, "min_days", 0) for step in steps for gate in step.gates))
+
+
+def _ends(pack: Pack) -> list[tuple[str, datetime]]:
+    card = read_moment(pack.json(CARD).get("expires_at"), CARD) if pack.has(CARD) else None
+    return [("the evidence", pack.expires_at), *([("the model", card)] if card else [])]
 
 
 def beyond_band(pack: Pack, record: TrackRecord) -> list[str]:

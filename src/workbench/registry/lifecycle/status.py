@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from workbench.errors import DataRefused, InputRefused, WorkbenchError, did_you_mean
 from workbench.params import strategy_names
 from workbench.registry.lifecycle.card import deflated_sharpe, trials
+from workbench.registry.lifecycle.demote import expiring
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.stages import BACKTEST, REDUCE_ONLY, RESEARCH, RETIRED, TRADED
 from workbench.registry.lifecycle.state import State, Version
@@ -111,6 +112,8 @@ def _line(desk: Desk, state: State, known: Version, notes: list[str], there: boo
     pack = candidate.pack
     if desk.now >= pack.expires_at:
         notes.append(f"{state.name} version {known.version}: its evidence expired on {pack.expires_at:%Y-%m-%d}")
+    elif known.stage in TRADED and (soon := expiring(desk, pack, known.stage)):
+        notes.append(f"{state.name} version {known.version}: {soon}")
     return replace(
         line,
         market=pack.market,
