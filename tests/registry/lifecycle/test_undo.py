@@ -342,8 +342,8 @@ def test_status_shows_everything_at_one_look(staffed):
 @pytest.mark.parametrize(("days_left", "told"), [(74, True), (75, False), (14, True), (0, False)])
 def test_status_says_in_time_that_the_evidence_of_production_ends(staffed, days_left, told):
     put_in_production(staffed, 1)
-    ends = datetime(2026, 6, 10, tzinfo=UTC)  # two months of records, and a fortnight, before it
-    notes = status(staffed.desk(now=ends - timedelta(days=days_left) + timedelta(hours=9))).notes
+    ends = datetime(2026, 6, 10, 15, tzinfo=UTC)  # two months of records, and a fortnight, before it
+    notes = status(staffed.desk(now=ends - timedelta(days=days_left))).notes
     said = "sma_cross version 1: the evidence expires on 2026-06-10, and from then on it may only reduce"
     assert any(note.startswith(said) for note in notes) is told
 
