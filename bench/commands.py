@@ -2,7 +2,8 @@
 
     python bench/commands.py --repeats 21
 
-Two answers that need no data: the help, and the refusal of a misspelt setting.
+Two answers that need no data, the help and the refusal of a misspelt setting, and what `workbench live` imports before
+it looks for who trades, beside the import of MLflow's client.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ QUESTIONS = (
     Question(("backtest", "--set", "costs.spred_bps=3"), 2, "Did you mean 'spread_bps'?"),
 )
 
+# All that the command imports itself; MLflow's client comes to it when a version is fetched.
+RUNNER = ("cli.app", "cli.live", "cli.rules", "cli.trading", "live.preview", "live.service", "live.ib")
+IMPORTS = f"import {', '.join(f'workbench.{name}' for name in RUNNER)}, sys; print('mlflow' in sys.modules)"
+CLIENT = "import mlflow, mlflow.tracking; print('client')"
+
 
 def answer(command: Sequence[str], code: int, says: str) -> float:
     """Return the seconds that a command took to give the answer that it must give."""
@@ -55,15 +61,40 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--repeats", type=int, default=7)
     asked = options.parse_args()
+    size = {"repeats": asked.repeats}
     for question in QUESTIONS:
-        ours, empty = [], []
-        for _ in range(asked.repeats + 1):  # in turns; the first of each does not count
-            ours.append(answer([*WORKBENCH, *question.words], question.code, question.says))
-            empty.append(answer(EMPTY, 0, ""))
-        value, beside = statistics.median(ours[1:]), statistics.median(empty[1:])
+        command = [*WORKBENCH, *question.words]
+        value, beside = in_turns((command, question.code, question.says), (EMPTY, 0, ""), asked.repeats)
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        figure, size = " ".join(("workbench", *question.words)), {"repeats": asked.repeats}
-        report(figure, value, "empty Python process", beside, size, peak_rss_mb=memory, target=question.target)
+        report(
+            " ".join(("workbench", *question.words)),
+            value,
+            "empty Python process",
+            beside,
+            size,
+            peak_rss_mb=memory,
+            target=question.target,
+        )
+    run = [sys.executable, "-c"]
+    value, beside = in_turns(([*run, IMPORTS], 0, "False"), ([*run, CLIENT], 0, "client"), asked.repeats)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    report(
+        "imports of workbench live",
+        value,
+        "import of MLflow's client",
+        beside,
+        size,
+        peak_rss_mb=memory,
+        target="value <= 1.5",
+    )
+
+
+def in_turns(
+    ours: tuple[Sequence[str], int, str], beside: tuple[Sequence[str], int, str], repeats: int
+) -> tuple[float, float]:
+    """Return the median seconds of two commands that were run one after the other; the first of each does not count."""
+    times = [(answer(*ours), answer(*beside)) for _ in range(repeats + 1)][1:]
+    return statistics.median(one for one, _ in times), statistics.median(other for _, other in times)
 
 
 if __name__ == "__main__":

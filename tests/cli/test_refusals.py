@@ -36,6 +36,7 @@ import pytest
         (["why"], "Missing argument 'FILL'. See: workbench why --help"),
         (["approve", "sma_cross"], "Missing option '--as'. See: workbench approve --help"),
         (["pack", "nope"], "No such command 'nope'. See: workbench pack --help"),
+        (["resme"], "No such command 'resme'. Did you mean 'resume'? See: workbench --help"),
         (
             ["sweep", "sma_cross", "--grid", "fst=5:50:5"],
             "sma_cross: unknown parameter 'fst'. Did you mean 'fast'?",

@@ -106,7 +106,7 @@ def _told(error: Exception) -> str:
     named, context = "", getattr(error, "ctx", None)
     while context is not None and context.parent is not None:
         named, context = f" {context.info_name}{named}", context.parent
-    return f"{said.rstrip('.')}. See: workbench{named} --help"
+    return f"{said if said.endswith(('.', '?')) else said + '.'} See: workbench{named} --help"
 
 
 def fail(message: str, code: int) -> NoReturn:
