@@ -24,7 +24,7 @@ from workbench.live.reconcile import adopt, compare, resolve
 from workbench.live.runner import begin, guard, put_in_order
 from workbench.live.service import Service
 from workbench.strategies.exits import Exits
-from workbench.trading import OrderStatus
+from workbench.trading import Fill, OrderStatus, Position, Side
 from workbench.tws import Simulator
 from workbench.types import Bars
 
@@ -337,6 +337,39 @@ def test_that_shares_are_gone_is_believed_where_trades_or_cash_say_so_too(held, 
             look(service, clock, number)
         assert held.settled(0.5) == ([] if sold else lies)
         assert held.cancels() == ([] if not sold else [one["order_id"] for one in held.sim.orders()][1:])
+
+
+def test_a_small_dividend_is_no_sale_where_two_answers_lack_what_is_held(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        lies, broker = held.settled(0.0), service.broker
+        asked, account = broker.positions, broker.account
+        broker.account = lambda: replace(account(), cash=account().cash + 12.0)
+        look(service, clock, 1)
+        broker.positions = lambda: ()
+        for number in (2, 3):
+            look(service, clock, number)
+        broker.positions = asked
+        assert held.settled(0.5) == lies
+    assert held.cancels() == []
+
+
+def test_what_was_sold_where_the_broker_tells_no_execution_is_believed_beside_a_trade_by_hand_and_money_taken_out(held):
+    clock = held.service.clock
+    with held.trading() as service:
+        shares, broker, at = service.journal.book.positions["AAA"], service.broker, service.clock()
+        fills, account = broker.fills, broker.account
+        bought = Fill("x1", 1, "", "BBB", Side.BUY, 1, 50.0, at, "DU1234567", commission=0.0)
+        cash = -150_000.0  # taken out, and not explained yet
+        broker.account = lambda: replace(account(), cash=account().cash + cash)
+        look(service, clock, 1)
+        cash += shares * 100.0 - 50.0
+        broker.positions = lambda: (Position("BBB", 1, 50.0),)
+        broker.fills = lambda since: (*fills(since), bought)
+        look(service, clock, 2)
+        assert held.cancels() == []
+        look(service, clock, 3)
+        assert held.settled(0.5) == []
 
 
 def test_a_stop_that_is_gone_from_the_broker_is_missing_at_the_second_look_and_no_look_before(held):

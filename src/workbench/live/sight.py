@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
-from workbench.errors import OrderRejected
+from workbench.errors import OrderRejected, WorkbenchError
 from workbench.live import protection
+from workbench.live.book import Tracked
+from workbench.live.deciding import prices_of
 from workbench.live.dispatch import cancel
 from workbench.live.gate import Day
 from workbench.live.monitor import Snapshot
@@ -18,6 +20,9 @@ from workbench.live.session import Data, Desk
 from workbench.live.trading_state import TradingState
 from workbench.sessions import Calendar
 
+# What long and short positions that are gone come to together says something from this part of them all on.
+LEAST_OF_BOTH_SIDES = 0.1
+
 
 @dataclass
 class Sight:
@@ -25,6 +30,7 @@ class Sight:
 
     calendar: Calendar
     _doubted: frozenset[str] = frozenset()  # orders that the last look did not find, or found beside nothing held
+    _gap: float | None = None  # the broker's cash beyond the books when all that is protected was last seen there
     _read: tuple[date, Data] | None = None  # read once for each newest bar
 
     def look(self, desk: Desk) -> Snapshot:
@@ -62,8 +68,11 @@ class Sight:
         That shares are gone is believed where trades or cash say so, too: an answer may lack them.
         """
         unseen, sold = told.unseen, {one.symbol for one in told.differences if one.of is Of.POSITION and not one.ours}
-        paid = any(one.of is Of.CASH for one in told.differences)
         pointless = protection.pointless(desk.journal.book, positions, desk.clock())
+        left = tuple(one for one in pointless if one.order.symbol not in sold)
+        paid = bool(left) and self._paid(desk, told, positions, left)
+        if not pointless:
+            self._gap = told.gap
         beside_nothing = {one.order.key for one in pointless if paid or one.order.symbol in sold}
         again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
         if again & unseen:
@@ -71,3 +80,27 @@ class Sight:
         for key in sorted(again & beside_nothing - unseen):
             with suppress(OrderRejected):  # it has just ended
                 cancel(desk.journal, desk.broker, key, "the broker holds nothing that it protects")
+
+    def _paid(self, desk: Desk, told: Reconciled, positions: Mapping[str, int], left: Iterable[Tracked]) -> bool:
+        """Whether the cash is nearer to what these shares are worth than to nothing: a dividend is no sale.
+
+        It is looked at whole, and by what it moved since they were last seen: other money may have come or gone before.
+        """
+        if told.gap is None:  # something fills
+            return False
+        prices = dict[str, float]()
+        with suppress(WorkbenchError):  # else by their own: they lie near enough to it
+            prices = prices_of(desk, {one.order.symbol for one in left})
+        worth = dict[str, float]()
+        for one in left:
+            symbol = one.order.symbol
+            by_others = sum(
+                each.broker for each in told.unexplained if each.of is Of.EXECUTION and each.symbol == symbol
+            )
+            lacks = desk.journal.book.positions.get(symbol, 0) - positions.get(symbol, 0) + by_others
+            worth[symbol] = lacks * prices.get(symbol, one.order.stop or one.order.limit or 0.0)
+        total, gross = sum(worth.values()), sum(map(abs, worth.values()))
+        if abs(total) <= LEAST_OF_BOTH_SIDES * gross:
+            return not gross
+        moved = [told.gap] if self._gap is None else [told.gap, told.gap - self._gap]
+        return any(abs(total - one) <= abs(one) for one in moved)
