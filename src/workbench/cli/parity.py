@@ -54,7 +54,8 @@ def parity(
     finally:
         journal.close()
     if kept is None:
-        print(f"No record of {strategy} version {seat.version} at {seat.stage} is kept yet; the runner writes it.")
+        where = f"{strategy} version {seat.version} at {seat.stage} in account {period.account}"
+        print(f"No record of {where} is kept yet; the runner writes it.")
     else:
         print(f"Written to the {seat.stage} record of version {seat.version}: {kept} sessions compared.")
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.clock import read_clock
 from workbench.disk import write_whole, writing
+from workbench.errors import WorkbenchError
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.report import Result, SessionReport, slippage
 from workbench.live.seats import LEAVING
 from workbench.live.session import Seat
 from workbench.params import Paths, Settings
-from workbench.parity.record import journaled, sessions_again
-from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord, read_track_record
+from workbench.parity.record import closed_sessions, journaled, put_in, sessions_again
+from workbench.registry.gates.record_files import RecordFiles
+from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord
+from workbench.registry.packs.files import Unanswered, is_there
+from workbench.sessions import Calendar
+
+ALWAYS = datetime.max.replace(tzinfo=UTC)  # as a moment: then no session is of the future
 
 
 def write_records(
@@ -23,44 +30,74 @@ def write_records(
 ) -> None:
     """Write the record of every strategy of a session; the same session again replaces itself.
 
-    The journal keeps the digest of what was written: a record that was edited by hand has another.
+    The journal keeps the digest of what was written: a record that was edited by hand has another. One that cannot be
+    written keeps back no other's; that is raised at the end, and its session is put in with the next one.
     """
-    clock = read_clock(settings.market, paths)
+    failed: list[WorkbenchError] = []
     for seat in seats:
         if seat.stage == LEAVING:
             continue  # what closes the positions of a retired version proves nothing
-        result = next(one for one in report.results if one.strategy == seat.name)
-        file = paths.state / "records" / "strategy" / seat.name / str(seat.version) / f"{seat.stage}.json"
-        fills, bps = slippage(journal.book, seat)
-        record = TrackRecord(
-            seat.name, seat.version, seat.pack, seat.stage, settings.live.mode, settings.market, (), fills, bps,
-            seat.model_bps, report.head, simulated=clock.simulated, account=report.account,
-        )  # fmt: skip
-        before = _before(file, record, report, journal, paths)
-        session = _session(result, report, before)
-        record = replace(record, sessions=(*before, session))
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, record.bytes(), flushed=True)
-        journal.append(journaled(record, Kind.RECONCILE, (session,)))
+        try:
+            _write_record(paths, seat, report, journal, settings)
+        except WorkbenchError as error:
+            failed.append(error)
+    if failed:
+        raise type(failed[0])("; ".join(dict.fromkeys(map(str, failed)))) from failed[0]
+
+
+def _write_record(paths: Paths, seat: Seat, report: SessionReport, journal: Journal, settings: Settings) -> None:
+    clock = read_clock(settings.market, paths)
+    result = next(one for one in report.results if one.strategy == seat.name)
+    files = RecordFiles(paths, "strategy", seat.name, seat.version, seat.stage)
+    fills, bps = slippage(journal.book, seat)
+    record = TrackRecord(
+        seat.name, seat.version, seat.pack, seat.stage, settings.live.mode, settings.market, (), fills, bps,
+        seat.model_bps, report.head, simulated=clock.simulated, account=report.account,
+    )  # fmt: skip
+    file = files.of(report.account)
+    before = _before(files, file, record, report, journal, clock.now())
+    session = _session(result, report, before)
+    record = replace(record, sessions=(*before, session))
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, record.bytes(), flushed=True)
+    journal.append(journaled(record, Kind.RECONCILE, (session,)))
 
 
 def _before(
-    file: Path, record: TrackRecord, report: SessionReport, journal: Journal, paths: Paths
+    files: RecordFiles, file: Path, record: TrackRecord, report: SessionReport, journal: Journal, now: datetime
 ) -> tuple[SessionRecord, ...]:
-    """Return the sessions that the record goes on from; another pack or account begins a record of its own.
+    """Return the sessions that the record goes on from; another pack begins a record of its own.
 
-    Where what is kept is not what the journal says was written last, the journal itself says what was traded.
+    Where what is kept is not what the journal says was written last, or is gone, the journal itself says what was
+    traded; where it lacks what the journal has closed, that is put in.
     """
-    if not file.is_file():
-        return ()
-    kept = read_track_record(file.read_bytes(), paths.short(file), read_clock(record.market, paths).now())
-    if (kept.pack, kept.account or record.account) != (record.pack, record.account):
-        return ()
+    kept = _kept(files, file, record, journal)
     whole = journal.book.past.records.get(record.key) == kept.digest
-    sessions = kept.sessions if whole else sessions_again(journal, kept)
+    if whole:
+        kept = files.read(file, now)  # with a session of the future it is refused
+    if whole and Calendar().next(kept.sessions[-1].date).date() >= report.session:
+        sessions = kept.sessions  # to the session before this one
+    else:
+        closed = closed_sessions(journal, record.strategy, record.pack, record.stage)
+        sessions = put_in(kept.sessions, closed) if whole else sessions_again(journal, kept)
     began = journal.book.past.began
     return tuple(one for one in sessions if began and began <= one.date < report.session)
+
+
+def _kept(files: RecordFiles, file: Path, record: TrackRecord, journal: Journal) -> TrackRecord:
+    """Return what is kept of an account's record, or the one without sessions that is begun in its place."""
+    if not is_there(file, files.paths.short(file)):
+        return record
+    try:
+        kept = files.read(file, ALWAYS)
+    except Unanswered:
+        raise
+    except WorkbenchError as error:
+        if record.key in journal.book.past.records:
+            return record  # what was written is in the journal
+        raise type(error)(f"{error}; take it away: the next session makes it from the journal") from error
+    return kept if (kept.pack, kept.account or record.account) == (record.pack, record.account) else record
 
 
 def _session(result: Result, report: SessionReport, before: Sequence[SessionRecord]) -> SessionRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -13,15 +13,16 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.params import Paths
 from workbench.parity.compare import Parity, SessionParity
+from workbench.registry.gates.record_files import RecordFiles
 from workbench.registry.gates.track_record import (
     EXPLAINED,
     Break,
     SessionRecord,
     TrackRecord,
     read_session,
-    read_track_record,
 )
 from workbench.registry.packs.canonical import jsonable
+from workbench.registry.packs.files import is_there
 
 
 def note_parity(
@@ -33,14 +34,15 @@ def note_parity(
     journal: Journal,
     now: datetime,
 ) -> int | None:
-    """Write which sessions of the record are equal, and return how many; None where the runner kept no record.
+    """Write which sessions of the account's record are equal, and return how many; None where the runner kept none.
 
     A record that is not what the journal says was written last is left as it is.
     """
-    file = paths.state / "records" / "strategy" / found.period.strategy / str(version) / f"{stage}.json"
-    if not file.is_file():
+    files = RecordFiles(paths, "strategy", found.period.strategy, version, stage)
+    file = files.of(journal.account)
+    if not is_there(file, paths.short(file)):
         return None
-    kept = read_track_record(file.read_bytes(), paths.short(file), now)
+    kept = files.read(file, now)
     if journal.sync().past.records.get(kept.key) != kept.digest:
         raise DataRefused(
             f"{paths.short(file)}: is not what the journal of {journal.account} says was written last; nothing was "
@@ -60,10 +62,17 @@ def noted(record: TrackRecord, found: Parity, closed: tuple[SessionRecord, ...] 
 
     ``closed`` are the sessions of the journal: one that was closed there when its runner was killed is put in.
     """
-    kept = {one.date: one for one in closed} | {one.date: one for one in record.sessions}
     compared = {session.session: session for session in found.sessions}
-    judged = {day: _judged(one, compared[day]) if day in compared else one for day, one in kept.items()}
+    judged = {
+        one.date: _judged(one, compared[one.date]) if one.date in compared else one
+        for one in put_in(record.sessions, closed)
+    }
     return replace(record, sessions=_in_order(judged))
+
+
+def put_in(sessions: Iterable[SessionRecord], closed: Iterable[SessionRecord]) -> tuple[SessionRecord, ...]:
+    """Return the sessions of a record with those that the journal has closed and the record lacks."""
+    return _in_order({one.date: one for one in closed} | {one.date: one for one in sessions})
 
 
 def journaled(record: TrackRecord, kind: Kind, told: tuple[SessionRecord, ...]) -> Draft:

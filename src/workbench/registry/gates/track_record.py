@@ -1,6 +1,6 @@
 """A period on paper, staged live or in production, session by session: written by the live runner, judged by gates.
 
-Kept in data/state/records/<kind>/<name>/<version>/<stage>.json, in canonical form.
+Kept in canonical form in data/state/records/<kind>/<name>/<version>/, a file an account.
 """
 
 from __future__ import annotations

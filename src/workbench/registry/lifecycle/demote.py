@@ -24,6 +24,7 @@ from workbench.registry.loader.fetch import Away, fetch
 from workbench.registry.loader.load import FOLDER
 from workbench.registry.packs.candidate import candidate_from
 from workbench.registry.packs.canonical import read_moment, short
+from workbench.registry.packs.files import Unanswered
 from workbench.registry.packs.lines import evidence_line, promote_line
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
@@ -118,14 +119,28 @@ def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[l
 def _judged(desk: Desk, state: State, stage: str, standing: Standing, pack: Pack) -> tuple[list[str], str]:
     wrong = expired(desk, pack)
     try:
-        record = desk.track_record(state, standing.version, stage)
+        records = [one for one in desk.track_records(state, standing.version, stage) if one.sessions]
+    except Unanswered:
+        raise
     except WorkbenchError as error:
         return [*wrong, f"its record cannot be read: {error}"], "its evidence"
-    if record is None or not record.sessions:
+    if not records:
         return wrong, f"its evidence; no {stage} record yet"
+    seen = []
+    for record in records:  # of each account that traded it: what one lost is not made good by another
+        of = f"account {record.account}: " if len(records) > 1 else ""
+        broken, by = _by_record(desk, state, stage, standing, pack, record)
+        wrong += [f"{of}{one}" for one in broken]
+        seen.append(f"{of}{by}")
+    return wrong, "; ".join(seen)
+
+
+def _by_record(
+    desk: Desk, state: State, stage: str, standing: Standing, pack: Pack, record: TrackRecord
+) -> tuple[list[str], str]:
     if (record.pack, record.version, record.stage) != (pack.digest, standing.version, stage):
-        return [*wrong, f"its record is of version {record.version}, pack {short(record.pack)}"], "its evidence"
-    wrong += drifted(record, _drift_bound(desk, state.kind))
+        return [f"its record is of version {record.version}, pack {short(record.pack)}"], "its evidence"
+    wrong = drifted(record, _drift_bound(desk, state.kind))
     judged = since(record, standing.restored)
     if not judged.sessions:
         return wrong, f"its evidence; no session since it was restored on {standing.restored:%Y-%m-%d}"

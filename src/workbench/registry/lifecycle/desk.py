@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 
 from workbench.clock import read_clock
@@ -19,7 +19,8 @@ from workbench.registry.connection import Connection
 from workbench.registry.gates.case import LedgerFacts
 from workbench.registry.gates.policy import FILE as POLICY
 from workbench.registry.gates.policy import Policy
-from workbench.registry.gates.track_record import TrackRecord, read_track_record
+from workbench.registry.gates.record_files import RecordFiles
+from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.lifecycle.card import description, pack_tags, pack_verdicts, state_tags
 from workbench.registry.lifecycle.models import Models
 from workbench.registry.lifecycle.record import Lifecycle
@@ -150,12 +151,21 @@ class Desk:
         except WorkbenchError as error:
             return LedgerFacts(False, str(error), facts["trials"], now), ""
 
+    def track_records(self, state: State, version: int, stage: str) -> tuple[TrackRecord, ...]:
+        """Return what the runner wrote of a version's time at a stage: a record of each account that traded it."""
+        files = RecordFiles(self.paths, state.kind, state.name, version, stage)
+        return tuple(files.read(file, self.now) for file in files.all())
+
     def track_record(self, state: State, version: int, stage: str) -> TrackRecord | None:
-        """Return what the runner wrote of a version's time at a stage, or None where it wrote nothing."""
-        file = self.paths.state / "records" / state.kind / state.name / str(version) / f"{stage}.json"
-        if not file.is_file():
-            return None
-        return read_track_record(file.read_bytes(), self.paths.short(file), self.now)
+        """Return the record that gates ask, or None: of several accounts' that of the newest session, then the longest.
+
+        What several accounts made is never taken together: a session of each day is not a longer time.
+        """
+
+        def newest(record: TrackRecord) -> tuple[date, int]:
+            return record.sessions[-1].date if record.sessions else date.min, len(record.sessions)
+
+        return max(self.track_records(state, version, stage), key=newest, default=None)
 
     def names_of(self, candidate: Candidate, proposal: str) -> tuple[str, ...]:
         """Return who approved a proposal, by the allow-list of now."""

@@ -20,6 +20,7 @@ MAX_DEPTH = 16
 
 # What says something of the files; every other error says that the disk does not answer.
 _OF_FILES = {errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG, errno.EINVAL}
+_NOTHING = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # lies where was asked
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not keep us waiting
 
@@ -60,6 +61,37 @@ def read_files(folder: Path, shown: str, below: Path | None = None) -> dict[str,
     finally:
         os.close(handle)
     return found
+
+
+def is_there(path: Path, shown: str, *, follow: bool = True) -> bool:
+    """Whether something lies there, without ``follow`` also a link to nowhere; no answer of the disk is Unanswered."""
+    try:
+        path.stat(follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _NOTHING:
+            return False
+        raise _unreadable(shown, "", error) from error
+    return True
+
+
+def names_in(folder: Path, shown: str) -> list[str]:
+    """Return the names in a folder, none where there is none; no answer of the disk is Unanswered."""
+    try:
+        return sorted(one.name for one in folder.iterdir())
+    except OSError as error:
+        if error.errno in _NOTHING:
+            return []
+        raise _unreadable(shown, "", error) from error
+
+
+def read_file(path: Path, shown: str) -> bytes:
+    """Return one file's bytes; no answer of the disk is Unanswered."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno in _NOTHING:
+            raise PackRefused(f"{shown}: is gone") from error
+        raise _unreadable(shown, "", error, "it must be a plain file") from error
 
 
 def _walk(handle: int, place: str, shown: str, depth: int) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,58 @@
+"""Two accounts that trade one version at a stage: each has a record of its own, and every one of them is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.registry.conftest import NOW
+from workbench.registry.gates.track_record import Break, TrackRecord, read_track_record
+from workbench.registry.lifecycle.demote import check
+
+# MLflow has not followed SQLAlchemy 2.1 yet.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+NAME = ("strategy", "sma_cross")
+
+
+@pytest.fixture
+def record(staffed) -> TrackRecord:
+    """The record of the first account; with it the version stands at paper."""
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    file = staffed.paths.state / "records/strategy/sma_cross/1/paper.json"
+    return read_track_record(file.read_bytes(), "paper.json", NOW)
+
+
+def beside(staffed, record: TrackRecord, account: str) -> None:
+    file = staffed.paths.state / f"records/strategy/sma_cross/1/paper.{account}.json"
+    file.write_bytes(replace(record, account=account).bytes())
+
+
+def test_the_rules_judge_the_record_of_every_account(staffed, record):
+    desk = staffed.desk()
+    few = replace(record, sessions=record.sessions[:3])
+    beside(staffed, few, "DU1")
+    (sound,) = check(desk, desk.state(*NAME))
+    assert sound.wrong == ()
+    assert sound.seen == f"account {record.account}: 28 sessions to 2026-03-02; account DU1: 3 sessions to 2026-01-26"
+    severe = replace(few.sessions[1], breaks=(Break("severe", "AAA: +5 in the journal, +6 at the broker"),))
+    beside(staffed, replace(few, sessions=(few.sessions[0], severe)), "DU1")
+    (broken,) = check(desk, desk.state(*NAME))
+    assert broken.wrong == ("account DU1: severe break on 2026-01-23 AAA: +5 in the journal, +6 at the broker",)
+    assert desk.record.current(*NAME, "paper").mode == "reduce_only"
+
+
+def test_the_gates_ask_the_account_that_traded_last_and_never_several_together(staffed, record):
+    desk = staffed.desk()
+    state = desk.state(*NAME)
+    beside(staffed, replace(record, sessions=record.sessions[:5]), "DU1")
+    assert desk.track_record(state, 1, "paper") == record
+    beside(staffed, replace(record, sessions=record.sessions[-5:]), "DU1")
+    assert desk.track_record(state, 1, "paper") == record  # of two that traded the same last session the longer
+    beside(staffed, record, "DU1")
+    (staffed.paths.state / "records/strategy/sma_cross/1/paper.json").write_bytes(
+        replace(record, sessions=record.sessions[:-1]).bytes()
+    )
+    assert desk.track_record(state, 1, "paper").account == "DU1"
