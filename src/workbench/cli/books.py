@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from workbench.live.decision import Decision, Line
-    from workbench.live.reconcile import Difference
+    from workbench.live.difference import Difference
 
 CASH = "CASH"
 

@@ -9,61 +9,42 @@ A person ends it: ``explain`` says that it is known and may stay, ``adopt`` take
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from workbench.alerts.outbox import Outbox, Severity
 from workbench.errors import AlreadyRunning, InputRefused, NoData
-from workbench.live.book import CASH, NOBODY, Book, Tracked
+from workbench.live.book import CASH, NOBODY, Book
 from workbench.live.broker import Broker
+from workbench.live.difference import (
+    PART,
+    Difference,
+    Of,
+    Seen,
+    brought_by,
+    by_others,
+    differences_of,
+    execution_of,
+    gap_of,
+    gone_order,
+    unexplained_fills,
+    unnoticed_keys,
+    unseen_orders,
+)
 from workbench.live.dispatch import record
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
-from workbench.live.owners import owners, still_explained, what_to_type, within
-from workbench.trading import Fill, OrderStatus, Working
+from workbench.live.owners import owners, still_explained, within
+from workbench.trading import OrderStatus
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
-CHARGED_WITHIN = timedelta(days=1)  # what the broker has not told of a commission by then, it never tells
-MOST_COMMISSION = 0.01  # of an execution's value, and at least a dollar
 MAX_CASH = Limits().max_cash_difference
-PART = "part"  # the number of a difference in parts of a share
 LOOKS = 3  # until nothing fills between the first question and the last
-
-
-class Of(StrEnum):
-    """What differs."""
-
-    POSITION = "position"
-    ORDER = "order"
-    EXECUTION = "execution"
-    CASH = "cash"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference; ``ours`` False where it was traded by somebody else on the account, or is a little cash."""
-
-    of: Of
-    symbol: str  # empty for cash
-    journal: float
-    broker: float
-    text: str
-    ours: bool = True
-    number: str = ""  # of the order or the execution
-
-    @property
-    def id(self) -> str:
-        """What it is explained by: the same difference again has the same; cash changes with every trade."""
-        if self.of is Of.CASH:
-            return f"{self.of}::{self.broker - self.journal:.0f}"
-        return f"{self.of}:{self.symbol}:{self.number}:{self.journal:.2f}:{self.broker:.2f}"
 
 
 @dataclass(frozen=True)
@@ -106,26 +87,12 @@ class Reconciled:
         return sum(one.broker - one.journal for one in self.unexplained if one.of is Of.CASH)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """The broker's side at one moment."""
-
-    fills: tuple[Fill, ...]
-    positions: dict[str, int]
-    parts: dict[str, float]  # of a share, held by whoever trades them: not this runner
-    orders: tuple[Working, ...]
-    cash: float
-    equity: float
-    at: datetime
-    moving: tuple[Fill, ...]  # what filled between the first question and the last: told of by some answers only
-
-
 def compare(journal: Journal, broker: Broker, *, max_cash: float = MAX_CASH) -> Reconciled:
     """Return what differs, and write nothing: for who looks beside the runner."""
     seen, book = _steady(journal, broker, still=False), journal.book
-    differences = (*_differences(book, seen, CASH_TOLERANCE, max_cash), *map(_gone, _unseen(book, seen)))
+    differences = (*differences_of(book, seen, CASH_TOLERANCE, max_cash), *map(gone_order, unseen_orders(book, seen)))
     left = _left(book, differences)
-    return Reconciled(seen.at, differences, left, _unnoticed(book, seen), _gap(book, seen))
+    return Reconciled(seen.at, differences, left, unnoticed_keys(book, seen), gap_of(book, seen))
 
 
 def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: float = MAX_CASH) -> Reconciled:
@@ -133,12 +100,12 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
     journal.sync()
     seen = _look(broker)
     if not journal.book.opened:
-        foreign = [_execution(fill).id for fill in _foreign(journal.book, seen)]
+        foreign = [execution_of(fill).id for fill in by_others(journal.book, seen)]
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
     if journal.book.past.measuring and not seen.moving:  # only now do the books know what filled unheard
-        journal.append(Draft(Kind.RECONCILE, {"gap_at_open": _gap(journal.book, seen)}))
-    differences = tuple(_differences(journal.book, seen, CASH_TOLERANCE, max_cash))
+        journal.append(Draft(Kind.RECONCILE, {"gap_at_open": gap_of(journal.book, seen)}))
+    differences = tuple(differences_of(journal.book, seen, CASH_TOLERANCE, max_cash))
     left = _left(journal.book, differences)
     if {one.id for one in left} != journal.book.differences or journal.book.past.stopped:
         told = [{**asdict(one), "of": one.of.value, "id": one.id} for one in left]
@@ -147,7 +114,7 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
     for one in left:
         severity = Severity.CRITICAL if one.ours else Severity.WARNING
         outbox.post(severity, f"reconcile_{one.of}", one.text, cooldown=one.id, symbol=one.symbol)
-    return Reconciled(seen.at, differences, left, _unnoticed(journal.book, seen), _gap(journal.book, seen))
+    return Reconciled(seen.at, differences, left, unnoticed_keys(journal.book, seen), gap_of(journal.book, seen))
 
 
 def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str) -> tuple[Difference, ...]:
@@ -164,8 +131,8 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
         facts |= {"cash_explained": sum(one.broker - one.journal for one in found), "flow": _flow(found, seen)}
     else:
         facts["accepted"] = [one.id for one in found if not _of_shares(one)]
-        paid = (fill for fill in _unexplained(journal.book, seen) if fill.symbol == symbol)
-        facts["cash_explained"] = sum(_brought(journal.book, fill) for fill in paid)
+        paid = (fill for fill in unexplained_fills(journal.book, seen) if fill.symbol == symbol)
+        facts["cash_explained"] = sum(brought_by(journal.book, fill) for fill in paid)
         facts["shares_explained"] = int(sum(one.broker - one.journal for one in found if _of_shares(one)))
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
     return found
@@ -183,8 +150,8 @@ def adopt(
     found = _of_symbol(journal, seen, symbol)
     if not found:
         raise NoData(f"{symbol or 'cash'}: nothing differs at the broker, so there is nothing to adopt; explain it")
-    fills = [fill for fill in _foreign(journal.book, seen) if fill.symbol == symbol and symbol]
-    fills = [fill for fill in fills if _execution(fill).id not in journal.book.accepted]
+    fills = [fill for fill in by_others(journal.book, seen) if fill.symbol == symbol and symbol]
+    fills = [fill for fill in fills if execution_of(fill).id not in journal.book.accepted]
     forgotten = [fill for fill in fills if fill.id in journal.book.settled]  # in the position as it was: not once more
     fills = [fill for fill in fills if fill not in forgotten]
     traded, held = sum(fill.signed for fill in fills), seen.positions.get(symbol, 0)
@@ -197,7 +164,7 @@ def adopt(
         "strategy": strategy, "parts": parts, "explained": explained,
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
-    staying += [_execution(fill).id for fill in forgotten]
+    staying += [execution_of(fill).id for fill in forgotten]
     data: dict[str, Any] = {"action": "adopt", "adopted": adopted, "accepted": staying}
     if symbol == CASH:
         data["flow"] = _flow(found, seen)
@@ -244,22 +211,22 @@ def _operate(journal: Journal, draft: Draft, who: str, reason: str) -> None:
     journal.append(Draft(Kind.OPERATOR, data, draft.key, draft.symbol))
 
 
-def _flow(found: Iterable[Difference], seen: _Seen) -> dict[str, float]:
+def _flow(found: Iterable[Difference], seen: Seen) -> dict[str, float]:
     """Return what a person says came or went, and what the account is worth with it: losses are counted from there."""
     return {"cash": sum(one.broker - one.journal for one in found), "equity": seen.equity}
 
 
-def _of_symbol(journal: Journal, seen: _Seen, symbol: str) -> tuple[Difference, ...]:
-    found = _differences(journal.book, seen, 0.0 if symbol == CASH else CASH_TOLERANCE)
+def _of_symbol(journal: Journal, seen: Seen, symbol: str) -> tuple[Difference, ...]:
+    found = differences_of(journal.book, seen, 0.0 if symbol == CASH else CASH_TOLERANCE, MAX_CASH)
     return tuple(one for one in _left(journal.book, found) if one.symbol == symbol)
 
 
-def _steady(journal: Journal, broker: Broker, *, still: bool = True) -> _Seen:
+def _steady(journal: Journal, broker: Broker, *, still: bool = True) -> Seen:
     """Return the broker's side at a moment at which the journal, which a runner may be writing, knows all its fills.
 
     ``still``: and at which nothing filled, so that no fill is taken for a difference.
     """
-    found: _Seen | None = None
+    found: Seen | None = None
     for wait in (0.0, 0.5, 1.0, 2.0):
         time.sleep(wait)
         before = journal.sync().last
@@ -268,7 +235,7 @@ def _steady(journal: Journal, broker: Broker, *, still: bool = True) -> _Seen:
         told = all(book.has(fill) for fill in seen.fills if fill.key in book.orders)
         if told and (book.last.number if book.last else 0) == (before.number if before else 0):
             found = seen
-            if not (seen.moving or _unnoticed(book, seen)):  # else its end may be on its way to the journal
+            if not (seen.moving or unnoticed_keys(book, seen)):  # else its end may be on its way to the journal
                 return found
     if found is not None and not (still and found.moving):
         return found
@@ -278,7 +245,7 @@ def _steady(journal: Journal, broker: Broker, *, still: bool = True) -> _Seen:
     )
 
 
-def _look(broker: Broker) -> _Seen:
+def _look(broker: Broker) -> Seen:
     """Return the broker's side, asked again where something filled meanwhile."""
     for _ in range(LOOKS):
         now = broker.now()
@@ -292,136 +259,4 @@ def _look(broker: Broker) -> _Seen:
     parts = {one.symbol: one.part for one in held if one.part}
     known = {one.id for one in before}
     moving = tuple(one for one in fills if one.id not in known)
-    return _Seen(fills, positions, parts, orders, account.cash, account.equity, now, moving)
-
-
-def _moved(fills: Iterable[Fill], cash: float) -> float:
-    """Return how much of what the broker's cash lacks may be of these fills, some of which came after it was told."""
-    flows = [-fill.signed * fill.price for fill in fills]
-    return min(max(cash, sum(one for one in flows if one < 0)), sum(one for one in flows if one > 0))
-
-
-def _between(fills: Iterable[Fill], symbol: str, shares: int) -> bool:
-    """Whether the broker's positions lack so many shares by these fills, some of which came after they were told."""
-    moved = [fill.signed for fill in fills if fill.symbol == symbol]
-    return sum(one for one in moved if one < 0) <= shares <= sum(one for one in moved if one > 0)
-
-
-def _foreign(book: Book, seen: _Seen) -> list[Fill]:
-    """Return executions that no order of ours made and that are not in the books."""
-    return [fill for fill in seen.fills if fill.key not in book.orders and not book.has(fill)]
-
-
-def _execution(fill: Fill) -> Difference:
-    text = f"{fill.symbol}: {fill.side} {fill.quantity} at {fill.price:g} was not ordered by this runner ({fill.id})"
-    return Difference(Of.EXECUTION, fill.symbol, 0, fill.signed, text, ours=False, number=fill.id)
-
-
-def _differences(book: Book, seen: _Seen, cash_tolerance: float, max_cash: float = MAX_CASH) -> list[Difference]:
-    foreign = _foreign(book, seen)
-    found = [_execution(fill) for fill in foreign]
-    numbers = {key: tracked.intent.order_id for key, tracked in book.orders.items()}
-    for one in seen.orders:
-        if (ended := _ended(book, one)) is not None:
-            text = f"{one.order.symbol}: order {one.order.key} is open at the broker, and {ended} in the journal"
-            number = str(one.permanent_id)
-            found.append(Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, number=number))
-        elif numbers.get(one.order.key) != one.order_id:
-            twice = "is there a second time under" if one.order.key in numbers else "was not sent by this runner:"
-            text = f"{one.order.symbol}: open order {one.order.key or 'without a key'} {twice} number {one.order_id}"
-            number = str(one.permanent_id)
-            found.append(
-                Difference(Of.ORDER, one.order.symbol, 0, one.order.signed, text, one.order.key in numbers, number)
-            )
-    own = [fill for fill in seen.moving if fill.key in book.orders]
-    for symbol in sorted(book.positions.keys() | seen.positions.keys() | book.explained.keys()):
-        ours, theirs, more = book.positions.get(symbol, 0), seen.positions.get(symbol, 0), book.explained.get(symbol, 0)
-        if ours != theirs or more:
-            others = [fill for fill in foreign if fill.symbol == symbol]
-            newer = [fill for fill in others if _execution(fill).id not in book.accepted]
-            traded = {sum(fill.signed for fill in fills) for fills in (others, newer)}
-            here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
-            gone = not within(ours, theirs)  # no word of a person puts shares there, not even an earlier one
-            more = still_explained(book, symbol, theirs) if gone else more
-            lack = ours + more - theirs
-            if lack and symbol not in book.locked and _between(own, symbol, lack):
-                continue
-            known = symbol in seen.parts or any(_between(seen.moving, symbol, lack + one) for one in traded)
-            why = "trades that are not ours explain it" if known else "nothing explains it"
-            text = f"{symbol}: {here}, {theirs:+d} at the broker; {why}"
-            text += f": {what_to_type(book, symbol, theirs - ours - more)}" if gone else ""
-            booked = ours if gone else ours + more
-            found.append(Difference(Of.POSITION, symbol, booked, theirs, text, ours=not known))
-    for symbol, part in seen.parts.items():
-        told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
-        text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"
-        found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
-    cash = book.cash + book.cash_explained
-    lacks = cash - seen.cash - (0.0 if CASH in book.locked else _moved(own, cash - seen.cash))
-    if not _unexplained(book, seen) and abs(lacks) > cash_tolerance + _uncharged(book, seen):
-        text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
-        most = max_cash * max(seen.equity, 0.0)
-        if much := not abs(cash - seen.cash) <= most:
-            text += f" More than {most:,.2f}: only what shrinks a position is sent until it is explained"
-        found.append(Difference(Of.CASH, CASH, cash, seen.cash, text, ours=much))
-    return found
-
-
-def _gap(book: Book, seen: _Seen) -> float | None:
-    if seen.moving:
-        return None
-    brought = sum(_brought(book, fill) for fill in _unexplained(book, seen))
-    return seen.cash - book.cash - book.cash_explained - brought
-
-
-def _unexplained(book: Book, seen: _Seen) -> list[Fill]:
-    """Return the executions by others of which nobody has said anything: nor is their cash in the books."""
-    return [fill for fill in _foreign(book, seen) if _execution(fill).id not in book.accepted]
-
-
-def _brought(book: Book, fill: Fill) -> float:
-    """Return the cash that an execution brought beyond what the books have of it, its commission paid."""
-    known = book.fills.get(fill.id)
-    before = known.signed * known.price if known else 0.0
-    charged = 0.0 if fill.commission is None else fill.commission - book.commissions.get(fill.id, 0.0)
-    return before - fill.signed * fill.price - charged
-
-
-def _uncharged(book: Book, seen: _Seen) -> float:
-    """Return what the commissions may come to that are still on their way."""
-    waiting = [fill for fill in book.fills.values() if fill.id not in book.commissions]
-    waiting += [fill for fill in _foreign(book, seen) if fill.commission is None]
-    return sum(
-        max(1.0, MOST_COMMISSION * fill.quantity * fill.price) for fill in waiting
-        if seen.at - fill.at < CHARGED_WITHIN
-    )  # fmt: skip
-
-
-def _unseen(book: Book, seen: _Seen) -> tuple[Tracked, ...]:
-    """Return the orders that the broker had accepted, by our books, and that are not open there."""
-    there = {(one.order.key, one.order_id) for one in seen.orders}
-    return tuple(
-        one for one in book.open_orders
-        if one.status is not OrderStatus.INTENDED and (one.order.key, one.intent.order_id) not in there
-    )  # fmt: skip
-
-
-def _unnoticed(book: Book, seen: _Seen) -> frozenset[str]:
-    return frozenset(one.order.key for one in _unseen(book, seen) if one.status is not OrderStatus.MISSING)
-
-
-def _gone(one: Tracked) -> Difference:
-    order = one.order
-    text = (
-        f"{order.symbol}: order {order.key} is {one.status} in the journal, and not open at the broker; did it end? "
-        f'workbench reconcile --cancelled {order.key} --reason "…"'
-    )
-    return Difference(Of.ORDER, order.symbol, order.signed, 0, text, number=order.key)
-
-
-def _ended(book: Book, one: Working) -> OrderStatus | None:
-    """Return how an order ended by our books that the broker still works; it was said to be refused, and was not."""
-    tracked = book.orders.get(one.order.key)
-    if tracked is None or tracked.intent.order_id != one.order_id:
-        return None
-    return tracked.status if tracked.status in (OrderStatus.CANCELLED, OrderStatus.REJECTED) else None
+    return Seen(fills, positions, parts, orders, account.cash, account.equity, now, moving)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from workbench.live.book import Book, Tracked
+from workbench.live.difference import Difference
 from workbench.live.past import Denied
-from workbench.live.reconcile import Difference, Reconciled
+from workbench.live.reconcile import Reconciled
 from workbench.live.session import Seat
 
 

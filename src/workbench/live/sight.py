@@ -11,10 +11,11 @@ from workbench.errors import OrderRejected, WorkbenchError
 from workbench.live import protection
 from workbench.live.book import Tracked
 from workbench.live.deciding import prices_of
+from workbench.live.difference import Of
 from workbench.live.dispatch import cancel
 from workbench.live.gate import Day
 from workbench.live.monitor import Snapshot
-from workbench.live.reconcile import Of, Reconciled, reconcile
+from workbench.live.reconcile import Reconciled, reconcile
 from workbench.live.recovery import recover
 from workbench.live.session import Data, Desk
 from workbench.live.trading_state import TradingState

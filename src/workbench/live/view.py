@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from workbench.errors import BrokerError, DataRefused, OrderRejected
 from workbench.live.book import CASH, Book, Tracked
+from workbench.live.difference import Difference, Of
 from workbench.live.gate import Asked, Day, GateState, Sent
 from workbench.live.owners import within
-from workbench.live.reconcile import Difference, Of
 from workbench.live.session import Data, Desk
 from workbench.live.splits import split_symbols
 from workbench.live.trading_state import TradingState
