@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import socket
@@ -13,8 +14,10 @@ import pytest
 
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import COUNT, complete
+from workbench.errors import WorkbenchError
 from workbench.registry.connection import Connection
-from workbench.registry.lifecycle.demote import check
+from workbench.registry.lifecycle.demote import check, demote
+from workbench.registry.lifecycle.status import status
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader import AccountMode
 from workbench.registry.loader.cache import Cache
@@ -140,6 +143,67 @@ def test_a_disk_that_does_not_answer_is_away_and_accuses_nobody(runner, monkeypa
     desk = runner.project.desk()
     (one,) = check(desk, desk.record.state("strategy", "sma_cross"))
     assert (one.wrong, one.demoted) == ((), None)
+
+
+@pytest.fixture
+def unanswering(monkeypatch):
+    """A disk that says of a file or folder neither that it is there nor that it is gone, as NFS and FUSE may."""
+    silent: set[Path] = set()
+
+    def asked(answer):
+        def ask(path=".", *more, **how):
+            if isinstance(path, (str, Path)) and Path(path) in silent:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+            return answer(path, *more, **how)
+
+        return ask
+
+    for room, name in ((os, "stat"), (os, "lstat"), (os, "listdir"), (io, "open")):
+        monkeypatch.setattr(room, name, asked(getattr(room, name)))
+    return silent
+
+
+@pytest.mark.parametrize("what", ["evidence", "database"])
+def test_a_disk_that_does_not_even_say_whether_it_is_there_is_away_and_accuses_nobody(runner, unanswering, what):
+    pack = runner.stand()
+    runner.load()
+    database = runner.project.root / "mlruns" / "mlflow.db"
+    unanswering.add(runner.project.run_folder(pack) if what == "evidence" else database)
+    found = runner.load()
+    assert (found.source, found.pack) == ("cache", pack)
+    assert "cannot be read (Stale file handle); see what the disk or the network has" in found.warnings[0]
+    desk = runner.project.desk()
+    (one,) = check(desk, desk.record.state("strategy", "sma_cross"))
+    assert (one.wrong, one.demoted, one.failed) == ((), None, "")
+    assert "sma_cross" in {line.name for line in status(desk).lines if line.version == 1}
+    copy = runner.project.paths.state / "loader" / "candidates" / pack.digest
+    unanswering.add(copy)
+    assert "no verified copy of pack" in runner.refusal()
+    (one,) = check(desk, desk.record.state("strategy", "sma_cross"))
+    assert (one.wrong, one.demoted) == ((), None)
+    assert one.failed.endswith("try again; and no verified copy is kept here")
+
+
+@pytest.mark.parametrize("name", ["paper.json", ""])
+def test_a_record_of_which_the_disk_says_nothing_gets_no_verdict(runner, unanswering, name):
+    pack = runner.stand()
+    runner.project.track(pack, 1, "paper", sessions=())
+    unanswering.add(runner.project.paths.state / "records" / "strategy" / "sma_cross" / "1" / name)
+    desk = runner.project.desk()
+    (one,) = check(desk, desk.record.state("strategy", "sma_cross"))
+    assert (one.wrong, one.demoted) == ((), None)
+    assert "cannot be read (Stale file handle)" in one.failed
+
+
+def test_a_demotion_of_which_mlflows_disk_says_nothing_is_recorded_and_told(runner, unanswering):
+    runner.stand()
+    unanswering.add(runner.project.root / "mlruns" / "mlflow.db")
+    desk = runner.project.desk()
+    with pytest.raises(
+        WorkbenchError, match=r"that is recorded and holds, MLflow does not show it yet: .* file handle"
+    ):
+        demote(desk, desk.record.state("strategy", "sma_cross"), 1, "the feed looks wrong")
+    assert desk.record.current("strategy", "sma_cross", "paper").mode == "reduce_only"
 
 
 def test_a_socket_in_the_place_of_a_part_is_no_silent_disk(runner):

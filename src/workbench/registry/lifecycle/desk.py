@@ -31,6 +31,7 @@ from workbench.registry.packs.approvers import FILE as APPROVERS
 from workbench.registry.packs.approvers import Approvers
 from workbench.registry.packs.candidate import Candidate, read_candidate
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.files import is_there
 from workbench.registry.packs.pack import KINDS, Pack
 from workbench.registry.storing import DIGEST, STRATEGY, pack_runs
 
@@ -115,7 +116,8 @@ class Desk:
         waiting = [step for step in self.record.unshown() if (step.kind, step.name) == (kind, name)]
         if waiting:
             store = self.models.connection
-            if store.database is not None and not store.database.exists():  # an empty one in its place would hide that
+            # An empty one in its place would hide that it is gone.
+            if store.database is not None and not is_there(store.database, store.shown):
                 raise NoData(f"{store.shown} is gone; restore it from a backup")
             state = self.record.state(kind, name)
             tags: dict[int, Mapping[str, str]] = {}

@@ -19,6 +19,7 @@ from workbench.registry.lifecycle.stages import ALIASES
 from workbench.registry.lifecycle.state import State
 from workbench.registry.packs.candidate import FOLDER, Candidate, read_candidate
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.files import is_there
 from workbench.registry.packs.lines import evidence_line
 from workbench.registry.packs.pack import NAME, Pack
 from workbench.registry.storing import STRATEGY, candidate_folder
@@ -133,7 +134,7 @@ class Models:
                 f"{self.connection.shown} from a backup, or {again}"
             )
         folder = self.folder(shown.run_id)
-        if not folder.is_dir():
+        if not is_there(folder, f"{state.name} version {version}"):
             raise NoData(
                 f"{state.name}: the evidence of version {version} is gone ({self.connection.paths.short(folder)}); "
                 f"restore mlruns/ from a backup, or {again}"

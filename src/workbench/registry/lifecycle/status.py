@@ -12,6 +12,7 @@ from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.stages import BACKTEST, REDUCE_ONLY, RESEARCH, RETIRED, TRADED
 from workbench.registry.lifecycle.state import State, Version
 from workbench.registry.packs.canonical import short
+from workbench.registry.packs.files import is_there
 from workbench.registry.packs.lines import promote_line
 from workbench.registry.packs.pack import KINDS
 from workbench.registry.storing import DIGEST, NAME, STRATEGY, pack_runs
@@ -56,14 +57,16 @@ def status(desk: Desk, kind: str = "", name: str = "") -> Status:
     notes: list[str] = []
     broken: list[str] = []
     store = desk.models.connection
-    there = store.database is None or store.database.exists()
+    there, gone = True, False
     fresh: dict[tuple[str, str], int] = {}
     try:
+        gone = store.database is not None and not is_there(store.database, store.shown)
+        there = not gone
         fresh = _fresh(desk, states) if there else {}
     except WorkbenchError as error:
         notes.append(f"MLflow cannot be read, this is what the record says alone: {error}")
         there = False
-    if store.database is not None and not store.database.exists() and any(one.versions for one in states.values()):
+    if gone and any(one.versions for one in states.values()):
         notes.append(f"MLflow: {store.shown} is gone, this is what the record says alone; restore it from a backup")
     for key in sorted(states, key=lambda key: (key[0] != STRATEGY, *key)):
         if (kind and key[0] != kind) or (name and key[1] != name):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from workbench.disk import writing
-from workbench.registry.packs.files import Unanswered, read_files
+from workbench.registry.packs.files import Unanswered, is_there, read_files
 
 FOLDER = "candidates"
 
@@ -26,7 +26,7 @@ class Cache:
         """Return the files kept of a candidate, unverified, or None where none were or the disk does not answer."""
         place = self.folder / pack
         try:
-            return read_files(place, shown, below=self.folder) if place.exists() else None
+            return read_files(place, shown, below=self.folder) if is_there(place, shown) else None
         except Unanswered:
             return None
 

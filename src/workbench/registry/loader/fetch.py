@@ -15,7 +15,7 @@ from workbench.registry.connection import Connection
 from workbench.registry.lifecycle.models import UNKNOWN, model_name
 from workbench.registry.lifecycle.stages import ALIASES
 from workbench.registry.packs.candidate import FOLDER
-from workbench.registry.packs.files import Unanswered, read_files
+from workbench.registry.packs.files import Unanswered, is_there, read_files
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 
@@ -54,10 +54,12 @@ def fetch(connection: Connection, kind: str, name: str, version: int, stage: str
 
 def _client(connection: Connection) -> Any:
     """Return MLflow's client; a store that is gone is not made anew, as MLflow itself would."""
-    if connection.database is not None and not connection.database.exists():
-        raise Away(f"MLflow: {connection.shown} is gone")
     try:
+        if connection.database is not None and not is_there(connection.database, connection.shown):
+            raise Away(f"MLflow: {connection.shown} is gone")
         return connection.client()
+    except Away:
+        raise
     except ModuleNotFoundError as error:
         raise Away(f"MLflow: {error.name} is not installed here") from error
     except WorkbenchError as error:
@@ -77,7 +79,7 @@ def _read(connection: Connection, run_id: str, shown: str) -> dict[str, bytes]:
     if place is not None:
         # A store on this disk keeps everything below one folder; a server may name any folder that it shares with us.
         below = place if connection.database is None else connection.paths.mlruns / "artifacts"
-        if not (place / FOLDER).exists() and not (place / FOLDER).is_symlink():
+        if not is_there(place / FOLDER, shown, follow=False):
             raise Away(f"{shown}: its evidence is gone ({connection.paths.short(place / FOLDER)})")
         return read_files(place / FOLDER, shown, below=below)
     with tempfile.TemporaryDirectory(prefix="workbench-load-") as private:
