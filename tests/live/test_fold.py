@@ -90,7 +90,7 @@ WORDS = [
     "order", "order_id", "origin", "shares", "packs", "decision", "planned", "status", "permanent_id", "text", "id",
     "execution", "commission", "opening", "differences", "locked", "accepted", "closing", "adopted", "state", "reason",
     "outcome", "reasons", "confirmed", "emergency", "noted", "date", "equity", "lines", "wanted", "crossings",
-    "unlocked", "cash_explained",
+    "unlocked", "cash_explained", "shares_explained", "beside",
 ]  # fmt: skip
 BROKEN = st.builds(
     lambda kind, data, key: Draft(kind, data, key, "AAA"),

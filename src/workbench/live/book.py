@@ -84,6 +84,7 @@ class Book:
     cash: float = 0.0
     cash_explained: float = 0.0  # that the broker may have more than this: a person said why
     explained: dict[str, int] = field(default_factory=dict)  # shares of which it may, by symbol
+    beside: set[str] = field(default_factory=set)  # symbols of which all of ours was there when they were explained
     opened: bool = False  # whether the account's cash at the beginning is known
     state: TradingState = TradingState.ACTIVE
     because: str = ""
@@ -128,6 +129,14 @@ class Book:
         """Return the newest revision of an execution that is known, -1 where it is not."""
         known = self.fills.get(execution)
         return known.revision if known else self.settled.get(execution, -1)
+
+    def against(self, symbol: str) -> int:
+        """Return the shares that a person explained on the other side of ours: by these the account has less of ours.
+
+        Only of those that were seen beside all of ours: what was traded since then was ours.
+        """
+        explained = self.explained.get(symbol, 0) if symbol in self.beside else 0
+        return explained if explained * self.positions.get(symbol, 0) < 0 else 0
 
     def apply(self, event: Event) -> None:
         """Bring the book to where it stands after an event; what cannot be read is flagged."""
@@ -180,6 +189,8 @@ class Book:
     def _closing(self, order: Order) -> dict[str, int]:
         """Return whose shares the emergency stop closes: everybody's own, or it would be sold again."""
         own = {name: -book[order.symbol] for name, book in self.books.items() if order.symbol in book}
+        if against := self.against(order.symbol):
+            own[NOBODY] = own.get(NOBODY, 0) - against
         total = sum(own.values())
         if total * order.signed > 0 and abs(order.signed) <= abs(total):
             own = attribute(own, order.signed)  # the second try closes what the first left, told or not
@@ -252,6 +263,17 @@ class Book:
         if not tracked.status.terminal:
             self._move(event, OrderStatus.FILLED if filled >= order.quantity else OrderStatus.WORKING)
         self._attribute(fill.key, filled)
+        if tracked.emergency and order.symbol in self.beside:
+            self._close_explained(order.symbol)
+
+    def _close_explained(self, symbol: str) -> None:
+        """Take what the emergency stop closed beyond everybody's own from what a person explained: it was that."""
+        explained, nobodys = self.explained.get(symbol, 0), self.books.get(NOBODY, {}).get(symbol, 0)
+        if explained * nobodys < 0:
+            closed = min(abs(explained), abs(nobodys)) * (1 if explained > 0 else -1)
+            self._own(NOBODY, symbol, closed)
+            self._hold(symbol, closed)
+            self._explain(symbol, -closed)
 
     def _attribute(self, key: str, filled: int) -> None:
         """Give each strategy its part of all that an order filled; what is beyond the order is nobody's."""
@@ -302,10 +324,14 @@ class Book:
                 self._own(strategy, event.symbol, shares)
             self.cash += adopted["cash"]
             self.cash_explained = 0.0 if event.symbol == CASH else self.cash_explained
-            self.explained.pop(event.symbol, None)
-            _add(self.explained, event.symbol, adopted.get("explained", 0))  # of which it says how many are there still
+            left = adopted.get("explained", 0)  # it says how many are there still
+            self._explain(event.symbol, left - self.explained.get(event.symbol, 0))
         self.cash_explained += data.get("cash_explained", 0.0)
-        _add(self.explained, event.symbol, data.get("shares_explained", 0))
+        self._explain(event.symbol, data.get("shares_explained", 0))
+        if "shares_explained" in data:  # where it is not said, as in journals of earlier, it is not known
+            self.beside.discard(event.symbol)
+            if data.get("beside") and event.symbol in self.explained:
+                self.beside.add(event.symbol)
         self.accepted.update(data.get("accepted", ()))
         if data.get("unlocked"):
             self.locked.pop(event.symbol, None)
@@ -316,6 +342,11 @@ class Book:
             self.state, self.because = TradingState(said), event.data.get("reason", "")
         else:  # what cannot be read allows nothing
             self.state, self.because = TradingState.HALTED, f"event {event.number} says '{said}'"
+
+    def _explain(self, symbol: str, shares: int) -> None:
+        _add(self.explained, symbol, shares)
+        if symbol not in self.explained:
+            self.beside.discard(symbol)
 
     def _hold(self, symbol: str, shares: int) -> None:
         _add(self.positions, symbol, shares)

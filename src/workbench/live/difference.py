@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from workbench.live.book import CASH, Book, Tracked
-from workbench.live.owners import still_explained, what_to_type, within
+from workbench.live.owners import all_there, still_explained, what_to_type
 from workbench.trading import Fill, OrderStatus, Working
 
 CHARGED_WITHIN = timedelta(days=1)  # what the broker has not told of a commission by then, it never tells
@@ -108,7 +108,7 @@ def differences_of(book: Book, seen: Seen, cash_tolerance: float, max_cash: floa
             newer = [fill for fill in others if execution_of(fill).id not in book.accepted]
             traded = {sum(fill.signed for fill in fills) for fills in (others, newer)}
             here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
-            gone = not within(ours, theirs)  # no word of a person puts shares there, not even an earlier one
+            gone = not all_there(book, symbol, theirs)  # no word of a person puts shares there, not even an earlier one
             more = still_explained(book, symbol, theirs) if gone else more
             lack = ours + more - theirs
             if lack and symbol not in book.locked and _between(own, symbol, lack):

@@ -52,8 +52,15 @@ def within(ours: int, held: int) -> bool:
     return min(held, 0) <= ours <= max(held, 0)
 
 
+def all_there(book: Book, symbol: str, held: int) -> bool:
+    """Whether all our shares of a symbol can be in an account that holds so many, where others lie against them."""
+    return within(book.positions.get(symbol, 0), held - book.against(symbol))
+
+
 def still_explained(book: Book, symbol: str, held: int) -> int:
     """Return how many of the shares that a person explained can be among those that the account holds."""
+    if against := book.against(symbol):
+        return min(max(held - book.positions.get(symbol, 0), min(against, 0)), max(against, 0))
     return min(max(book.explained.get(symbol, 0), min(held, 0)), max(held, 0))
 
 

@@ -212,7 +212,7 @@ def pointless(book: Book, positions: Mapping[str, int], now: datetime) -> tuple[
         one for one in protecting(book)
         if one.order.symbol not in busy
         and book.positions.get(one.order.symbol, 0) * one.order.signed < 0
-        and positions.get(one.order.symbol, 0) * one.order.signed >= 0
+        and (positions.get(one.order.symbol, 0) - book.against(one.order.symbol)) * one.order.signed >= 0
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
-from workbench.live.owners import owners, still_explained, within
+from workbench.live.owners import all_there, owners, still_explained, within
 from workbench.trading import OrderStatus
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
@@ -121,8 +121,9 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
     """Let the differences of a symbol stay as they are now, and unlock it; the empty symbol is the cash."""
     seen = _steady(journal, broker)
     found = _of_symbol(journal, seen, symbol)
+    beside = all_there(journal.book, symbol, seen.positions.get(symbol, 0))
     for one in found if symbol else ():
-        if _of_shares(one) and not within(journal.book.positions.get(symbol, 0), int(one.broker)):
+        if _of_shares(one) and not beside:
             why = "shares that are gone are adopted, not explained, or what protects them trades them a second time"
             raise InputRefused(f"{why}; {one.text}")
     # Cash and shares by their amount: both sides go on changing with every trade.
@@ -133,6 +134,7 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
         facts["accepted"] = [one.id for one in found if not _of_shares(one)]
         paid = (fill for fill in unexplained_fills(journal.book, seen) if fill.symbol == symbol)
         facts["cash_explained"] = sum(brought_by(journal.book, fill) for fill in paid)
+        facts["beside"] = beside  # and what is traded from now on is ours
         facts["shares_explained"] = int(sum(one.broker - one.journal for one in found if _of_shares(one)))
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
     return found

@@ -98,7 +98,8 @@ class Sight:
             by_others = sum(
                 each.broker for each in told.unexplained if each.of is Of.EXECUTION and each.symbol == symbol
             )
-            lacks = desk.journal.book.positions.get(symbol, 0) - positions.get(symbol, 0) + by_others
+            held = positions.get(symbol, 0) - desk.journal.book.against(symbol)
+            lacks = desk.journal.book.positions.get(symbol, 0) - held + by_others
             worth[symbol] = lacks * prices.get(symbol, one.order.stop or one.order.limit or 0.0)
         total, gross = sum(worth.values()), sum(map(abs, worth.values()))
         if abs(total) <= LEAST_OF_BOTH_SIDES * gross:

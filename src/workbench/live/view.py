@@ -9,7 +9,7 @@ from workbench.errors import BrokerError, DataRefused, OrderRejected
 from workbench.live.book import CASH, Book, Tracked
 from workbench.live.difference import Difference, Of
 from workbench.live.gate import Asked, Day, GateState, Sent
-from workbench.live.owners import within
+from workbench.live.owners import all_there
 from workbench.live.session import Data, Desk
 from workbench.live.splits import split_symbols
 from workbench.live.trading_state import TradingState
@@ -51,7 +51,8 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         account=account,
         positions=positions,
         booked=_booked(book, positions),
-        explained=book.explained,
+        explained={name: shares for name, shares in book.explained.items() if name not in book.beside},
+        against={name: shares for name in book.beside if (shares := book.against(name))},
         open_orders=orders,
         books=book.books,
         ordered=tuple(_ordered(book, beside)),
@@ -98,11 +99,11 @@ def _booked(book: Book, positions: Mapping[str, int]) -> dict[str, int]:
     Where the broker has less than the journal, no word of a person puts the shares there: it stays a difference.
     """
     found = dict(book.positions)
-    for symbol, held in positions.items():
-        ours = found.get(symbol, 0)
+    for symbol in positions.keys() | book.explained.keys():
+        ours, held = found.get(symbol, 0), positions.get(symbol, 0)
         before = Difference(Of.POSITION, symbol, ours, held, "").id in book.accepted  # as it was written once
         explained = before or ours + book.explained.get(symbol, 0) == held
-        if explained and within(ours, held):
+        if explained and all_there(book, symbol, held):
             found[symbol] = held
     return found
 

@@ -99,11 +99,12 @@ class GateState:
     """The world as the rules see it. What is None is not known, and what is not known denies.
 
     ``positions`` and ``open_orders`` are the account's, whoever's they are; ``booked`` is what the journal has of the
-    same positions, with the differences that a person explained, which ``explained`` has by themselves. ``worked`` has
-    the shares of each decision that were sent and are filled or may still be; ``reduce_only`` the strategies that may
-    only shrink what they hold; ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade
-    beside those that protect, as strategy, symbol and signed shares; ``capital`` the most that it may have at work,
-    where its stage bounds it.
+    same positions, with the differences that a person explained. Of these ``explained`` has what nobody saw beside all
+    of ours, and ``against`` what was seen there and lies on the other side of ours. ``worked`` has the shares of each
+    decision that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what
+    they hold; ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade beside those that
+    protect, as strategy, symbol and signed shares; ``capital`` the most that it may have at work, where its stage
+    bounds it.
     """
 
     now: datetime
@@ -124,6 +125,7 @@ class GateState:
     positions: Mapping[str, int] | None = None
     booked: Mapping[str, int] | None = None
     explained: Mapping[str, int] = field(default_factory=dict)
+    against: Mapping[str, int] = field(default_factory=dict)
     open_orders: tuple[Working, ...] | None = None
     books: Mapping[str, Mapping[str, int]] | None = None
     ordered: tuple[tuple[str, str, int], ...] = ()
@@ -241,13 +243,18 @@ class GateState:
         )
 
     def reduces(self, order: Order) -> bool:
-        """Return whether an order can only shrink what is held, whatever else fills: never through zero."""
+        """Return whether an order can only shrink what is held, whatever else fills: never through zero.
+
+        Where a person's own shares lie against ours, what is ours is more than what is held, and can be closed whole.
+        """
         entry = self.entry_of(order)
         if entry is not None:
             opened = entry.order
             return opened.symbol == order.symbol and opened.side is not order.side and order.quantity <= opened.quantity
         held = self.held(order.symbol)
-        left = abs(held) - self.pending(order.symbol, order.side, beside=order)
+        against = self.against.get(order.symbol, 0)
+        ours = abs(held) + (abs(against) if against * held < 0 else 0)
+        left = ours - self.pending(order.symbol, order.side, beside=order)
         return held * order.side.sign < 0 and 0 < order.quantity <= left
 
 
