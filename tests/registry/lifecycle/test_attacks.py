@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -30,6 +31,7 @@ from workbench.registry.gates.track_record import SessionRecord, read_track_reco
 from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.status import status
+from workbench.registry.packs.canonical import canonical, sha256
 from workbench.registry.packs.code import installed_code
 from workbench.registry.packs.keys import load_key
 from workbench.registry.packs.proposal import sign
@@ -215,6 +217,53 @@ def test_a_track_record_edited_by_hand_is_refused_although_its_journal_is_there(
     staffed.track(pack, 1, "paper", fills=44)
     file.write_bytes(record.bytes())  # what was written once, put back over what came since
     assert "is not what the journal" in rule(look(staffed.desk())).refusal
+
+
+def by_hand(project, sentence: str, row: dict[str, object]) -> None:
+    """Do to the state database what a person with an editor for SQLite does."""
+    with closing(sqlite3.connect(project.paths.state / "workbench.db")) as database:
+        database.execute(sentence, row)
+        database.commit()
+
+
+def insert(table: str, row: dict[str, object]) -> tuple[str, dict[str, object]]:
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})", row
+
+
+def newest_of_the_journal(project) -> dict[str, object]:
+    with closing(sqlite3.connect(project.paths.state / "workbench.db")) as database:
+        database.row_factory = sqlite3.Row
+        return dict(database.execute("SELECT * FROM journal ORDER BY number DESC LIMIT 1").fetchone())
+
+
+def test_an_event_put_into_the_journal_by_hand_backs_no_track_record(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    assert look(staffed.desk()).voids == ()
+    file = staffed.paths.state / "records/strategy/sma_cross/1/paper.json"
+    edited = replace(read_track_record(file.read_bytes(), "paper.json", NOW), fills=500)
+    file.write_bytes(edited.bytes())
+    last = newest_of_the_journal(staffed)
+    forged = {**last, "number": last["number"] + 1, "data": json.dumps({"record": edited.digest}), "head": "0" * 64}
+    by_hand(staffed, *insert("journal", {**forged, "previous": last["head"]}))
+    (void,) = look(staffed.desk()).voids
+    assert void == (
+        "the paper record of sma_cross version 1 rests on the journal of account DU1234567, whose event 3 was added or "
+        "changed by hand; nothing is promoted, loaded or traded from it; restore the file from a backup"
+    )
+
+
+def test_an_event_that_follows_no_other_backs_no_track_record(staffed):
+    pack = staffed.candidate()
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    last = newest_of_the_journal(staffed)
+    again = {**last, "number": 3, "previous": "0" * 64}
+    names = ("account", "number", "at", "session", "kind", "key", "symbol", "data", "previous")
+    again["head"] = sha256(canonical([str(again[name]) for name in names]))  # right by itself
+    by_hand(staffed, *insert("journal", again))
+    assert "whose event 3 was added or changed by hand" in look(staffed.desk()).voids[0]
 
 
 def test_a_record_from_before_the_journal_named_it_leads_to_no_money(staffed):
