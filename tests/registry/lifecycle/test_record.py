@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import threading
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -275,6 +275,48 @@ def test_a_row_chained_on_by_hand_that_no_rule_allows_is_not_read(record):
     engine.dispose()
     with pytest.raises(DataRefused, match=r"holds a step that was never allowed.*from where paper is next"):
         record.current("strategy", "sma_cross", "production")
+
+
+def chain_on(record: Lifecycle, *steps: Transition) -> State:
+    """Write rows as a person does who knows the chain and asks no rule."""
+    engine = sql.create_engine(record.url)
+    for one in steps:
+        last = record.transitions()[-1]
+        with engine.begin() as connection:
+            forged = one.after(last.number, last.head)
+            connection.execute(record_module._transitions.insert().values(**record_module._row(forged)))
+    engine.dispose()
+    return record.state("strategy", "sma_cross")
+
+
+def test_a_lifting_chained_on_by_hand_with_a_used_proposal_lifts_nothing(record):
+    append(record, *to_production(1), step("demote", 1, "production", mode="reduce_only"))
+    before = record.state("strategy", "sma_cross").standing["production"]
+    later = AT + timedelta(days=30)
+    here = chain_on(record, step("restore", 1, "production", proposal="1" * 64, at=later)).standing["production"]
+    assert (here.mode, here.taken, here.restored) == ("reduce_only", before.taken, None)
+    # A record in which one was lifted so, by an older version, and demoted again after it is read all the same.
+    state = chain_on(record, step("demote", 1, "production", mode="reduce_only", at=later))
+    assert state.standing["production"].mode == "reduce_only"
+    with pytest.raises(PromotionRefused, match=r"cannot restore: proposal 111111111111 was used already"):
+        append(record, step("restore", 1, "production", proposal="1" * 64))
+    state = append(record, step("restore", 1, "production", proposal="9" * 64))
+    assert state.standing["production"].mode == "active"
+
+
+def test_neither_a_rollback_nor_a_promotion_lifts_reduce_only(record):
+    append(record, *to_production(1), step("demote", 1, "production", mode="reduce_only"))
+    append(record, *to_production(2, replaces=1))
+    lifting = step("rollback", 1, "production", replaces=2, positions="keep")
+    with pytest.raises(PromotionRefused, match="cannot rollback: it may only reduce until new approvals lift that"):
+        append(record, lifting)
+    assert chain_on(record, lifting).standing["production"].mode == "reduce_only"
+    append(record, step("register", 3, "backtest"), step("promote", 3, "paper"))
+    append(record, step("demote", 3, "paper", mode="reduce_only"))
+    onward = step("promote", 3, "staged_live")
+    with pytest.raises(PromotionRefused, match="cannot promote: it may only reduce until new approvals lift that"):
+        append(record, onward)
+    assert chain_on(record, onward).standing["staged_live"].mode == "reduce_only"
 
 
 def test_what_mlflow_shows_is_remembered_apart(record):

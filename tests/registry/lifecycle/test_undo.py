@@ -13,7 +13,8 @@ from workbench.errors import CannotWrite, InputRefused, PackRefused, PromotionRe
 from workbench.registry import store as store_module
 from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord
 from workbench.registry.lifecycle import rollback
-from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown, drifted, not_equal
+from workbench.registry.lifecycle.breaches import beyond_band, drawdown, drifted, not_equal
+from workbench.registry.lifecycle.demote import check, demote
 from workbench.registry.lifecycle.evaluation import evaluate
 from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.rollback import plan_rollback, retire, roll_back

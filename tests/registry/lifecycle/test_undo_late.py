@@ -13,13 +13,15 @@ from tests.registry.conftest import NOW, Project
 from tests.registry.lifecycle.test_undo import NAME, put_in_production
 from tests.registry.loader.conftest import complete
 from workbench.errors import PromotionRefused
-from workbench.registry.gates.track_record import SessionRecord, TrackRecord
-from workbench.registry.lifecycle.demote import beyond_band, check, demote, drawdown
-from workbench.registry.lifecycle.evaluation import evaluate
-from workbench.registry.lifecycle.promote import rule
+from workbench.registry.gates.track_record import Break, SessionRecord, TrackRecord
+from workbench.registry.lifecycle.breaches import beyond_band, drawdown
+from workbench.registry.lifecycle.demote import check, demote
+from workbench.registry.lifecycle.evaluation import Evaluation, evaluate
+from workbench.registry.lifecycle.promote import approve, commit, propose, rule
 from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
 from workbench.registry.loader import AccountMode, Loaded, load
 from workbench.registry.packs.approvers import Approvers
+from workbench.registry.packs.pack import Pack
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -113,6 +115,105 @@ def test_the_rules_judge_what_was_restored_by_the_sessions_after_that(staffed):
     (one,) = check(desk, desk.state(*NAME))
     assert one.wrong == ("positions other than research computes on 2026-03-05",)
     assert one.demoted is not None
+
+
+def signed_by_both(project: Project, now: datetime) -> None:
+    """Propose the next step of version 1, and have both sign it; nobody takes it yet."""
+    desk = project.desk(now=now)
+    propose(desk, rule(evaluate(desk, desk.state(*NAME), 1)))
+    for who in ("alice", "bob"):
+        approve(desk, evaluate(desk, desk.state(*NAME), 1), who, "", "")
+
+
+def demoted_on_paper(project: Project, now: datetime) -> Pack:
+    """A version that was demoted by hand, whose lifting both have signed."""
+    pack = project.candidate(spoil=complete)
+    project.promote(signers=("alice",))
+    desk = project.desk(now=now)
+    demote(desk, desk.state(*NAME), 1, "an operator's mistake, by hand")
+    signed_by_both(project, now)
+    return pack
+
+
+def test_a_lifting_signed_before_the_break_lifts_nothing_that_broke_after_it(staffed):
+    day, late = NOW + timedelta(days=1), NOW + timedelta(days=3)
+    pack = demoted_on_paper(staffed, day)
+    well = session(date(2026, 3, 3))
+
+    def found(facts: dict[str, object], **of_record: object) -> Evaluation:
+        staffed.track(pack, 1, "paper", sessions=(well, session(date(2026, 3, 4), **facts)), **of_record)
+        desk = staffed.desk(now=late)
+        return evaluate(desk, desk.state(*NAME), 1)
+
+    assert rule(found({})).refusal == ""
+    severe = Break("severe", "AAA00: 10 in the journal, 0 at the broker")
+    for facts, of_record, why in (
+        ({"pnl": -25_000.0, "capital": 100_000.0}, {}, "drawdown 25.0% in 2 sessions, 99 % of paths of 20 sessions"),
+        ({"positions_equal": False}, {}, "positions other than research computes on 2026-03-04"),
+        ({"breaks": (severe,)}, {}, "severe break on 2026-03-04 AAA00: 10 in the journal, 0 at the broker"),
+        ({}, {"drift": {"rsi": 0.31}}, "drift of rsi 0.31, the bound is 0.2"),
+    ):
+        one = found(facts, **of_record)
+        assert one.outdated.startswith(f"since it was proposed on 2026-03-03: {why}")
+        assert (one.signed.names, one.stored) == ((), False)
+        assert "waits for 1 approval more of 1" in rule(one).refusal
+    signed_by_both(staffed, late)  # who signs now has seen it
+    desk = staffed.desk(now=late)
+    assert commit(desk, rule(evaluate(desk, desk.state(*NAME), 1))).action == "restore"
+
+
+def test_a_record_that_nobody_can_read_since_a_lifting_was_signed_lifts_nothing(staffed):
+    pack = demoted_on_paper(staffed, NOW)
+    staffed.track(pack, 1, "paper")
+    (staffed.paths.state / "records/strategy/sma_cross/1/paper.json").write_text("{")
+    desk = staffed.desk()
+    found = evaluate(desk, desk.state(*NAME), 1)  # at the very moment of the proposal
+    assert found.outdated.startswith("what came since it was proposed is not known: data/state/records/strategy/")
+    assert (found.signed.names, found.stored) == ((), False)
+    with pytest.raises(PromotionRefused, match="waits for 1 approval more of 1"):
+        commit(desk, rule(found))
+
+
+def test_the_rules_judge_what_came_between_the_signing_and_the_lifting(staffed):
+    late = NOW + timedelta(days=3)
+    pack = demoted_on_paper(staffed, NOW + timedelta(days=1))
+    desk = staffed.desk(now=late)
+    commit(desk, rule(evaluate(desk, desk.state(*NAME), 1)))  # its record was not there yet
+    before, odd = (session(date(2026, 3, day), positions_equal=False) for day in (2, 4))
+    staffed.track(pack, 1, "paper", sessions=(before, odd))
+    (one,) = check(desk, desk.state(*NAME))
+    assert one.seen == "1 sessions to 2026-03-04"
+    assert one.wrong == ("positions other than research computes on 2026-03-04",)
+
+
+def test_signatures_for_money_do_not_survive_a_demotion(staffed):
+    pack = staffed.candidate(spoil=complete)
+    staffed.promote(signers=("alice",))
+    staffed.track(pack, 1, "paper")
+    signed_by_both(staffed, NOW)  # for staged live
+    desk = staffed.desk()  # simulated time stands still
+    demote(desk, desk.state(*NAME), 1, "drawdown 25.0% in 28 sessions, beyond the band")
+    assert staffed.promote(signers=("alice",)).action == "restore"
+    later = NOW + timedelta(hours=1)
+    desk = staffed.desk(now=later)
+    found = evaluate(desk, desk.state(*NAME), 1)
+    assert found.step.to_stage == "staged_live"
+    assert found.outdated == "the last step of version 1 came after it, at 2026-03-02 15:00 UTC"
+    assert (found.signed.names, found.stored) == ((), False)
+    with pytest.raises(PromotionRefused, match="waits for 2 approvals more of 2"):
+        commit(desk, rule(found))
+    assert staffed.promote(signers=("alice", "bob"), now=later).to_stage == "staged_live"
+
+
+def test_a_lifting_signed_before_a_rollback_says_what_came_after_it(staffed):
+    day = NOW + timedelta(days=1)
+    demoted_on_paper(staffed, day)
+    staffed.candidate(spoil=complete)
+    staffed.promote(version=2, signers=("alice",), now=day)
+    desk = staffed.desk(now=day + timedelta(hours=1))
+    roll_back(desk, plan_rollback(desk, desk.state(*NAME), "paper"), "version 2 trades odd")
+    found = evaluate(desk, desk.state(*NAME), 1)
+    assert found.outdated == "the last step of version 1 came after it, at 2026-03-03 16:00 UTC (version 2 trades odd)"
 
 
 def session(day: date, capital: float = 1_000.0, pnl: float = 0.0, **facts: object) -> SessionRecord:

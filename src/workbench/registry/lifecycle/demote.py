@@ -6,32 +6,27 @@ does not compute, a severe break, evidence or a model that expired, a record tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import numpy as np
 
 from workbench.errors import DataRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.models import CARD
 from workbench.registry.gates.track_record import TrackRecord
+from workbench.registry.lifecycle.breaches import breaches, since
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.rollback import reason_of
-from workbench.registry.lifecycle.stages import DEMOTE, REDUCE_ONLY, STAGED, TRADED
+from workbench.registry.lifecycle.stages import DEMOTE, REDUCE_ONLY, TRADED
 from workbench.registry.lifecycle.state import Standing, State
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader.cache import Cache
 from workbench.registry.loader.fetch import Away, fetch
 from workbench.registry.loader.load import FOLDER
-from workbench.registry.packs.candidate import candidate_from
+from workbench.registry.packs.candidate import Candidate, candidate_from
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.files import Unanswered
 from workbench.registry.packs.lines import evidence_line, promote_line
 from workbench.registry.packs.pack import Pack
-from workbench.registry.storing import STRATEGY
-from workbench.sessions import Calendar
 
-CONFIDENCE = "0.99"  # of the drawdown band
-DRIFT = 0.2  # where the gates name no other bound
 CHECKER = "workbench demote --check"
 SPARE = timedelta(days=14)  # beside the days that new evidence is watched for
 
@@ -107,16 +102,18 @@ def check(desk: Desk, state: State) -> list[Checked]:
 def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[list[str], str, str]:
     """Return what is wrong with a version where it stands, what it was judged by, and what of it ends soon."""
     try:
-        pack = evidence(desk, state, stage, standing)
+        candidate = evidence(desk, state, stage, standing)
     except Away:
         raise
     except DataRefused as error:
         return [f"its evidence cannot be verified: {error}"], "nothing", ""
-    wrong, seen = _judged(desk, state, stage, standing, pack)
-    return wrong, seen, "" if wrong else expiring(desk, pack, stage)
+    wrong, seen = _judged(desk, state, stage, standing, candidate.pack, last_seen(candidate, standing))
+    return wrong, seen, "" if wrong else expiring(desk, candidate.pack, stage)
 
 
-def _judged(desk: Desk, state: State, stage: str, standing: Standing, pack: Pack) -> tuple[list[str], str]:
+def _judged(
+    desk: Desk, state: State, stage: str, standing: Standing, pack: Pack, seen_at: datetime | None
+) -> tuple[list[str], str]:
     wrong = expired(desk, pack)
     try:
         records = [one for one in desk.track_records(state, standing.version, stage) if one.sessions]
@@ -129,27 +126,26 @@ def _judged(desk: Desk, state: State, stage: str, standing: Standing, pack: Pack
     seen = []
     for record in records:  # of each account that traded it: what one lost is not made good by another
         of = f"account {record.account}: " if len(records) > 1 else ""
-        broken, by = _by_record(desk, state, stage, standing, pack, record)
+        broken, by = _by_record(desk, stage, standing, pack, record, seen_at)
         wrong += [f"{of}{one}" for one in broken]
         seen.append(f"{of}{by}")
     return wrong, "; ".join(seen)
 
 
 def _by_record(
-    desk: Desk, state: State, stage: str, standing: Standing, pack: Pack, record: TrackRecord
+    desk: Desk, stage: str, standing: Standing, pack: Pack, record: TrackRecord, seen_at: datetime | None
 ) -> tuple[list[str], str]:
     if (record.pack, record.version, record.stage) != (pack.digest, standing.version, stage):
         return [f"its record is of version {record.version}, pack {short(record.pack)}"], "its evidence"
-    wrong = drifted(record, _drift_bound(desk, state.kind))
-    judged = since(record, standing.restored)
+    judged = since(record, seen_at)
+    wrong = breaches(desk.policy, pack, judged)
     if not judged.sessions:
         return wrong, f"its evidence; no session since it was restored on {standing.restored:%Y-%m-%d}"
-    wrong += [*beyond_band(pack, judged), *not_equal(judged)]
     return wrong, f"{len(judged.sessions)} sessions to {judged.sessions[-1].date}"
 
 
-def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Pack:
-    """Return the pack of what stands, verified: from MLflow or, where that is away, the copy that the loader kept."""
+def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Candidate:
+    """Return what stands, verified: from MLflow or, where that is away, the copy that the loader kept."""
     where = f"{state.name} version {standing.version}"
     connection = desk.models.connection
     try:
@@ -159,21 +155,19 @@ def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Pack:
         if kept is None:
             raise Away(f"{where} at {stage}: not judged: {away}; and no verified copy is kept here") from away
         files = kept
-    pack = candidate_from(files, where).pack
-    if pack.digest != standing.pack:
-        raise DataRefused(f"{where}: holds pack {short(pack.digest)}, registered was {short(standing.pack)}")
-    return pack
+    found = candidate_from(files, where)
+    if found.pack.digest != standing.pack:
+        raise DataRefused(f"{where}: holds pack {short(found.pack.digest)}, registered was {short(standing.pack)}")
+    return found
 
 
-def since(record: TrackRecord, restored: datetime | None) -> TrackRecord:
-    """Return the sessions that closed after a restoration: what was before, people have seen and accepted."""
-    if restored is None:
-        return record
-    day, calendar = restored.date(), Calendar()
-    today = calendar.is_session(day) and calendar.closes(day) > restored
-    return replace(
-        record, sessions=tuple(one for one in record.sessions if one.date > day or (one.date == day and today))
-    )
+def last_seen(candidate: Candidate, standing: Standing) -> datetime | None:
+    """Return when people were asked to lift what they had seen, or None: what came after that, nobody accepted."""
+    if standing.restored is None:
+        return None
+    # A copy from before the lifting does not hold its proposal.
+    asked = [one.made_at for one in candidate.proposals if one.digest == standing.proposal]
+    return min([standing.restored, *asked])
 
 
 def expired(desk: Desk, pack: Pack) -> list[str]:
@@ -199,72 +193,3 @@ def _climb(desk: Desk, kind: str, stage: str) -> timedelta:
 def _ends(pack: Pack) -> list[tuple[str, datetime]]:
     card = read_moment(pack.json(CARD).get("expires_at"), CARD) if pack.has(CARD) else None
     return [("the evidence", pack.expires_at), *([("the model", card)] if card else [])]
-
-
-def beyond_band(pack: Pack, record: TrackRecord) -> list[str]:
-    """Say whether the drawdown is deeper than 99 % of the past's own paths of at least as many sessions."""
-    if pack.kind != STRATEGY:
-        return []
-    lost = drawdown(record)
-    try:
-        bounds = {int(sessions): float(row[CONFIDENCE]) for sessions, row in _bounds(pack).items()}
-    except (KeyError, TypeError, ValueError):
-        return ["the pack has no drawdown band to hold its drawdown against"]
-    horizon = min((one for one in bounds if one >= len(record.sessions)), default=max(bounds))
-    if lost < bounds[horizon]:
-        return [
-            f"drawdown {-lost:.1%} in {len(record.sessions)} sessions, 99 % of paths of {horizon} sessions stay within "
-            f"{-bounds[horizon]:.1%}"
-        ]
-    return []
-
-
-def drawdown(record: TrackRecord) -> float:
-    """Return the largest loss from a high, zero or negative, of the capital that each session had at work.
-
-    Capital that is added, taken out or stepped is no gain or loss; a session that begins with less than the one before
-    closed with still holds what that one held.
-    """
-    pnl = np.array([session.pnl for session in record.sessions])
-    capital = np.array([session.capital for session in record.sessions])
-    held = np.concatenate([[0.0], (capital + np.minimum(pnl, 0.0))[:-1]])
-    begun = np.maximum(capital, held)
-    returns = np.divide(pnl, begun, out=np.where(pnl < 0.0, -1.0, 0.0), where=begun > 0.0)
-    growth = np.cumprod(1.0 + np.maximum(returns, -1.0))
-    return float((growth / np.maximum.accumulate(np.maximum(growth, 1.0)) - 1.0).min())
-
-
-def drifted(record: TrackRecord, bound: float) -> list[str]:
-    """Say which features no longer look as they did in training."""
-    far = {name: value for name, value in record.drift.items() if value >= bound}
-    named = ", ".join(f"{name} {far[name]:.2f}" for name in sorted(far, key=lambda name: -far[name])[:3])
-    return [f"drift of {named}, the bound is {bound:g}"] if far else []
-
-
-def not_equal(record: TrackRecord) -> list[str]:
-    """Say in which sessions account, journal and research disagree; what the limits denied is no disagreement."""
-    apart = [
-        str(session.date) for session in record.sessions if session.positions_equal is False and not session.explained
-    ]
-    severe = [
-        f"{session.date} {found.text}"
-        for session in record.sessions
-        for found in session.breaks
-        if found.severity == "severe"
-    ]
-    wrong = [f"positions other than research computes on {', '.join(apart[:3])}"] if apart else []
-    return wrong + ([f"severe break on {severe[0]}"] if severe else [])
-
-
-def _bounds(pack: Pack) -> dict[str, dict[str, float]]:
-    bounds: dict[str, dict[str, float]] = pack.json("statistics.json")["drawdown_band"]["bounds"]
-    if not bounds:
-        raise KeyError("bounds")
-    return bounds
-
-
-def _drift_bound(desk: Desk, kind: str) -> float:
-    for gate in desk.policy.step(kind, STAGED).gates:
-        if gate.name == "drift":
-            return float(getattr(gate, "below", DRIFT))
-    return DRIFT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from workbench.clock import kind_of_time
@@ -14,6 +14,7 @@ from workbench.registry.gates.policy import LEAST_APPROVALS, Step
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
+from workbench.registry.lifecycle.breaches import breaches, since
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.journaled import not_journaled
 from workbench.registry.lifecycle.shares import WEIGHTS, unproven_shares
@@ -26,8 +27,8 @@ from workbench.registry.lifecycle.stages import (
     RESTORE,
     RETIRED,
 )
-from workbench.registry.lifecycle.state import State
-from workbench.registry.packs.approvers import Signed, uncommitted
+from workbench.registry.lifecycle.state import TICK, State
+from workbench.registry.packs.approvers import CLOCKS_APART, Signed, uncommitted
 from workbench.registry.packs.candidate import PROPOSALS, Candidate
 from workbench.registry.packs.canonical import jsonable, short
 from workbench.registry.packs.code import Code, installed_code
@@ -149,7 +150,9 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
     fresh = _unused(replace(fresh, record=record.digest if record else "", trials_head=ledger_head), state)
     before = candidate.newest(version, step.to_stage)
-    outdated = _outdated(before, fresh, desk, state) if before else ""
+    outdated = _outdated(before, fresh, desk, state) or _broke(before, candidate.pack, desk, state) if before else ""
+    if before and outdated and before.made_at <= desk.now + CLOCKS_APART:  # never one that was signed before
+        fresh = replace(fresh, made_at=max(fresh.made_at, before.made_at + TICK))
     proposal = before if before and not outdated else fresh
     return Evaluation(
         state=state,
@@ -242,15 +245,20 @@ def _propose(
         limits=jsonable(asked.limits),
         approvals=max(asked.approvals, 2 if reviews else 0),
         made_by=desk.who,
-        made_at=desk.now.replace(microsecond=0),
+        made_at=_after(state.versions[version].moved, desk.now),
         expires_at=(desk.now + timedelta(days=asked.valid_days)).replace(microsecond=0),
     )
+
+
+def _after(last: datetime, now: datetime) -> datetime:
+    """Return when a proposal is made: now, and after the version's last step also where the clock stands still."""
+    return max(now.replace(microsecond=0), last.replace(microsecond=0) + TICK)
 
 
 def _unused(fresh: Proposal, state: State) -> Proposal:
     """Return a proposal that no step was taken by: where the clock stands still, the same again is a moment younger."""
     while fresh.digest in state.used:
-        fresh = replace(fresh, made_at=fresh.made_at + timedelta(seconds=1))
+        fresh = replace(fresh, made_at=fresh.made_at + TICK)
     return fresh
 
 
@@ -261,6 +269,10 @@ def _outdated(before: Proposal, fresh: Proposal, desk: Desk, state: State) -> st
     """
     if before.digest in state.used:
         return "it was taken already, and what was signed for it holds for that one step"
+    last = state.versions[before.version]
+    if before.made_at <= last.moved:
+        why = f" ({last.reason})" if last.reason else ""
+        return f"the last step of version {last.version} came after it, at {last.at:%Y-%m-%d %H:%M} UTC{why}"
     if desk.now > before.expires_at:
         return f"it expired on {before.expires_at:%Y-%m-%d %H:%M} UTC"
     if desk.now < before.made_at - timedelta(minutes=5):
@@ -272,6 +284,19 @@ def _outdated(before: Proposal, fresh: Proposal, desk: Desk, state: State) -> st
     then, now = _outcomes(before), _outcomes(fresh)
     changed = sorted(gate for gate in then.keys() | now.keys() if then.get(gate) != now.get(gate))
     return f"another verdict of {', '.join(changed)}" if changed else ""
+
+
+def _broke(before: Proposal, pack: Pack, desk: Desk, state: State) -> str:
+    """Say what the version broke where it stands since its lifting was proposed: nobody who signed that saw it."""
+    if before.from_stage != before.to_stage:
+        return ""
+    try:
+        records = desk.track_records(state, before.version, before.to_stage)
+    except WorkbenchError as error:
+        return f"what came since it was proposed is not known: {error}"
+    seen = (since(record, before.made_at) for record in records)
+    wrong = dict.fromkeys(why for one in seen if one.sessions for why in breaches(desk.policy, pack, one))
+    return f"since it was proposed on {before.made_at:%Y-%m-%d}: {'; '.join(wrong)}" if wrong else ""
 
 
 def _outcomes(proposal: Proposal) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Lifecycle:
             last = found[-1] if found else None
             placed = step.after(last.number if last else 0, last.head if last else "")
             now.after(placed)
-            now.refuse_used(placed)
+            now.refuse_new(placed)
             connection.execute(_transitions.insert().values(**_row(placed)))
         return placed
 

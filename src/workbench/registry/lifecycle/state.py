@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from workbench.errors import InputRefused, PromotionRefused
 from workbench.registry.lifecycle.stages import (
@@ -26,6 +26,8 @@ from workbench.registry.lifecycle.stages import (
 )
 from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.packs.canonical import short
+
+TICK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Version:
-    """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it, at ``taken``."""
+    """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it, at ``taken``.
+
+    ``moved`` is ``at``, and later with every step also where the clock stands still: a proposal must be younger.
+    """
 
     version: int
     pack: str
     stage: str
     at: datetime
     taken: datetime
+    moved: datetime
     restored: datetime | None = None
     proposal: str = ""
     mode: str = ACTIVE
@@ -114,16 +120,19 @@ class State:
             )
         versions, standing = dict(self.versions), dict(self.standing)
         replaced = {stage: list(numbers) for stage, numbers in self.replaced.items()}
-        known = versions.get(step.version) or Version(step.version, step.pack, RESEARCH, step.at, step.at)
-        approved = step.action in (PROMOTE, RESTORE)  # anything else stands by the proposal of before
+        known = versions.get(step.version) or Version(step.version, step.pack, RESEARCH, step.at, step.at, step.at)
+        lifts = self._lifts(step)
+        approved = step.action == PROMOTE or lifts  # anything else stands by the proposal of before
+        mode = step.mode if known.mode == ACTIVE or lifts else REDUCE_ONLY
         versions[step.version] = replace(
             known,
             stage=step.to_stage,
             at=step.at,
+            moved=max(step.at, known.moved + TICK),
             taken=step.at if approved else known.taken,
             restored=(step.at if step.action == RESTORE else None) if approved else known.restored,
             proposal=step.proposal if approved else known.proposal,
-            mode=step.mode,
+            mode=mode,
             forced=step.reason if step.forced else known.forced,
             reason=step.reason,
         )
@@ -138,14 +147,18 @@ class State:
             if step.action == PROMOTE:
                 replaced.setdefault(step.to_stage, []).append(step.replaces)
             versions[step.replaces] = replace(
-                versions[step.replaces], stage=RETIRED, at=step.at, reason=f"replaced by version {step.version}"
+                versions[step.replaces],
+                stage=RETIRED,
+                at=step.at,
+                moved=max(step.at, versions[step.replaces].moved + TICK),
+                reason=f"replaced by version {step.version}",
             )
         if step.to_stage in TRADED:
             standing[step.to_stage] = Standing(
                 version=step.version,
                 pack=step.pack,
                 proposal=versions[step.version].proposal,
-                mode=step.mode,
+                mode=mode,
                 number=step.number,
                 head=step.head,
                 at=step.at,
@@ -163,13 +176,24 @@ class State:
             used=self.used | {step.proposal} if approved and step.proposal else self.used,
         )
 
-    def refuse_used(self, step: Transition) -> None:
-        """Refuse to lift by what was signed for another time; asked of new steps alone, what is recorded is read."""
-        if step.action == RESTORE and step.proposal in self.used:
-            raise PromotionRefused(
-                f"{self.name} version {step.version}: cannot {step.action}: proposal {short(step.proposal)} was used "
-                "already; propose and sign anew"
-            )
+    def refuse_new(self, step: Transition) -> None:
+        """Refuse what is asked of new steps alone: what is recorded is read, and lifts nothing that it may not lift."""
+        before = self.versions.get(step.version)
+        if before is None or before.mode != REDUCE_ONLY:
+            return
+        wrong = ""
+        if step.action == DEMOTE:
+            wrong = "it is reduce-only already; see: workbench status"
+        elif step.action == RESTORE and not self._lifts(step):
+            wrong = f"proposal {short(step.proposal)} was used already; propose and sign anew"
+        elif step.action in (PROMOTE, ROLLBACK) and step.mode != REDUCE_ONLY:
+            wrong = "it may only reduce until new approvals lift that; see: workbench status"
+        if wrong:
+            raise PromotionRefused(f"{self.name} version {step.version}: cannot {step.action}: {wrong}")
+
+    def _lifts(self, step: Transition) -> bool:
+        """Whether a step lifts reduce-only: a restoration alone does, by a proposal that no step was taken by."""
+        return step.action == RESTORE and step.proposal not in self.used
 
     def _wrong(self, step: Transition) -> str:
         if step.action == REGISTER:
@@ -200,7 +224,7 @@ class State:
         if not stands:
             return f"it does not stand at {step.to_stage}"
         if step.action == DEMOTE:
-            return "" if step.mode == REDUCE_ONLY != known.mode else "it is reduce-only already"
+            return "" if step.mode == REDUCE_ONLY else "a demotion is to reduce-only"
         if step.action == RESTORE:
             return "" if known.mode == REDUCE_ONLY and step.proposal else "it is not reduce-only, or has no proposal"
         return f"there is no action '{step.action}'"
