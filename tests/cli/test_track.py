@@ -152,6 +152,13 @@ def test_a_record_that_was_taken_away_comes_again_from_the_journal_with_what_spe
     assert record["sessions"][0]["breaks"] == [{"severity": "severe", "text": ours.text}]
 
 
+@pytest.mark.parametrize("stage", ["retired", "no stage here"])
+def test_what_only_closes_what_is_held_makes_no_record(traded, tmp_path, stage):
+    with pytest.raises(StopIteration):
+        traded(report(MONDAY, 5.0), replace(SEAT, stage=stage))
+    assert not (tmp_path / RECORD).parent.exists()
+
+
 def test_parity_in_an_account_without_a_record_leaves_that_of_another_alone(traded, tmp_path):
     traded(report(MONDAY, 5.0, account="DU1"))
     before = (tmp_path / RECORD).read_bytes()

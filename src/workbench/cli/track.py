@@ -13,12 +13,11 @@ from workbench.errors import WorkbenchError
 from workbench.live.journal.event import Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.report import Result, SessionReport, slippage
-from workbench.live.seats import LEAVING
 from workbench.live.session import Seat
 from workbench.params import Paths, Settings
 from workbench.parity.record import closed_sessions, journaled, put_in, sessions_again
 from workbench.registry.gates.record_files import RecordFiles
-from workbench.registry.gates.track_record import EXPLAINED, Break, SessionRecord, TrackRecord
+from workbench.registry.gates.track_record import EXPLAINED, STAGES, Break, SessionRecord, TrackRecord
 from workbench.registry.packs.files import Unanswered, is_there
 from workbench.sessions import Calendar
 
@@ -35,7 +34,7 @@ def write_records(
     """
     failed: list[WorkbenchError] = []
     for seat in seats:
-        if seat.stage == LEAVING:
+        if seat.stage not in STAGES:
             continue  # what closes the positions of a retired version proves nothing
         try:
             _write_record(paths, seat, report, journal, settings)

@@ -29,13 +29,15 @@ from workbench.live.session import Seat
 from workbench.params import DataParams, Paths, Settings
 from workbench.registry.lifecycle.record import Lifecycle
 from workbench.registry.lifecycle.stages import FLATTEN, REDUCE_ONLY, RETIRE
-from workbench.registry.lifecycle.state import Standing
+from workbench.registry.lifecycle.state import Standing, State
+from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
 from workbench.state.store import Store
 
 STAGES = {"embedded": ("paper",), "paper": ("paper",), "live": ("production", "staged_live")}
 REHEARSED = ("production", "staged_live", "paper")  # in simulated time, where no account is anybody's money
+NO_STAGE = "no stage here"  # of a seat from which only what is held may shrink: what it does is no record of a stage
 
 
 Books = Mapping[str, Mapping[str, int]]  # strategy -> symbol -> shares
@@ -46,7 +48,8 @@ def seats_here(
 ) -> tuple[Seat, ...]:
     """Return what stands at the stages of this kind of account, verified; the higher stage of a name goes first.
 
-    Who was retired with ``--positions flatten``, and still holds something by the account's ``books``, sits there too.
+    Who still holds something by the account's ``books`` sits there too: where it was retired with ``--positions
+    flatten``, and, reduce-only, where it stands at a stage by now that this account does not trade.
     """
     clock = clock or read_clock(settings.market, paths)
     allowed = REHEARSED if clock.simulated else STAGES[settings.live.mode]
@@ -54,8 +57,14 @@ def seats_here(
     beside: list[str] = []
     standing: dict[str, tuple[str, Standing]] = {}
     weights, record = {}, Lifecycle.open(settings, paths)
-    for (kind, name), state in sorted(record.states().items()):
-        found = next((stage for stage in stages if stage in state.standing), None)
+    states, steps = record.states(), record.transitions()
+    if len(stages) < len(allowed) and books is None:
+        books = _books(settings, paths)
+    moved = _moved_away(states, steps, stages, allowed, books or {})
+    for (kind, name), state in sorted(states.items()):
+        found = next(
+            (stage for stage in stages if stage in state.standing), moved.get(name) if kind == STRATEGY else None
+        )
         if kind == STRATEGY:
             beside += [
                 f"{name} version {state.standing[stage].version} stands at {stage}, and is not traded in this account; "
@@ -63,12 +72,14 @@ def seats_here(
                 for stage in allowed
                 if stage in state.standing and stage != found
             ]
+        if kind == STRATEGY and name in moved:
+            beside.append(_closing_line(name, moved[name], state.standing[moved[name]].version, (books or {})[name]))
         if kind == STRATEGY and found:
             standing[name] = found, state.standing[found]
         if kind == WEIGHTS and found:
             weights[name] = found
-    steps = {one.name: one for one in record.transitions() if one.kind == STRATEGY and one.action == RETIRE}
-    left = [one for one in steps.values() if one.name not in standing and one.positions == FLATTEN]
+    retired = {one.name: one for one in steps if one.kind == STRATEGY and one.action == RETIRE}
+    left = [one for one in retired.values() if one.name not in standing and one.positions == FLATTEN]
     if left and books is None:
         books = _books(settings, paths)
     leaving = [
@@ -90,11 +101,43 @@ def seats_here(
         print(f"! {warning}")
     for name, (stage, step) in standing.items():
         seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
-        mode = REDUCE_ONLY if promoted.reduce_only else seat.mode
-        seats.append(replace(seat, mode=mode, flatten=step.number if step.positions == FLATTEN else 0))
+        mode = REDUCE_ONLY if promoted.reduce_only or name in moved else seat.mode
+        seat = replace(seat, mode=mode, flatten=step.number if step.positions == FLATTEN else 0)
+        seats.append(replace(seat, stage=NO_STAGE) if name in moved else seat)
         for warning in warnings:
             print(f"! {warning}")
     return (*seats, *leaving)
+
+
+def _moved_away(
+    states: Mapping[tuple[str, str], State],
+    steps: Sequence[Transition],
+    stages: Sequence[str],
+    allowed: Sequence[str],
+    books: Books,
+) -> dict[str, str]:
+    """Return where the strategies stand now that this account holds something of and has no stage for, by name.
+
+    Who was retired from here is none of them: what becomes of what it held, was said then.
+    """
+    left = {one.name: one.action for one in steps if one.kind == STRATEGY and one.from_stage in stages}
+    found = {}
+    for (kind, name), state in states.items():
+        here = any(stage in state.standing for stage in stages)
+        elsewhere = next((stage for stage in allowed if stage in state.standing), None)
+        if kind == STRATEGY and books.get(name) and not here and elsewhere and left.get(name) != RETIRE:
+            found[name] = elsewhere
+    return found
+
+
+def _closing_line(name: str, stage: str, version: int, held: Mapping[str, int]) -> str:
+    """Say what is still held here of a strategy that stands at a stage which this account does not trade."""
+    shares = ", ".join(f"{count:+,} {symbol}" for symbol, count in sorted(held.items())[:3])
+    return (
+        f"{name} version {version} stands at {stage}, which this account does not trade, and {shares} of it "
+        f"{'is' if len(held) == 1 else 'are'} still held here: it may only reduce them; to close them now, with all "
+        'that the account holds: workbench kill --reason "…"'
+    )
 
 
 def _of_this_account(settings: Settings, allowed: Sequence[str]) -> Sequence[str]:

@@ -246,6 +246,37 @@ def test_a_new_version_beside_the_old_one_trades_in_an_account_of_its_own(runner
         seats("paper", "DU1", stages=("staged_live",))
 
 
+def test_what_a_version_that_moved_up_left_in_its_account_may_only_shrink_there_and_is_told(runner, capsys):
+    runner.stand("production", spoil=whole)
+    second = runner.stand("staged_live", spoil=whole)
+    runner.stand("staged_live", name="mean_reversion", spoil=reverting)
+
+    def seats(books: dict[str, dict[str, int]], account: str = "U2", stage: str = "staged_live") -> list[object]:
+        live = LiveParams(mode="live", account=account, stages=(stage,))
+        settings = runner.project.settings.model_copy(update={"market": "real", "live": live})
+        found = seats_here(settings, runner.project.paths, Now(), books)
+        return [(seat.name, seat.version, seat.stage, seat.mode, seat.share) for seat in found]
+
+    holds = {"sma_cross": {"AAA00": 100, "AAA01": -5}, "mean_reversion": {}}
+    other = ("mean_reversion", 1, "staged_live", "active")
+    assert seats(holds) == [(*other, 0.5), ("sma_cross", 2, "staged_live", "active", 0.5)]
+    runner.step(second, 2, "staged_live", "production", NOW + timedelta(minutes=40))
+    capsys.readouterr()
+    assert seats(holds) == [(*other, 0.5), ("sma_cross", 2, "no stage here", "reduce_only", 0.5)]
+    assert (
+        "! sma_cross version 2 stands at production, which this account does not trade, and +100 AAA00, -5 AAA01 of it "
+        "are still held here: it may only reduce them; to close them now, with all that the account holds: workbench "
+        'kill --reason "…"\n'
+    ) in capsys.readouterr().out
+    assert seats({}, "U1", "production") == [("sma_cross", 2, "production", "active", 1.0)]
+    assert seats({"sma_cross": {}}) == [(*other, 1.0)]  # closed by now
+    third = runner.stand("staged_live", spoil=whole)
+    assert third.digest != second.digest
+    desk = runner.project.desk(NOW + timedelta(hours=3))
+    retire(desk, desk.record.state("strategy", "sma_cross"), 3, "the question is answered", "keep")
+    assert seats(holds) == [(*other, 1.0)]  # it was said that nothing trades them
+
+
 def reverting(parts: dict[str, Any]) -> None:
     whole(parts)
     made = build("mean_reversion", ("AAA00", "AAA01"), SIZING, {})
