@@ -49,6 +49,7 @@ def run_session(desk: Desk) -> SessionReport:
     begin(desk)
     put_in_order(desk)
     guard(desk)
+    exits.require_time(desk.seats, desk.limits())
     for moment in _moments(desk):
         if not _over(desk, moment):
             _wait(desk, moment)
@@ -59,7 +60,6 @@ def run_session(desk: Desk) -> SessionReport:
 
 def begin(desk: Desk) -> None:
     """Write who trades from now on: the evidence of each strategy, the limits, what the account is worth."""
-    exits.require_time(desk.seats, desk.limits())
     seats = {
         seat.name: {"pack": seat.pack, "version": seat.version, "stage": seat.stage, "mode": seat.mode,
                     "share": seat.share, "capital": seat.capital}

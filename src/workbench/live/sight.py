@@ -52,12 +52,14 @@ class Sight:
             for name, quote in quotes.items()
             if quote.mid is not None and name in closes and closes[name] > 0
         }
-        opened = book.past.equity_at_open or account.equity
+        begun = book.past.session == desk.session  # until then, the books have the open of another day
+        opened = (book.past.equity_at_open if begun else None) or account.equity
+        gap = book.past.gap_at_open if begun else None
         return Snapshot(
             now=now, trading=TradingState.HALTED if desk.journal.halted else book.state, seen_at=now, account=account,
             day=Day(opened, account.equity - opened),
             peak_equity=max(book.past.peak_equity, account.equity - told.paid_in), missing_cash=told.missing_cash,
-            paid_in=told.paid_in, gap_at_open=book.past.gap_at_open, gap_at_peak=book.past.gap_at_peak,
+            paid_in=told.paid_in, gap_at_open=gap, gap_at_peak=book.past.gap_at_peak,
             positions=positions, quotes=quotes, sectors=data.bars.sectors, moves=moves,
             reconciled_at=told.at, differences=tuple(one.text for one in told.unexplained),
             data_age_sessions=self.calendar.age(data.bars.index[-1], now), bad_rows=data.bad_rows, hours=desk.hours,
