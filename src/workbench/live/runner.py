@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from workbench.alerts.outbox import Severity
 from workbench.errors import (
     AccountDiffers,
+    AlreadyRunning,
     Disconnected,
     OrderRejected,
     TradingHalted,
     Unanswered,
+    WorkbenchError,
 )
 from workbench.live import exits, protection
 from workbench.live.book import Book, Tracked
@@ -47,7 +49,11 @@ LOOK_AGAIN = timedelta(seconds=2)
 def run_session(desk: Desk) -> SessionReport:
     """Trade one session, close the books, and return what it came to."""
     begin(desk)
-    put_in_order(desk)
+    try:
+        put_in_order(desk)
+    except AccountDiffers:
+        _guard_others(desk)
+        raise
     guard(desk)
     exits.require_time(desk.seats, desk.limits())
     for moment in _moments(desk):
@@ -178,6 +184,27 @@ def guard(desk: Desk, data: Data | None = None, waiting: Collection[str] = ()) -
             _cancel_refused(desk, wanted)
         asked = [(order,) for one in missing for order in one.orders(desk.journal.next_key)]
         _send(desk, asked, data or desk.data(desk.clock()))
+
+
+def leave(desk: Desk) -> None:
+    """Let no holding lie bare for a decision that an error ended: what it sent is waited for, and nothing more sent."""
+    desk.broker.connect()
+    if any(one.status is OrderStatus.INTENDED for one in desk.journal.book.open_orders):
+        recover(desk.journal, desk.broker, desk.outbox, permit=lambda _: "an error ended the deciding")
+    settle(desk)
+    guard(desk, waiting=desk.journal.book.locked)
+
+
+def _guard_others(desk: Desk) -> None:
+    """See to what protects other symbols while some differ; where that fails, it is told beside what differs."""
+    try:
+        guard(desk, waiting=desk.journal.book.locked)
+    except (AlreadyRunning, AccountDiffers):
+        raise
+    except WorkbenchError as error:
+        text = f"while the account differs nobody puts back what protects other symbols: {error}"
+        cooldown = f"not guarded {type(error).__name__} {desk.session}"
+        desk.outbox.post(Severity.CRITICAL, "unprotected", text, cooldown=cooldown)
 
 
 def _cancel_refused(desk: Desk, wanted: protection.Protection) -> None:

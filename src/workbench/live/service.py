@@ -39,7 +39,7 @@ from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
 from workbench.live.report import SessionReport
-from workbench.live.runner import LATE, begin, guard, hear, run_session
+from workbench.live.runner import LATE, begin, guard, hear, leave, run_session
 from workbench.live.session import Data, Desk, Seat
 from workbench.live.sight import Sight
 from workbench.live.turns import BRIEF_SECONDS
@@ -183,16 +183,20 @@ class Service:
                 found = run_session(self._desk)
                 self._monitor = None
                 return found
-            except Ended:
+            except (Ended, AlreadyRunning):
                 raise
             except Exception as error:
-                if once or isinstance(error, AlreadyRunning):
-                    raise
                 kind = next(name for of, name in TROUBLES if isinstance(error, of))
-                if nobody := isinstance(error, PackRefused) or not isinstance(error, WorkbenchError):
+                nobody = isinstance(error, PackRefused) or not isinstance(error, WorkbenchError)
+                if not once:
+                    bare = self._not_kept_up() if nobody or not known else ""
+                    self._tell(kind, _line(error) + bare, f"{kind} {type(error).__name__} {session}")
+                if known and kind == "fault":
+                    self._leave()
+                if once:
+                    raise
+                if nobody:
                     moments, seats = (), ()  # nobody sits there: nothing is decided, nor sent
-                bare = self._not_kept_up() if nobody or not known else ""
-                self._tell(kind, _line(error) + bare, f"{kind} {type(error).__name__} {session}")
                 if self.clock() > over:
                     self._tell(kind, *_not_closed(session))
                     self._monitor = None
@@ -205,6 +209,18 @@ class Service:
         """See that somebody watches: one monitor a session, for what it saw, and since when, outlasts every new try."""
         if self._monitor is None:
             self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
+
+    def _leave(self) -> None:
+        """Put back what was taken back for a decision that an error ended, and tell where that fails."""
+        assert self._desk is not None
+        try:
+            leave(self._desk)
+        except AlreadyRunning:
+            raise
+        except Exception as error:  # noqa: BLE001 (what ended the deciding is told and gone on from all the same)
+            held = ", ".join(sorted(self.journal.book.positions))
+            text = f"what was taken back of the stops and targets of {held} could not be put back: {_line(error)}"
+            self._tell("unprotected", text, f"not left {type(error).__name__} {self._desk.session}")
 
     def _not_kept_up(self) -> str:
         """Say of what nobody sees to the stops and targets while nobody sits at the desk."""
