@@ -91,6 +91,7 @@ WORDS = [
     "execution", "commission", "opening", "differences", "locked", "accepted", "closing", "adopted", "state", "reason",
     "outcome", "reasons", "confirmed", "emergency", "noted", "date", "equity", "lines", "wanted", "crossings",
     "unlocked", "cash_explained", "shares_explained", "beside",
+    "by_others", "explained_fills", "action",
 ]  # fmt: skip
 BROKEN = st.builds(
     lambda kind, data, key: Draft(kind, data, key, "AAA"),

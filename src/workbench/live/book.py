@@ -85,6 +85,8 @@ class Book:
     cash_explained: float = 0.0  # that the broker may have more than this: a person said why
     explained: dict[str, int] = field(default_factory=dict)  # shares of which it may, by symbol
     beside: set[str] = field(default_factory=set)  # symbols of which all of ours was there when they were explained
+    by_others: dict[str, Fill] = field(default_factory=dict)  # executions that nobody has seen to, as last told
+    explained_fills: dict[str, Fill] = field(default_factory=dict)  # by execution, as a person explained them
     opened: bool = False  # whether the account's cash at the beginning is known
     state: TradingState = TradingState.ACTIVE
     because: str = ""
@@ -155,6 +157,7 @@ class Book:
         if self.remembers is not None:
             long_ago = event.at - self.remembers
             self._settle(min(long_ago, self.past.asked_at or long_ago))  # the next decision asks what came of the last
+            self.explained_fills = {name: fill for name, fill in self.explained_fills.items() if fill.at >= long_ago}
         self.seats |= dict(event.data.get("seats", {})).keys()
 
     def _settle(self, before: datetime) -> None:
@@ -303,6 +306,8 @@ class Book:
         if "status" in data and event.key in self.orders:
             self._move(event, OrderStatus(data["status"]))
         self.accepted.update(data.get("accepted", ()))
+        for fill in map(read_fill, data.get("by_others", ())):
+            self.by_others[fill.id] = fill
         if "differences" in data:
             self.differences = {one["id"] for one in data["differences"]}
             told = (one["text"] for one in data["differences"] if one.get("ours") and one.get("symbol"))
@@ -328,6 +333,9 @@ class Book:
             self._explain(event.symbol, left - self.explained.get(event.symbol, 0))
         self.cash_explained += data.get("cash_explained", 0.0)
         self._explain(event.symbol, data.get("shares_explained", 0))
+        self.explained_fills |= {fill.id: fill for fill in map(read_fill, data.get("explained_fills", ()))}
+        if data.get("action") in ("explain", "adopt"):
+            self.by_others = {name: fill for name, fill in self.by_others.items() if fill.symbol != event.symbol}
         if "shares_explained" in data:  # where it is not said, as in journals of earlier, it is not known
             self.beside.discard(event.symbol)
             if data.get("beside") and event.symbol in self.explained:

@@ -73,8 +73,35 @@ def _between(fills: Iterable[Fill], symbol: str, shares: int) -> bool:
 
 
 def by_others(book: Book, seen: Seen) -> list[Fill]:
-    """Return executions that no order of ours made and that are not in the books."""
-    return [fill for fill in seen.fills if fill.key not in book.orders and not book.has(fill)]
+    """Return executions that no order of ours made and that are not in the books.
+
+    The broker tells of the last day only. What it told before, and nobody has seen to, is among them, unless the
+    positions are as they are without it: then it was taken back.
+    """
+    told = [fill for fill in seen.fills if fill.key not in book.orders and not book.has(fill)]
+    names = {fill.id for fill in seen.fills}
+    earlier = dict[str, list[Fill]]()
+    for fill in book.by_others.values():
+        if fill.id not in names and not book.has(fill):
+            earlier.setdefault(fill.symbol, []).append(fill)
+    for symbol, fills in earlier.items():
+        ours = book.positions.get(symbol, 0) + book.explained.get(symbol, 0)
+        newer = sum(traded_by(book, fill) for fill in told if fill.symbol == symbol and not seen_to(book, fill))
+        if seen.positions.get(symbol, 0) != ours + newer or not sum(traded_by(book, fill) for fill in fills):
+            told += fills
+    return told
+
+
+def seen_to(book: Book, fill: Fill) -> bool:
+    """Whether a person has explained an execution by somebody else, as it is told now."""
+    explained = book.explained_fills.get(fill.id)
+    return explained.signed == fill.signed if explained else execution_of(fill).id in book.accepted
+
+
+def traded_by(book: Book, fill: Fill) -> int:
+    """Return the shares of an execution, signed, beyond what the books or a person's word have of it."""
+    known = _known(book, fill)
+    return fill.signed - (known.signed if known else 0)
 
 
 def execution_of(fill: Fill) -> Difference:
@@ -105,8 +132,8 @@ def differences_of(book: Book, seen: Seen, cash_tolerance: float, max_cash: floa
         ours, theirs, more = book.positions.get(symbol, 0), seen.positions.get(symbol, 0), book.explained.get(symbol, 0)
         if ours != theirs or more:
             others = [fill for fill in foreign if fill.symbol == symbol]
-            newer = [fill for fill in others if execution_of(fill).id not in book.accepted]
-            traded = {sum(fill.signed for fill in fills) for fills in (others, newer)}
+            newer = sum(traded_by(book, fill) for fill in others if not seen_to(book, fill))
+            traded = {sum(fill.signed for fill in others), newer}
             here = f"{ours:+d} shares in the journal" + (f" and {more:+d} explained" if more else "")
             gone = not all_there(book, symbol, theirs)  # no word of a person puts shares there, not even an earlier one
             more = still_explained(book, symbol, theirs) if gone else more
@@ -123,9 +150,11 @@ def differences_of(book: Book, seen: Seen, cash_tolerance: float, max_cash: floa
         told = f"{part:+g} shares" if (known := math.isfinite(part)) else "a position that cannot be read"
         text = f"{symbol}: {told} at the broker beyond whole shares, which is all that this runner trades"
         found.append(Difference(Of.POSITION, symbol, 0, part if known else 0.0, text, ours=False, number=PART))
-    cash = book.cash + book.cash_explained
+    unseen = unexplained_fills(book, seen)
+    cash = book.cash + book.cash_explained + sum(brought_by(book, fill) for fill in unseen)
     lacks = cash - seen.cash - (0.0 if CASH in book.locked else _moved(own, cash - seen.cash))
-    if not unexplained_fills(book, seen) and abs(lacks) > cash_tolerance + _uncharged(book, seen):
+    told_now = {fill.id for fill in seen.fills}  # their cash may be on its way
+    if told_now.isdisjoint(fill.id for fill in unseen) and abs(lacks) > cash_tolerance + _uncharged(book, seen):
         text = f"cash: {cash:,.2f} in the journal, {seen.cash:,.2f} at the broker; dividends, interest or fees?"
         most = max_cash * max(seen.equity, 0.0)
         if much := not abs(cash - seen.cash) <= most:
@@ -144,15 +173,21 @@ def gap_of(book: Book, seen: Seen) -> float | None:
 
 def unexplained_fills(book: Book, seen: Seen) -> list[Fill]:
     """Return the executions by others of which nobody has said anything: nor is their cash in the books."""
-    return [fill for fill in by_others(book, seen) if execution_of(fill).id not in book.accepted]
+    return [fill for fill in by_others(book, seen) if not seen_to(book, fill)]
 
 
 def brought_by(book: Book, fill: Fill) -> float:
-    """Return the cash that an execution brought beyond what the books have of it, its commission paid."""
-    known = book.fills.get(fill.id)
+    """Return the cash that an execution brought beyond what the books or a person's word have of it, all fees paid."""
+    known, paid = _known(book, fill), book.commissions.get(fill.id, 0.0)
+    if known and fill.id in book.explained_fills:
+        paid = known.commission or 0.0
     before = known.signed * known.price if known else 0.0
-    charged = 0.0 if fill.commission is None else fill.commission - book.commissions.get(fill.id, 0.0)
+    charged = 0.0 if fill.commission is None else fill.commission - paid
     return before - fill.signed * fill.price - charged
+
+
+def _known(book: Book, fill: Fill) -> Fill | None:
+    return book.explained_fills.get(fill.id) or book.fills.get(fill.id)
 
 
 def _uncharged(book: Book, seen: Seen) -> float:

@@ -30,6 +30,7 @@ from workbench.live.difference import (
     execution_of,
     gap_of,
     gone_order,
+    traded_by,
     unexplained_fills,
     unnoticed_keys,
     unseen_orders,
@@ -40,7 +41,7 @@ from workbench.live.journal.facts import fill_data
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
 from workbench.live.owners import all_there, owners, still_explained, within
-from workbench.trading import OrderStatus
+from workbench.trading import Fill, OrderStatus
 
 CASH_TOLERANCE = 1.0  # commissions are rounded
 MAX_CASH = Limits().max_cash_difference
@@ -82,7 +83,7 @@ class Reconciled:
 
     @property
     def _cash(self) -> float:
-        if any(one.of in (Of.POSITION, Of.EXECUTION) for one in self.unexplained):
+        if any(one.of is Of.POSITION for one in self.unexplained):  # beside a trade that is told now it is not compared
             return 0.0
         return sum(one.broker - one.journal for one in self.unexplained if one.of is Of.CASH)
 
@@ -103,6 +104,8 @@ def reconcile(journal: Journal, broker: Broker, outbox: Outbox, *, max_cash: flo
         foreign = [execution_of(fill).id for fill in by_others(journal.book, seen)]
         journal.append(Draft(Kind.RECONCILE, {"opening": {"cash": seen.cash}, "accepted": foreign}))
     record(journal, outbox, seen.fills)
+    if new := _told_newly(journal.book, seen):
+        journal.append(Draft(Kind.RECONCILE, {"by_others": [fill_data(fill) for fill in new]}))
     if journal.book.past.measuring and not seen.moving:  # only now do the books know what filled unheard
         journal.append(Draft(Kind.RECONCILE, {"gap_at_open": gap_of(journal.book, seen)}))
     differences = tuple(differences_of(journal.book, seen, CASH_TOLERANCE, max_cash))
@@ -132,8 +135,9 @@ def explain(journal: Journal, broker: Broker, symbol: str, who: str, reason: str
         facts |= {"cash_explained": sum(one.broker - one.journal for one in found), "flow": _flow(found, seen)}
     else:
         facts["accepted"] = [one.id for one in found if not _of_shares(one)]
-        paid = (fill for fill in unexplained_fills(journal.book, seen) if fill.symbol == symbol)
+        paid = [fill for fill in unexplained_fills(journal.book, seen) if fill.symbol == symbol]
         facts["cash_explained"] = sum(brought_by(journal.book, fill) for fill in paid)
+        facts["explained_fills"] = [fill_data(fill) for fill in paid]  # a correction of them brings what differs
         facts["beside"] = beside  # and what is traded from now on is ours
         facts["shares_explained"] = int(sum(one.broker - one.journal for one in found if _of_shares(one)))
     _operate(journal, Draft(Kind.OPERATOR, facts, symbol=symbol), who, reason)
@@ -152,22 +156,26 @@ def adopt(
     found = _of_symbol(journal, seen, symbol)
     if not found:
         raise NoData(f"{symbol or 'cash'}: nothing differs at the broker, so there is nothing to adopt; explain it")
-    fills = [fill for fill in by_others(journal.book, seen) if fill.symbol == symbol and symbol]
-    fills = [fill for fill in fills if execution_of(fill).id not in journal.book.accepted]
+    unseen = unexplained_fills(journal.book, seen)
+    fills = [fill for fill in unseen if fill.symbol == symbol and symbol]
     forgotten = [fill for fill in fills if fill.id in journal.book.settled]  # in the position as it was: not once more
-    fills = [fill for fill in fills if fill not in forgotten]
-    traded, held = sum(fill.signed for fill in fills), seen.positions.get(symbol, 0)
+    corrected = [fill for fill in fills if fill.id in journal.book.explained_fills]  # stays explained, as it is now
+    fills = [fill for fill in fills if fill not in forgotten and fill not in corrected]
+    traded, held = sum(traded_by(journal.book, fill) for fill in fills), seen.positions.get(symbol, 0)
     explained = still_explained(journal.book, symbol, held)  # stays with whoever has it
     shares = held - journal.book.positions.get(symbol, 0) - explained - traded if symbol else 0
-    cash = 0.0 if symbol else seen.cash - journal.book.cash
+    cash = 0.0 if symbol else seen.cash - journal.book.cash - sum(brought_by(journal.book, fill) for fill in unseen)
     parts = owners(journal.book, symbol, shares + traded, strategy, explained) if symbol else {}
     adopted = {
         "fills": [fill_data(fill) for fill in fills], "shares": shares, "given": shares + traded, "cash": cash,
         "strategy": strategy, "parts": parts, "explained": explained,
     }  # fmt: skip
     staying = [one.id for one in found if one.of is Of.ORDER or one.number == PART]  # the books have no place for it
-    staying += [execution_of(fill).id for fill in forgotten]
+    staying += [execution_of(fill).id for fill in (*forgotten, *corrected)]
     data: dict[str, Any] = {"action": "adopt", "adopted": adopted, "accepted": staying}
+    if corrected:
+        data["cash_explained"] = sum(brought_by(journal.book, fill) for fill in corrected)
+        data["explained_fills"] = [fill_data(fill) for fill in corrected]
     if symbol == CASH:
         data["flow"] = _flow(found, seen)
     _operate(journal, Draft(Kind.OPERATOR, data, symbol=symbol), who, reason)
@@ -188,6 +196,15 @@ def resolve(journal: Journal, key: str, status: OrderStatus, who: str, reason: s
         raise InputRefused(f"order {key}: cannot be resolved as {status}; cancelled or rejected")
     data = {"action": "resolve", "status": status.value}
     _operate(journal, Draft(Kind.OPERATOR, data, key, tracked.order.symbol), who, reason)
+
+
+def _told_newly(book: Book, seen: Seen) -> list[Fill]:
+    """Return the executions by others that are told as they were not before, and nobody has seen to."""
+    facts = {one.id: (one.revision, one.signed, one.price, one.commission) for one in book.by_others.values()}
+    return [
+        fill for fill in unexplained_fills(book, seen)
+        if facts.get(fill.id) != (fill.revision, fill.signed, fill.price, fill.commission)
+    ]  # fmt: skip
 
 
 def _left(book: Book, differences: Iterable[Difference]) -> tuple[Difference, ...]:
