@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.conftest import minutes, wanted
 from tests.live.ib.conftest import until
-from tests.live.test_protection import connected
+from tests.live.test_protection import connected, look
 from tests.live.test_service import Office, running, sim  # noqa: F401 (the fixture: a simulated gateway)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from workbench.live import dispatch
@@ -107,4 +107,24 @@ def test_a_running_service_tells_what_the_gateway_cancels_also_while_it_was_away
         until(lambda: service.outbox.all(), 20)
     assert ("warning", "rejected") in [(one.severity, one.kind) for one in service.outbox.all()]
     assert any(one.text == CANCELLED.format("nothing").replace("100", "2002") for one in service.outbox.all())
+    office.close(service)
+
+
+def test_a_cancel_of_the_broker_whose_word_was_lost_is_told_when_a_look_finds_it(tmp_path, sim, gateway_bars):  # noqa: F811
+    office = Office(tmp_path, sim, gateway_bars, {"AAA": 0.2})
+    service = office.open()
+    sim.fault("hold", state=True)
+    with running(service):
+        until(lambda: any(one.permanent_id for one in service.journal.book.orders.values()), 20)
+        with connected(office) as hand:
+            sim.fault("drop", message="orderStatus", times=9)
+            hand.cancel_all()
+        clock = service.clock
+        look(service, clock, 1)
+        assert service.outbox.all() == ()
+        look(service, clock, 2)
+        (order,) = service.journal.book.orders.values()
+        assert order.status is OrderStatus.CANCELLED
+    (told,) = [one for one in service.outbox.all() if one.kind == "rejected"]
+    assert (told.severity, told.text) == ("warning", CANCELLED.format("nothing").replace("100", "2002"))
     office.close(service)

@@ -12,7 +12,7 @@ from workbench.live import protection
 from workbench.live.book import Tracked
 from workbench.live.deciding import prices_of
 from workbench.live.difference import Of
-from workbench.live.dispatch import cancel
+from workbench.live.dispatch import cancel, tell_ends
 from workbench.live.gate import Day
 from workbench.live.monitor import Snapshot
 from workbench.live.reconcile import Reconciled, reconcile
@@ -79,7 +79,9 @@ class Sight:
         beside_nothing = {one.order.key for one in pointless if paid or one.order.symbol in sold}
         again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
         if again & unseen:
-            recover(desk.journal, desk.broker, desk.outbox, permit=None)
+            found = recover(desk.journal, desk.broker, desk.outbox, permit=None)
+            left = desk.hours.closes - desk.clock()
+            tell_ends(desk.journal, desk.outbox, (one.key for one in found), left)
         for key in sorted(again & beside_nothing - unseen):
             with suppress(OrderRejected):  # it has just ended
                 cancel(desk.journal, desk.broker, key, "the broker holds nothing that it protects")
