@@ -80,8 +80,8 @@ class Sight:
         again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
         if again & unseen:
             found = recover(desk.journal, desk.broker, desk.outbox, permit=None)
-            left = desk.hours.closes - desk.clock()
-            tell_ends(desk.journal, desk.outbox, (one.key for one in found), left)
+            until_close = desk.hours.closes - desk.clock()
+            tell_ends(desk.journal, desk.outbox, (one.key for one in found), until_close)
         for key in sorted(again & beside_nothing - unseen):
             with suppress(OrderRejected):  # it has just ended
                 cancel(desk.journal, desk.broker, key, "the broker holds nothing that it protects")
