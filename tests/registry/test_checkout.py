@@ -165,6 +165,26 @@ def test_a_file_that_is_needed_and_not_in_the_commit_is_named(repository):
     assert unlike_commit(repository, "f" * 40, {".": repository}, ["one.py"]) is None
 
 
+@pytest.mark.parametrize(
+    "shadow", ["two/__init__.py", "two/__init__.pyc", "two.cpython-311-x86_64-linux-gnu.so", "deep/er/more.yaml", "two"]
+)
+def test_a_module_or_setting_that_git_was_told_to_ignore_is_named_all_the_same(repository, tmp_path_factory, shadow):
+    commit, file = git(repository, "rev-parse", "HEAD"), repository / shadow
+    (repository / ".git" / "info").mkdir(exist_ok=True)
+    (repository / ".git" / "info" / "exclude").write_text(f"{shadow}\n__pycache__/\n")
+    if shadow == "two":  # a package that lies elsewhere
+        file.symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("two = 22\n")
+    for other in ("__pycache__/two.cpython-311.pyc", ".ipynb_checkpoints/one.py", "deep/notes.txt"):
+        (repository / other).parent.mkdir(exist_ok=True)
+        (repository / other).write_text("neither imported nor read")
+    assert shadow not in git(repository, "status", "--porcelain", "--untracked-files=all")
+    assert unlike_commit(repository, commit, {".": repository}, ["one.py"]) == [shadow]
+    assert unlike_commit(repository, commit, {"one.py": repository / "one.py"}, ["one.py"]) == []
+
+
 def test_a_repository_of_sha_256_is_compared_too(tmp_path):
     git(tmp_path, "init", "-q", "--object-format=sha256")
     (tmp_path / "one.py").write_text("one = 1\n")

@@ -6,15 +6,17 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib.machinery import all_suffixes
 from pathlib import Path
 
 TIMEOUT_SECONDS = 10.0
 UNKNOWN = "unknown"
 SHA1_LETTERS = 40
 AS_IT_IS = {"GIT_NO_REPLACE_OBJECTS": "1"}  # no other object under the name of one
+READ = {*(Path(f"module{end}").suffix for end in all_suffixes()), ".yaml", ".ipynb"}  # imported, or read
 # Larger changes are kept up to here; the commit and the list of files are kept whole.
 MAX_DIFF_BYTES = 500_000
 MAX_NEW_FILE_BYTES = 100_000
@@ -90,18 +92,31 @@ def checkout(root: Path) -> Checkout:
 def unlike_commit(root: Path, commit: str, folders: Mapping[str, Path], needed: Iterable[str]) -> list[str] | None:
     """Name the files whose bytes are not those of a commit, or None where git does not say; its index is not believed.
 
-    ``folders`` has by path in the commit where its files lie now; ``needed`` must be in the commit.
+    ``folders`` has by path in the commit where its files lie now; ``needed`` must be in the commit, and so must every
+    file there that Python imports or a setting or notebook is read from: a package takes the place of the module of its
+    name, whatever git was told to ignore.
     """
     listed = _git(root, "ls-tree", "-r", "-z", commit, "--", *folders)
     if listed is None:
         return None
     blobs = {name: facts.split()[-1] for facts, _, name in (row.partition("\t") for row in listed.split("\0")) if name}
-    changed = {name for name in needed if name not in blobs}
+    read = {(Path(top) / name).as_posix() for top, folder in folders.items() for name in _read_from(folder)}
+    changed = {name for name in (*needed, *read) if name not in blobs}
     for name, blob in blobs.items():
         top = next(folder for folder in folders if Path(name).is_relative_to(folder))
         if _blob(folders[top] / Path(name).relative_to(top), len(blob)) != blob:
             changed.add(name)
     return sorted(changed)
+
+
+def _read_from(folder: Path) -> Iterator[str]:
+    """Give what is imported or read below a folder, by relative path; a link to a folder counts as one file."""
+    for place, inner, files in os.walk(folder):
+        links = [name for name in inner if (Path(place) / name).is_symlink()]
+        inner[:] = [name for name in inner if name != "__pycache__" and not name.startswith(".")]
+        for name in (*links, *(name for name in files if Path(name).suffix in READ)):
+            if not name.startswith("."):
+                yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 def _blob(file: Path, letters: int) -> str:

@@ -17,7 +17,7 @@ from workbench.backtest.robustness.card import Robustness, Variant
 from workbench.params import Paths, Settings, TrackingParams, load_strategy_params
 from workbench.registry.making.evidence import Found, Made, make_evidence
 from workbench.registry.runs import Tracking
-from workbench.source import PACKAGE, deciding_files
+from workbench.source import PACKAGE
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 2, 15, 0, 30, tzinfo=UTC)
@@ -92,10 +92,8 @@ def make_bench(root: Path, uri: str, name: str, walk_forward_of: Callable[..., W
     for file in ("params/base.yaml", "params/gates.yaml", "params/strategies/sma_cross.yaml", "locks/research.lock"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, root / file)
-    for decides in deciding_files("sma_cross"):
-        (root / "src" / "workbench" / decides).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PACKAGE / decides, root / "src" / "workbench" / decides)
-    (root / ".gitignore").write_text("data/\nmlruns/\n")
+    shutil.copytree(PACKAGE, root / "src" / "workbench", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / ".gitignore").write_text("/data/\n/mlruns/\n")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     commit(root)
     paths = Paths(root)
