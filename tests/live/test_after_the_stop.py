@@ -13,6 +13,8 @@ import pytest
 
 from tests.live.conftest import wanted
 from tests.live.test_book import fill, fold
+from workbench.cli.trading import stop_by_itself
+from workbench.errors import Disconnected
 from workbench.live.connect import for_the_stop
 from workbench.live.gate.facts import Origin
 from workbench.live.halt import HaltFile
@@ -23,7 +25,7 @@ from workbench.live.kill import emergency_stop
 from workbench.live.operator import resume
 from workbench.live.rehearsal import Rehearsal
 from workbench.live.session import Data, Seat
-from workbench.params import CostParams, Paths, PortfolioParams, Settings
+from workbench.params import CostParams, LiveParams, Paths, PortfolioParams, Settings
 from workbench.trading import Side
 from workbench.types import Bars
 
@@ -117,3 +119,21 @@ def test_a_second_try_closes_what_the_first_left_whenever_that_is_told(told_firs
 def test_what_nobody_of_ours_ordered_is_closed_for_nobody():
     book = fold(*holdings(), closing("s1", 400, 2), fill("e2", 400, 9.0, "s1", side=Side.SELL))
     assert book.books == {"": {"AAA": -10}}
+
+
+def test_a_drawdown_that_halted_an_account_whose_broker_was_away_begins_a_new_highest_equity_of_it_alone(
+    project, journal
+):
+    journal.begin(date="2024-03-05", equity=1_120_000.0, cash=1.0, seats={}, limits="")
+    settings = Settings(live=LiveParams(mode="paper", port=1, connect_seconds=0.3))
+    with pytest.raises(Disconnected, match="every account is halted, but the broker cannot be reached"):
+        stop_by_itself(settings, project.paths, "DRAWDOWN_REACHED: max_drawdown=0.1, drawdown=0.11", journal.account)
+    assert HaltFile(project.paths, "ANOTHER").reason.startswith("DRAWDOWN_REACHED")  # until the broker says whose it is
+    before = resume(journal, HaltFile(project.paths, journal.account), who="ada", reason="the gateway is back again")
+    assert before.endswith(", for a drawdown: the highest equity begins anew")
+    assert journal.book.past.peak_equity == 0.0
+    assert journal.halted == ""
+    another = Journal.open(project.settings, project.paths, "ANOTHER", lease=None)
+    before = resume(another, HaltFile(project.paths, "ANOTHER"), who="ada", reason="the gateway is back again")
+    another.close()
+    assert "begins anew" not in before

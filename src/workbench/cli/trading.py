@@ -6,14 +6,14 @@ import copy
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from workbench.alerts.outbox import Outbox
 from workbench.clock import Clock, read_clock
 from workbench.data.lake import open_lake
-from workbench.errors import InputRefused, NoData
+from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.live import feed
 from workbench.live.broker import Broker
 from workbench.live.connect import StandingMarket, account_of, embedded_file, for_the_stop
@@ -206,32 +206,69 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
     from workbench.live.ib import IBBroker
 
     clock = read_clock(settings.market, paths)
-    seats = seats_here(settings, paths, clock)  # before anything is connected: what is refused, is refused at once
-    feed.dataset_of(seats)  # those that cannot trade side by side are refused here, too
+    refused: Exception | None = None
+    seats: tuple[Seat, ...] = ()
+    try:
+        seats = seats_here(settings, paths, clock)
+        feed.dataset_of(seats)  # those that cannot trade side by side are refused here, too
+    except Exception as error:
+        if not _may_hold(settings, paths):
+            raise  # before anything is connected
+        refused = error
     broker, calendar = IBBroker(settings.live), Calendar()
-    lake = open_lake(settings, paths)
 
     def verified() -> tuple[Seat, ...]:
         _follow(clock, broker)
         return seats_here(settings, paths, clock, service.journal.book.books)
 
-    with hold(settings, paths, broker, "runner", clock) as (journal, lease):
-        outbox = Outbox.open(settings, paths)
+    with ExitStack() as stack:
+        try:
+            journal, lease = stack.enter_context(hold(settings, paths, broker, "runner", clock))
+        except WorkbenchError:
+            if refused is not None:
+                raise refused from None
+            raise
+        held = _held(journal)
+        if refused is not None and not held:
+            raise refused
+        seats = seats or (leaving_seat("nobody", 0, "", 0, held),)  # sits nowhere: its prices are read for who watches
+        lake = open_lake(settings, paths)
         service = Service(
-            settings.live, profile_of(settings), broker, journal, outbox, lease,
+            settings.live, profile_of(settings), broker, journal, Outbox.open(settings, paths), lease,
             watch_limits(journal, settings, paths, clock.now), verified,
             lambda moment: feed.known(lake, service.seated or seats, calendar, moment),
             lambda moment: feed.newest(calendar, moment, feed.dataset_of(service.seated or seats)),
-            lambda reason: stop_by_itself(settings, paths, reason), clock.now, calendar,
+            lambda reason: stop_by_itself(settings, paths, reason, journal.account), clock.now, calendar,
+            refused=refused,
         )  # fmt: skip
         yield service
 
 
-def stop_by_itself(settings: Settings, paths: Paths, reason: str) -> Stopped:
-    """Stop the account for the runner's monitor, and leave the stop's client id to the person who stops it next."""
+def _may_hold(settings: Settings, paths: Paths) -> bool:
+    """Whether the account may hold something, as far as its books say so before the broker is asked which it is."""
+    file = Store.named(settings, paths).file
+    if file is not None and not file.exists():
+        return False
+    if not (account := account_of(settings)):
+        return True
+    journal = Journal.open(settings, paths, account)
+    journal.close()
+    return bool(_held(journal))
+
+
+def _held(journal: Journal) -> dict[str, int]:
+    """Return what the books have of an account, and what may have filled since."""
+    return {one.order.symbol: 0 for one in journal.book.open_orders} | journal.book.positions
+
+
+def stop_by_itself(settings: Settings, paths: Paths, reason: str, account: str = "") -> Stopped:
+    """Stop the account for the runner's monitor, and leave the stop's client id to the person who stops it next.
+
+    That is the monitor's own ``account``, which the settings need not name.
+    """
     broker = for_the_stop(settings, paths)
     try:
-        return emergency_stop(settings, paths, broker, reason=reason, who="the monitor")
+        return emergency_stop(settings, paths, broker, reason=reason, who="the monitor", account=account)
     finally:
         broker.close()
 

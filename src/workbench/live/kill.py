@@ -261,10 +261,15 @@ def emergency_stop(
     who: str,
     close: bool = True,
     timeout: float = TIMEOUT_SECONDS,
+    account: str = "",
 ) -> Stopped:
-    """Stop the account behind a connection that nothing else uses, journaled and told as far as anything answers."""
+    """Stop the account behind a connection that nothing else uses, journaled and told as far as anything answers.
+
+    A runner knows its ``account`` though the settings do not name it: that is halted by itself as well, so that the
+    halt outlasts a broker that is away with what it was for.
+    """
     _require(reason, who)
-    account = settings.live.account or (broker.account_id if broker.embedded else "")
+    mine, account = account, settings.live.account or (broker.account_id if broker.embedded else "")
     if not account:  # only the broker knows it: every account is halted until it is asked
         every, halt = HaltFile(paths), (reason, who, datetime.now(UTC))
         before: str | None = ""  # what cannot be read halts, also when it is put back
@@ -272,6 +277,9 @@ def emergency_stop(
             before = every.text
         with suppress(CannotWrite):
             every.write(*halt)
+        if mine:
+            with suppress(CannotWrite):
+                HaltFile(paths, mine).write(*halt)
         try:
             broker.connect()
         except WorkbenchError as error:

@@ -91,6 +91,7 @@ class Service:
     again_seconds: float = AGAIN_SECONDS
     seated: tuple[Seat, ...] = ()  # of the last session
     keep: Callable[[SessionReport], object] = lambda _: None
+    refused: Exception | None = None  # why nobody could be seated as it was started: what is held is watched
     _desk: Desk | None = None
     _monitor: Monitor | None = None
     _ticked: float = 0.0
@@ -107,6 +108,8 @@ class Service:
     def run(self, *, once: bool = False) -> Iterator[SessionReport]:
         """Give the report of each session as it is closed; ``once``: decide now, and end with this session's orders."""
         try:
+            if self.refused is not None:
+                self._tell("trouble", f"{_line(self.refused)}{self._not_kept_up()}", "refused at the start")
             while True:
                 session = self.session(once=once)
                 self._tell_unclosed(session)
