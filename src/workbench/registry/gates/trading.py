@@ -223,9 +223,11 @@ class CapitalStepped:
             before, highest = risked, max(highest, risked)
             proved[self._step(amount)] += sessions
         (last, sessions), top = held[-1], self.steps[-1]
-        if last != top or proved[len(self.steps) - 1] < self.min_sessions:
+        if proved[len(self.steps) - 1] < self.min_sessions:
             so_far = f"at ${last:,.0f} for {counted(sessions, 'session')} by now"
             return f"{NOT_HELD}${top:,.0f} was not held for {counted(self.min_sessions, 'session')}: it is {so_far}"
+        if last != top:
+            return f"{NOT_HELD}it is at ${last:,.0f} by now, and must be at ${top:,.0f} when it is promoted"
         return ""
 
 
