@@ -74,7 +74,7 @@ class Sight:
         pointless = protection.pointless(desk.journal.book, positions, desk.clock())
         left = tuple(one for one in pointless if one.order.symbol not in sold)
         paid = bool(left) and self._paid(desk, told, positions, left)
-        if not pointless:
+        if not pointless and told.gap is not None:
             self._gap = told.gap
         beside_nothing = {one.order.key for one in pointless if paid or one.order.symbol in sold}
         again, self._doubted = (unseen | beside_nothing) & self._doubted, unseen | beside_nothing
