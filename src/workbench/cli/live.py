@@ -102,7 +102,7 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
         handle_signals(service)
         print(f"account {service.broker.account_id}: trading until SIGTERM or Ctrl-C; orders stay at the broker then")
         service.keep = lambda report: keep_session(
-            paths, service.seated, report, service.journal, settings, service.outbox
+            paths, service.sat(report), report, service.journal, settings, service.outbox
         )
         for report in service.run(once=once):
             _say_session(report, 1, 1)

@@ -91,6 +91,8 @@ class Past:
     prices: dict[str, float] = field(default_factory=dict)  # key -> the price that the order was decided at
     began: date | None = None  # the first session of the account
     session: date | None = None
+    seats: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # of the last session at which anybody sat
+    seated: bool = False  # whether that is this session
     equity_at_open: float | None = None
     peak_equity: float = 0.0
     measuring: bool = False  # whether the cash of a session's open is yet to be held against the books
@@ -207,7 +209,9 @@ class Past:
             for key in self.prices.keys() - book.orders.keys() - self.waiting.keys() - {line.key for line in lines}:
                 self._forget(key)  # never sent, and never will be
             self.session, self.equity_at_open, self.today, self.denied = session, data["equity"], [], {}
-            self.gap_at_open, self.measuring = None, "cash" in data
+            self.gap_at_open, self.measuring, self.seated = None, "cash" in data, False
+        if seats := data.get("seats"):  # who left the desk later in the session has sat there
+            self.seats, self.seated = {**(self.seats if self.seated else {}), **seats}, True
         self._peak(data["equity"], None)
 
     def _deny(self, event: Event) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from workbench.live.book import Book
 from workbench.live.deciding import weights_of
@@ -13,17 +15,41 @@ from workbench.live.session import Desk, Seat
 from workbench.orders import attribute
 
 
+def results_of(desk: Desk, made: Mapping[str, float]) -> tuple[Result, ...]:
+    """Return what the session brought each strategy, by the profit that is known of each.
+
+    Who left the desk before its end is there, too, and where nobody sat at it all day, who did last and still holds.
+    """
+    past, here = desk.journal.book.past, {seat.name for seat in desk.seats}
+    gone = {name: facts for name, facts in past.seats.items() if name not in here and (past.seated or made.get(name))}
+    return (
+        *(result_of(desk, seat, made.get(seat.name, 0.0)) for seat in desk.seats),
+        *(_of_gone(desk.journal.book, name, facts, made.get(name, 0.0)) for name, facts in gone.items()),
+    )
+
+
 def result_of(desk: Desk, seat: Seat, pnl: float) -> Result:
-    """Return what the session brought a strategy, whose profit is known."""
+    """Return what the session brought a strategy at the desk, whose profit is known."""
     book, decision = desk.journal.book, desk.journal.book.past.decision
     held = dict(book.books.get(seat.name, {}))
-    trades = sum(
-        bool(book.of_order(key)) and seat.name in book.orders[key].intent.asked.shares for key in book.past.today
-    )
     capital = seat.allotted(book.past.equity_at_open or 0.0)
     mine = decision.session == desk.session if decision else False
     equal, explained = _equal(desk, decision, seat, held) if decision and mine and desk.recompute else (None, False)
+    trades = _trades(book, seat.name)
     return Result(seat.name, seat.version, seat.pack, seat.stage, capital, pnl, trades, held, equal, explained)
+
+
+def _of_gone(book: Book, name: str, facts: Mapping[str, Any], pnl: float) -> Result:
+    """Return the result of who is not at the desk, by what was written of its seat; nothing is computed again."""
+    own, most = facts.get("share", 0.0) * (book.past.equity_at_open or 0.0), facts.get("capital")
+    return Result(
+        name, int(facts.get("version", 0)), str(facts.get("pack", "")), str(facts.get("stage", "")),
+        own if most is None else min(own, most), pnl, _trades(book, name), dict(book.books.get(name, {})), None,
+    )  # fmt: skip
+
+
+def _trades(book: Book, name: str) -> int:
+    return sum(bool(book.of_order(key)) and name in book.orders[key].intent.asked.shares for key in book.past.today)
 
 
 def _equal(desk: Desk, decision: Decision, seat: Seat, held: dict[str, int]) -> tuple[bool | None, bool]:

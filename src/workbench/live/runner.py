@@ -33,7 +33,7 @@ from workbench.live.operator import denied, refuse_stale
 from workbench.live.reconcile import Reconciled, reconcile
 from workbench.live.recovery import recover
 from workbench.live.report import SessionReport, report
-from workbench.live.result import result_of
+from workbench.live.result import results_of
 from workbench.live.session import Data, Desk
 from workbench.live.splits import lock_splits
 from workbench.live.turns import BRIEF_SECONDS, at_once, make_room, turn_of
@@ -291,9 +291,8 @@ def close(desk: Desk) -> SessionReport:
     now = prices_of(desk, {book.orders[key].order.symbol for key in book.past.today})
     marks = {**(last.marks if last else {}), **now}
     worth, before = book.past.worth(book, marks), last.worth if last else {}
-    results = tuple(
-        result_of(desk, seat, worth.get(seat.name, 0.0) - before.get(seat.name, 0.0)) for seat in desk.seats
-    )
+    made = {name: worth.get(name, 0.0) - before.get(name, 0.0) for name in worth.keys() | before.keys()}
+    results = results_of(desk, made)
     facts = {
         "date": str(desk.session), "equity": desk.broker.account().equity, "gap": told.gap, "worth": worth,
         "marks": {name: price for name, price in marks.items() if name in now or name in held_by_anybody(book)},

@@ -92,6 +92,8 @@ class Service:
     seated: tuple[Seat, ...] = ()  # of the last session
     keep: Callable[[SessionReport], object] = lambda _: None
     refused: Exception | None = None  # why nobody could be seated as it was started: what is held is watched
+    _sat: tuple[Seat, ...] = ()  # everybody who sat at the desk of the last session at which anybody did
+    _sat_in: date | None = None
     _desk: Desk | None = None
     _monitor: Monitor | None = None
     _ticked: float = 0.0
@@ -153,6 +155,10 @@ class Service:
     ) -> Desk:
         """Return the desk of a session; without ``seats``, with the evidence of everybody at it verified now."""
         self.seated = seats = self.seats() if seats is None else seats
+        if seats:
+            names = {seat.name for seat in seats}
+            left = [seat for seat in self._sat if self._sat_in == session and seat.name not in names]
+            self._sat, self._sat_in = (*seats, *left), session
         hours = Hours(self.calendar.opens(session), self.calendar.closes(session))
         ends = self.clock() if once else hours.closes + timedelta(minutes=self.live.close_minutes)
         return Desk(
@@ -160,6 +166,11 @@ class Service:
             lambda: self.limits.limits, self.clock, self._wait, self._pause, self.live.patience_seconds, ends,
             watch=self._each_minute,
         )  # fmt: skip
+
+    def sat(self, report: SessionReport) -> tuple[Seat, ...]:
+        """Return whose session a report is: who sat at the desk then, also where nobody did any more at its end."""
+        names = {one.strategy for one in report.results}
+        return tuple(seat for seat in self._sat if seat.name in names)
 
     def _trade(self, session: date, moments: tuple[datetime, ...], once: bool) -> SessionReport | None:
         """Trade a session; what fails is told and begun again as after a crash, until there is nothing left to trade.

@@ -112,30 +112,36 @@ def _judged(one: SessionRecord, again: SessionParity) -> SessionRecord:
 
 
 def closed_sessions(journal: Journal, strategy: str, pack: str, stage: str) -> tuple[SessionRecord, ...]:
-    """Return the sessions that the journal has closed for a strategy under this pack at this stage."""
+    """Return the sessions that the journal has closed for a strategy under this pack at this stage.
+
+    It sat there from the first to the last of a day's begins that name it. Where nobody sat there all day, what it made
+    or lost with what it held is of its last seat.
+    """
     book, found = journal.whole(), []
     day: date | None = None
     opened, worth = 0.0, 0.0
     seat: dict[str, Any] | None = None
+    seated = False  # whether anybody sat there that day
     keys: list[str] = []
     breaks: tuple[Break, ...] = ()
     for event in journal.events():
         data = event.data
         if event.kind is Kind.SESSION and "date" in data:
             if date.fromisoformat(data["date"]) != day:
-                day, opened, keys = date.fromisoformat(data["date"]), data["equity"], []
-            seat = data["seats"].get(strategy)
+                day, opened, keys, seated = date.fromisoformat(data["date"]), data["equity"], [], False
+            if seats := data["seats"]:
+                seat, seated = seats.get(strategy, seat if seated else None), True
         elif event.kind is Kind.INTENT and strategy in data["shares"]:
             keys.append(event.key)
         elif event.kind is Kind.RECONCILE and "differences" in data:
             breaks = tuple(Break("severe" if one["ours"] else "minor", one["text"]) for one in data["differences"])
         elif event.kind is Kind.RECONCILE and "closing" in data:
             before, worth = worth, data["closing"]["worth"].get(strategy, 0.0)
-            if seat is None or day is None or (seat["pack"], seat["stage"]) != (pack, stage):
+            made = worth - before
+            if seat is None or day is None or (seat["pack"], seat["stage"]) != (pack, stage) or not (seated or made):
                 continue
             capital = seat["share"] * opened
             capital = capital if seat["capital"] is None else min(capital, seat["capital"])
-            made = worth - before
             trades = sum(bool(book.of_order(key)) for key in keys)
             found.append(SessionRecord(day, capital + made, made, trades, capital, None, breaks))
     return tuple({one.date: one for one in found}.values())
