@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from workbench.errors import DataRefused, NoData, ParamsRefused
-from workbench.live.limits import Limits, Watch, changed, loosened, parse_limits, read_limits, tightened
+from workbench.live.limits import Limits, Reading, Watch, changed, loosened, parse_limits, read_limits, tightened
 from workbench.live.monitor import EVERY_SECONDS
 from workbench.params import Paths
 
@@ -171,6 +171,50 @@ def test_a_looser_file_holds_once_a_pack_of_the_same_numbers_stands(paths):
     assert reading.limits.max_positions == 9
     assert "loosens max_positions 9 → 10" in reading.refused
     assert "(promoted are " in reading.refused
+
+
+def test_where_a_session_begins_nothing_looser_than_the_promoted_limits_that_stand_is_in_force(paths):
+    wide = Limits().model_copy(update={"max_positions": 9, "min_free_equity": 0.05, "max_sector": 0.2})
+    promoted = Limits().model_copy(update={"max_positions": 7, "max_sector": 0.25})
+    edit(paths, "max_positions: 5", "max_positions: 9")
+    limits = Watch("default", paths, embedded=False, in_force=wide, promoted=lambda: promoted,
+                   stands=lambda: "version 1 at paper")  # fmt: skip
+    assert limits.poll().limits.max_positions == 9  # within a session a record changes nothing
+    assert [str(one) for one in limits.bound()[1]] == ["max_positions 9 → 7"]
+    reading = limits.poll(begins=True)
+    assert (reading.limits.max_positions, reading.limits.max_sector) == (7, 0.2)  # what is tighter stays
+    assert [str(one) for one in reading.changes] == ["max_positions 9 → 7"]
+    assert "loosens max_positions 7 → 9" in reading.refused
+    edit(paths, "max_positions: 9", "max_positions: 3")
+    assert limits.poll().limits.max_positions == 3
+    assert limits.poll(begins=True).limits.max_positions == 3
+
+
+def test_promoted_limits_that_cannot_be_read_or_do_not_stand_change_nothing_in_force(paths):
+    def lost():
+        raise NoData("MLflow: gone")
+
+    wide = Limits().model_copy(update={"max_positions": 9})
+    edit(paths, "max_positions: 5", "max_positions: 9")
+    limits = Watch("default", paths, embedded=False, in_force=wide, promoted=lost, stands=lambda: "version 1 at paper")
+    reading = limits.poll(begins=True)
+    assert (reading.limits.max_positions, reading.changes) == (9, ())
+    assert reading.unasked == (
+        "risk profile default: what was promoted cannot be asked, what was in force stays: MLflow: gone"
+    )
+    nobody = Watch("default", paths, embedded=False, in_force=wide, promoted=lost)
+    assert nobody.poll(begins=True) == Reading(wide)
+    sample = watch(paths, embedded=True, profile="sample")
+    assert sample.poll(begins=True).limits.max_positions == 70  # as committed, with nothing promoted
+
+
+def test_a_file_that_breaks_does_not_keep_what_a_rollback_took_back(paths):
+    promoted, wide = Limits(), Limits().model_copy(update={"max_positions": 9})
+    (paths.params / "risk" / "default.yaml").write_text("max_positions: [\n")
+    limits = Watch("default", paths, embedded=False, in_force=wide, promoted=lambda: promoted, stands=lambda: "it")
+    reading = limits.poll(begins=True)
+    assert reading.limits.max_positions == 5
+    assert [str(one) for one in reading.changes] == ["max_positions 9 → 5"]
 
 
 def test_a_restart_loosens_nothing(paths):

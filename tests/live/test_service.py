@@ -73,6 +73,7 @@ class Office:
         self.seats = (Seat(Written("one", ("AAA", "BBB"), {FRIDAY: weights}), "pack of one", 1),)
         self.stopped: list[str] = []
         self.bad_rows = 0.0
+        self.stands, self.promoted = "", Limits()
 
     def open(self) -> Service:
         broker = IBBroker(self.live)
@@ -85,7 +86,8 @@ class Office:
 
         self.lease = Lease.acquire(self.settings, self.paths, broker.account_id)
         journal = Journal.open(self.settings, self.paths, broker.account_id, lease=self.lease, clock=clock)
-        watch = Watch("sample", self.paths, embedded=True, in_force=WIDE, promoted=lambda: Limits())
+        watch = Watch("sample", self.paths, embedded=True, in_force=WIDE, promoted=lambda: self.promoted,
+                      stands=lambda: self.stands)  # fmt: skip
         return Service(
             self.live, "sample", broker, journal, Outbox.open(self.settings, self.paths), self.lease, watch,
             lambda: self.seats, lambda moment: Data(self.bars, bad_rows=self.bad_rows), self.newest,
@@ -519,6 +521,18 @@ def test_limits_that_were_tightened_while_it_ran_are_what_the_next_one_begins_at
     reading = again.poll()
     assert reading.limits.max_position == 0.05
     assert "loosens max_position 0.05 → 1" in reading.refused
+    office.close(service)
+
+
+def test_a_session_begins_at_the_promoted_limits_that_a_rollback_returned_to(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2, "BBB": -0.1})
+    office.stands, office.promoted = "version 1 at paper", WIDE.model_copy(update={"max_orders_per_day": 1})
+    service = office.open()
+    (report,) = list(service.run(once=True))
+    assert limits_in_force(service.journal) == office.promoted
+    assert any("ORDERS_EXCEED_MAX_PER_DAY" in str(one) for one in report.denied)
+    told = [alert.text for alert in service.outbox.all() if alert.kind == "limits"]
+    assert told == [f"limits in force: max_orders_per_day {WIDE.max_orders_per_day:,} → 1"]
     office.close(service)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.registry.conftest import NOW
+from workbench.cli import main
 from workbench.live.journal.journal import Journal
 from workbench.live.limits import Limits
-from workbench.live.operator import watch_limits
+from workbench.live.operator import keep_limits, watch_limits
 from workbench.params import LiveParams
+from workbench.registry.lifecycle.demote import demote
+from workbench.registry.lifecycle.rollback import plan_rollback, roll_back
 
 # Inside MLflow, which has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -30,9 +34,9 @@ def account(staffed):
     journal.close()
 
 
-def loosen(staffed) -> None:
+def loosen(staffed, before: int = 5, after: int = 9) -> None:
     file = staffed.root / "params" / "risk" / "default.yaml"
-    file.write_text(file.read_text().replace("max_positions: 5", "max_positions: 9"))
+    file.write_text(file.read_text().replace(f"max_positions: {before}", f"max_positions: {after}"))
 
 
 def promote(staffed, positions: int) -> None:
@@ -58,3 +62,60 @@ def test_a_pack_of_other_numbers_loosens_nothing(staffed, account):
     reading = account.poll()
     assert reading.limits.max_positions == 5
     assert "(promoted are " in reading.refused
+
+
+def test_limits_that_were_rolled_back_are_out_of_force_at_the_next_session_and_demoted_ones_stay_until_the_file(
+    staffed, account
+):
+    promote(staffed, 7)
+    promote(staffed, 9)
+    loosen(staffed)
+    assert account.poll(begins=True).limits.max_positions == 9
+    desk = staffed.desk()
+    roll_back(desk, plan_rollback(desk, desk.state("risk", "default"), "paper"), "nine were too many in June")
+    assert account.poll().limits.max_positions == 9  # not in the middle of a session
+    reading = account.poll(begins=True)
+    assert (reading.limits.max_positions, [str(one) for one in reading.changes]) == (7, ["max_positions 9 → 7"])
+    assert "loosens max_positions 7 → 9" in reading.refused
+    demote(desk, desk.state("risk", "default"), 1, "seven were too many as well")
+    assert account.bound() == ("", ())
+    assert account.poll(begins=True).limits.max_positions == 7  # no way out of a position is closed by a record
+    loosen(staffed, 9, 3)
+    assert account.poll().limits.max_positions == 3
+
+
+def test_the_commands_that_undo_promoted_limits_say_what_is_in_force(staffed, account, monkeypatch, capsys):
+    def typed(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["workbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert ended.value.code == 0, err
+        return out
+
+    monkeypatch.setenv("WORKBENCH_ROOT", str(staffed.root))
+    monkeypatch.setattr("workbench.clock.MachineClock.now", lambda _: NOW + timedelta(minutes=1))
+    broker = ("--set", "live.mode=paper", "--set", "live.account=DU1", "--set", "market=real")
+    promote(staffed, 7)
+    promote(staffed, 9)
+    loosen(staffed)
+    journal = Journal.open(staffed.settings, staffed.paths, "DU1")
+    keep_limits(journal, account.poll(), "default")
+    journal.close()
+    assert "promoted" not in typed("limits", *broker)
+    out = typed("rollback", "default", "--kind", "risk", "--stage", "paper", "--yes")
+    assert "From the next session on nothing looser than version 1 is in force; with its numbers in params/risk/" in out
+    assert "from the next session on, by version 1 at paper of the promoted limits: max_positions 9 → 7" in typed(
+        "limits", *broker
+    )
+    out = typed("demote", "default", "--kind", "risk", "--reason", "seven were too many as well")
+    assert "What is in force stays as it is; to tighten it within a minute, write the numbers into params/risk/" in out
+    assert "its limits loosen nothing until a new approval lifts that:" in out
+    assert (
+        "no promoted limits stand for this any more, and it stays in force until params/risk/default.yaml is tighter: "
+        "max_positions 5 → 9"
+    ) in typed("limits", *broker)
+    out = typed(
+        "retire", "default", "--kind", "risk", "--version", "1", "--reason", "no limits of June any more", "--yes"
+    )
+    assert "What is in force stays as it is" in out

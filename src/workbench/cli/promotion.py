@@ -124,6 +124,7 @@ def rollback(
         print("  it was reduce-only when it left, and stays so until a new approval")
     _confirm(f"Roll {stage} back to version {plan.version}?", yes)
     print(f"{strategy}: {roll_back(desk, plan, reason).sentence}")
+    _say_in_force(kind, strategy, plan.version if plan.mode == "active" else 0)
 
 
 def retire(
@@ -149,6 +150,8 @@ def retire(
         print(f"version {number} stands at {state.versions[number].stage}; {LEFT[positions]}")
     _confirm(f"Retire {strategy} version {number} for good?", yes)
     print(f"{strategy}: {take_out(desk, state, number, reason, positions).sentence}")
+    if state.versions[number].stage in TRADED:
+        _say_in_force(kind, strategy)
 
 
 def demote(
@@ -175,7 +178,9 @@ def demote(
     state = desk.known(kind, strategy)
     done = reduce(desk, state, choose_standing(state, version, "demote"), reason)
     lifted = promote_line(kind, strategy, done.version)
-    print(f"{strategy}: {done.sentence}; it may only reduce positions until a new approval lifts that:")
+    may = "its limits loosen nothing" if kind == "risk" else "it may only reduce positions"
+    _say_in_force(kind, strategy)
+    print(f"{strategy}: {done.sentence}; {may} until a new approval lifts that:")
     print(f"  {lifted}")
 
 
@@ -225,11 +230,13 @@ def _check(desk: Desk, kind: str, name: str) -> None:
     rows: list[list[str]] = []
     demoted: list[str] = []
     failed: list[str] = []
+    limits: list[str] = []
     for (of, called), state in sorted(desk.record.states().items()):
         if name and (of, called) != (kind, name):
             continue
         for one in judge(desk, state):
             demoted += [promote_line(of, called, one.version)] if one.demoted is not None else []
+            limits += [called] if of == "risk" and one.demoted is not None else []
             failed += [one.failed] if one.failed else []
             rows.append(
                 [called, one.stage, str(one.version), one.seen, _verdict(one), "; ".join(one.wrong) or one.soon]
@@ -240,12 +247,27 @@ def _check(desk: Desk, kind: str, name: str) -> None:
     show_folding("Demotion rules", ["name", "stage", "v", "judged by", "verdict", "why"], rows)
     for line in failed:
         print(f"! {line}")
+    for called in limits:
+        _say_in_force("risk", called)
     if demoted:
         raise PromotionRefused(
             f"{len(demoted)} set to reduce-only, see the table; new approvals lift it: {'; '.join(demoted)}"
         )
     if failed:
         raise WorkbenchError(f"demote --check: {failed[0]}{_more(failed)}")
+
+
+def _say_in_force(kind: str, name: str, stands: int = 0) -> None:
+    """Say what becomes of the limits in force where the promoted ones are others now, or none."""
+    if kind != "risk":
+        return
+    file = f"params/risk/{name}.yaml"
+    if stands:
+        print(f"From the next session on nothing looser than version {stands} is in force; with its numbers in {file}")
+        print("nothing looser is within a minute.")
+    else:
+        print(f"What is in force stays as it is; to tighten it within a minute, write the numbers into {file}.")
+    print("See what is in force: workbench limits")
 
 
 def _verdict(one: Checked) -> str:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.edge import Set, read_settings, show_table
-from workbench.errors import BrokerError, InputRefused
+from workbench.errors import BrokerError, InputRefused, WorkbenchError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from workbench.live.journal.journal import Journal
+    from workbench.live.limits import Limits, Watch
     from workbench.params import Paths, Settings
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the journal.")]
@@ -81,7 +82,8 @@ def limits(set_: Set = None) -> None:
     profile = operator.profile_of(settings)
     journal = open_journal(settings, paths)
     try:
-        reading = operator.watch_limits(journal, settings, paths, read_clock(settings.market, paths).now).poll()
+        watch = operator.watch_limits(journal, settings, paths, read_clock(settings.market, paths).now)
+        reading = watch.poll()
     finally:
         journal.close()
     rows = [[name, shown(value), _stricter(name)] for name, value in reading.limits.model_dump().items()]
@@ -89,6 +91,26 @@ def limits(set_: Set = None) -> None:
     show_table(title, ["limit", "value", "stricter is"], rows)
     if reading.refused:
         print(reading.refused)
+    _say_promoted(watch, reading.limits, broker=settings.live.mode != "embedded")
+
+
+def _say_promoted(watch: Watch, now: Limits, *, broker: bool) -> None:
+    """Say where the promoted limits that stand are tighter than those in force, or that none stand for looser ones."""
+    from workbench.live.limits import Limits, loosened
+
+    try:
+        version, tighter = watch.bound()
+    except WorkbenchError as error:
+        print(f"what was promoted cannot be asked: {error}")
+        return
+    if tighter:
+        print(f"from the next session on, by {version} of the promoted limits: {', '.join(map(str, tighter))}")
+    loose = () if version or not broker else loosened(Limits(), now)
+    if loose:
+        print(
+            f"no promoted limits stand for this any more, and it stays in force until params/risk/{watch.profile}.yaml "
+            f"is tighter: {', '.join(map(str, loose))}"
+        )
 
 
 def _stop(set_: list[str] | None, reason: str, by: str, *, close: bool, timeout: float) -> None:

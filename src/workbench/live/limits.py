@@ -1,7 +1,8 @@
 """Risk limits: what an order, a position, a day and a market may be, read from params/risk/<profile>.yaml.
 
 More is looser, except for ``min_…``, where less is: the gate of packs of kind ``risk`` reads them by the same rule.
-A file tightens at once. It loosens only where a promoted pack of kind ``risk`` holds the same numbers::
+A file tightens at once. It loosens only where a promoted pack of kind ``risk`` holds the same numbers. Nothing looser
+than the pack that stands is in force from the next session on, so that a rollback of limits is one::
 
     watch = Watch("default", paths, account, in_force, promoted)
     limits = watch.poll().limits          # every minute; never raises, and never loosens by itself
@@ -77,17 +78,32 @@ def folder(paths: Paths) -> Path:
     return paths.params / "risk"
 
 
+def _with(limits: Limits, changes: tuple[Change, ...]) -> Limits:
+    return limits.model_copy(update={change.name: change.after for change in changes})
+
+
 @dataclass(frozen=True)
 class Reading:
-    """The limits in force after a look at the file, what changed by it, and what was refused."""
+    """The limits in force after a look at the file, what changed by it, and what was refused.
+
+    ``unasked`` says why the promoted limits that stand could not be asked where a session begins.
+    """
 
     limits: Limits
     changes: tuple[Change, ...] = ()
     refused: str = ""
+    unasked: str = ""
+
+
+def _nothing_stands() -> str:
+    return ""
 
 
 class Watch:
-    """The profile in force. What was in force before a restart is given, so that a restart loosens nothing either."""
+    """The profile in force. What was in force before a restart is given, so that a restart loosens nothing either.
+
+    ``stands`` names the promoted version that stands for this account, or nothing; ``promoted`` are its limits.
+    """
 
     def __init__(
         self,
@@ -97,27 +113,45 @@ class Watch:
         embedded: bool,
         in_force: Limits | None,
         promoted: Callable[[], Limits],
+        stands: Callable[[], str] = _nothing_stands,
     ) -> None:
         self.profile, self.paths, self.embedded = profile, paths, embedded
         self._promoted = promoted
+        self._stands = stands
         # A broker's account begins at the strictest limits; the embedded one at what its file says.
         self.limits = in_force or (read_limits(profile, paths, embedded=True) if embedded else Limits())
 
-    def poll(self) -> Reading:
-        """Read the file again: what is tighter holds from now, what is looser only if it is promoted."""
-        before, refused = self.limits, ""
+    def poll(self, *, begins: bool = False) -> Reading:
+        """Read the file again: what is tighter holds from now, what is looser only if it is promoted.
+
+        Where a session begins, what is in force is first brought down to the promoted limits that stand.
+        """
+        before, refused, unasked = self.limits, "", ""
+        if begins:
+            try:
+                self.limits = _with(before, self.bound()[1])
+            except WorkbenchError as error:
+                unasked = (
+                    f"risk profile {self.profile}: what was promoted cannot be asked, what was in force stays: {error}"
+                )
+        held = self.limits
         try:
             new = read_limits(self.profile, self.paths, embedded=self.embedded)
         except WorkbenchError as error:
-            return Reading(before, refused=str(error))
-        if loose := loosened(before, new):
+            return Reading(held, changed(before, held), str(error), unasked)
+        if loose := loosened(held, new):
             try:
                 self._require_promoted(new, loose)
             except WorkbenchError as error:
                 refused = str(error)
-                new = new.model_copy(update={change.name: getattr(before, change.name) for change in loose})
+                new = new.model_copy(update={change.name: change.before for change in loose})
         self.limits = new
-        return Reading(new, changed(before, new), refused)
+        return Reading(new, changed(before, new), refused, unasked)
+
+    def bound(self) -> tuple[str, tuple[Change, ...]]:
+        """Return which promoted version stands, or nothing, and where it is tighter than what is in force."""
+        where = self._stands()
+        return where, tightened(self.limits, self._promoted()) if where else ()
 
     def _require_promoted(self, new: Limits, loose: tuple[Change, ...]) -> None:
         what = ", ".join(map(str, loose[:3])) + (f" and {len(loose) - 3} more" if len(loose) > 3 else "")

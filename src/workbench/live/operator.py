@@ -136,6 +136,13 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
     """Return the watch over an account's profile: from what was in force, with the promoted pack asked when needed."""
     embedded = settings.live.mode == "embedded"
     profile = profile_of(settings)
+    stage = STAGES.get(settings.live.mode, "paper")
+
+    def standing() -> str:
+        from workbench.registry.loader import stands
+
+        version = stands("risk", profile, stage, settings=settings, paths=paths)
+        return f"version {version} at {stage}" if version else ""
 
     def promoted() -> Limits:
         # Imported where it is needed: MLflow's client takes longer than all the rest of the runner.
@@ -144,7 +151,7 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
 
         mode = settings.live.mode
         found = load_payload(
-            "risk", profile, STAGES.get(mode, "paper"), account=AccountMode(mode), settings=settings, paths=paths,
+            "risk", profile, stage, account=AccountMode(mode), settings=settings, paths=paths,
             approvers=Approvers.read(list_file(settings, paths), paths), now=clock(),
         )  # fmt: skip
         if found.reduce_only:
@@ -152,7 +159,7 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
         return parse_limits(found.content, f"{profile}: {found.file}")
 
     in_force = None if embedded else limits_in_force(journal)
-    return Watch(profile, paths, embedded=embedded, in_force=in_force, promoted=promoted)
+    return Watch(profile, paths, embedded=embedded, in_force=in_force, promoted=promoted, stands=standing)
 
 
 def profile_of(settings: Settings) -> str:

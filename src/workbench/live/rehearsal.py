@@ -169,7 +169,7 @@ class Rehearsal:
         )  # fmt: skip
         journal = Journal.open(settings, paths, lease.account, lease=lease, clock=clock)
         try:
-            limits = limits or watch_limits(journal, settings, paths, clock).poll().limits
+            limits = limits or watch_limits(journal, settings, paths, clock).poll(begins=True).limits
         except BaseException:
             journal.close()
             raise

@@ -193,7 +193,7 @@ class Service:
                 self._desk = self.desk(session, moments, once=once, seats=seats)
                 known = True
                 self._watch()
-                self._keep_limits(self.limits.poll())
+                self._begin_limits(self._account_desk())
                 found = run_session(self._desk)
                 self._monitor = None
                 return found
@@ -333,6 +333,16 @@ class Service:
             self._monitor.tick()
             if self._kept and self._kept != (now := self.limits.limits):
                 self._keep_limits(Reading(now, changed(self._kept, now)))
+
+    def _begin_limits(self, desk: AccountDesk) -> None:
+        """Begin a session at the limits that hold for it, and tell what became of them since the last one."""
+        reading = self.limits.poll(begins=True)
+        self._keep_limits(reading)
+        if reading.changes:
+            changes = ", ".join(map(str, reading.changes))
+            desk.tell(Severity.WARNING, "limits", f"limits in force: {changes}", f"limits {changes}")
+        if reading.unasked:
+            desk.tell(Severity.WARNING, "limits", reading.unasked, "limits unasked")
 
     def _keep_limits(self, reading: Reading) -> None:
         """Write the limits down that hold from now: a restart begins at them."""

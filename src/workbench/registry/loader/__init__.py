@@ -9,6 +9,6 @@ digests that were approved.
 """
 
 from workbench.registry.loader.account import AccountMode
-from workbench.registry.loader.load import Loaded, LoadedPayload, load, load_payload
+from workbench.registry.loader.load import Loaded, LoadedPayload, load, load_payload, stands
 
-__all__ = ["AccountMode", "Loaded", "LoadedPayload", "load", "load_payload"]
+__all__ = ["AccountMode", "Loaded", "LoadedPayload", "load", "load_payload", "stands"]

@@ -20,7 +20,7 @@ from workbench.errors import (
 from workbench.params import Paths, Settings
 from workbench.registry.connection import Connection
 from workbench.registry.lifecycle.record import Lifecycle
-from workbench.registry.lifecycle.stages import REDUCE_ONLY, TRADED
+from workbench.registry.lifecycle.stages import ACTIVE, REDUCE_ONLY, TRADED
 from workbench.registry.lifecycle.state import Standing, State, fold
 from workbench.registry.loader.account import AccountMode
 from workbench.registry.loader.cache import Cache
@@ -110,6 +110,12 @@ def load_payload(
     found = _Door(settings, paths, approvers).open(_asked(kind, name, stage, account, settings, paths, now))
     file = _payload(found.pack)
     return LoadedPayload(**vars(found), file=file.removeprefix(PAYLOAD), content=found.pack.read(file))
+
+
+def stands(kind: str, name: str, stage: str, *, settings: Settings, paths: Paths) -> int:
+    """Return which version stands at a stage and is not reduce-only, or 0: what the record says, unverified."""
+    found = Lifecycle.open(settings, paths).current(kind, name, stage)
+    return found.version if found is not None and found.mode == ACTIVE else 0
 
 
 @dataclass(frozen=True)
