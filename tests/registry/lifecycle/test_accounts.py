@@ -36,11 +36,11 @@ def test_the_rules_judge_the_record_of_every_account(staffed, record):
     beside(staffed, few, "DU1")
     (sound,) = check(desk, desk.state(*NAME))
     assert sound.wrong == ()
-    assert sound.seen == f"account {record.account}: 28 sessions to 2026-03-02; account DU1: 3 sessions to 2026-01-26"
+    assert sound.seen == f"28 sessions to 2026-03-02 (account {record.account}); 3 sessions to 2026-01-26 (account DU1)"
     severe = replace(few.sessions[1], breaks=(Break("severe", "AAA: +5 in the journal, +6 at the broker"),))
     beside(staffed, replace(few, sessions=(few.sessions[0], severe)), "DU1")
     (broken,) = check(desk, desk.state(*NAME))
-    assert broken.wrong == ("account DU1: severe break on 2026-01-23 AAA: +5 in the journal, +6 at the broker",)
+    assert broken.wrong == ("severe break on 2026-01-23 AAA: +5 in the journal, +6 at the broker (account DU1)",)
     assert desk.record.current(*NAME, "paper").mode == "reduce_only"
 
 

@@ -125,10 +125,10 @@ def _judged(
         return wrong, f"its evidence; no {stage} record yet"
     seen = []
     for record in records:  # of each account that traded it: what one lost is not made good by another
-        of = f"account {record.account}: " if len(records) > 1 else ""
+        of = f" (account {record.account})" if len(records) > 1 and record.account else ""
         broken, by = _by_record(desk, stage, standing, pack, record, seen_at)
-        wrong += [f"{of}{one}" for one in broken]
-        seen.append(f"{of}{by}")
+        wrong += [f"{one}{of}" for one in broken]
+        seen.append(f"{by}{of}")
     return wrong, "; ".join(seen)
 
 
