@@ -191,7 +191,7 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("sessions", [1, pytest.param(21, marks=pytest.mark.slow)])
 def test_a_month_of_five_minute_sessions_with_faults_keeps_every_promise(
     quick_path: Path, sessions: int, figures: Callable[..., None]
