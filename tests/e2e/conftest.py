@@ -70,7 +70,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="session")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Clone, subprocess.CompletedProcess[str]]:
-    """A second checkout after a backtest of two strategies: promotions need a commit that no other test writes beside."""
+    """A second checkout after a backtest of two strategies: a promotion needs a commit that no other test changes."""
     clone = make_clone(tmp_path_factory.mktemp("apart"))
     done = clone.run("backtest", "--strategy", "sma_cross", "--strategy", "xs_momentum")
     assert done.returncode == 0, done.stdout + done.stderr
