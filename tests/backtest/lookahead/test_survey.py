@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,13 @@ def paths(tmp_path_factory) -> Paths:
 
 @pytest.fixture(scope="module")
 def reports(paths) -> list[Report]:
-    return list(survey(load_settings(paths), paths))
+    """Examine in a process of its own, as the command does: one that ran many tests is large, and slow to be copied."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return apart.submit(examine_all, paths.root).result()
+
+
+def examine_all(root: Path) -> list[Report]:
+    return list(survey(load_settings(Paths(root)), Paths(root)))
 
 
 def test_everything_there_is_is_examined_and_clean(reports):

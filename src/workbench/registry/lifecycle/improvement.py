@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 
@@ -10,9 +9,9 @@ import pandas as pd
 
 from workbench.backtest.stats import sharpe
 from workbench.registry.gates.facts import Unknown
+from workbench.registry.packs.curves import CURVES, returns_in
 from workbench.registry.packs.pack import Pack
 
-CURVES = "result/curves.parquet"
 LEAST_SESSIONS = 60  # that all have: fewer say nothing of how they move together
 
 
@@ -35,7 +34,7 @@ def _returns(name: str, pack: Pack) -> pd.Series[float]:
     if not pack.has(CURVES):
         raise Unknown(f"the evidence of {name} has no {CURVES}")
     try:
-        found = pd.read_parquet(io.BytesIO(pack.read(CURVES)), columns=["return"])["return"]
+        found = returns_in(pack)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise Unknown(f"{CURVES} of {name} cannot be read ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(found.index, pd.DatetimeIndex) or found.index.has_duplicates:
