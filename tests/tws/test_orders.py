@@ -254,6 +254,8 @@ def test_an_order_after_the_close_is_warned_of_and_filled_at_the_opening(sim, wi
     sim.advance(17 * 3_600)
     (execution,) = sim.executions()
     assert execution["at"] == 1_767_709_800.0  # 2026-01-06 14:30 UTC, 09:30 in New York
+    assert sim.executions(since=execution["at"]) == [execution]
+    assert sim.executions(since=execution["at"] + 1.0) == []
 
 
 def test_a_limit_far_through_the_opening_is_filled_at_the_opening_price(sim, wire):

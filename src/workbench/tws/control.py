@@ -101,9 +101,9 @@ class Control:
         """Return every order the broker ever took."""
         return [order.row() for order in self.server.gateway.exchange.orders.values()]
 
-    def executions(self) -> list[dict[str, Any]]:
-        """Return every execution, with the corrected ones."""
-        return [one.row() for one in self.server.gateway.exchange.executions]
+    def executions(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return every execution since a moment, with the corrected ones."""
+        return [one.row() for one in self.server.gateway.exchange.executions if one.at >= since]
 
     def positions(self) -> dict[str, int]:
         """Return the shares held."""

@@ -176,9 +176,9 @@ class Simulator:
         """Return every order the broker ever took, as it stands."""
         return list(self.ask("orders"))
 
-    def executions(self) -> list[dict[str, Any]]:
-        """Return every execution, corrections included."""
-        return list(self.ask("executions"))
+    def executions(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Return every execution since a moment, in seconds since 1970, corrections included."""
+        return list(self.ask("executions", since=since))
 
     def positions(self) -> Mapping[str, int]:
         """Return the shares held, by symbol."""
