@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,6 +18,7 @@ from workbench.live.gate.facts import Origin
 from workbench.live.halt import HaltFile
 from workbench.live.journal.event import Draft, Kind
 from workbench.live.reconcile import reconcile
+from workbench.live.service import Service
 from workbench.trading import OrderStatus
 
 
@@ -89,15 +92,22 @@ def test_of_what_protects_a_holding_somebody_else_tells(journal, venue, outbox):
     assert hear(journal, venue, outbox, OrderStatus.REJECTED) == []
 
 
+@contextmanager
+def order_held(office: Office) -> Iterator[Service]:
+    """Run a service whose order the gateway has taken and does not fill."""
+    service = office.open()
+    office.sim.fault("hold", state=True)
+    with running(service):
+        until(lambda: any(one.permanent_id for one in service.journal.book.orders.values()), 20)
+        yield service
+
+
 @pytest.mark.parametrize("away", [False, True])
 def test_a_running_service_tells_what_the_gateway_cancels_also_while_it_was_away(
     tmp_path, sim, gateway_bars, away  # noqa: F811
 ):  # fmt: skip
     office = Office(tmp_path, sim, gateway_bars, {"AAA": 0.2})
-    service = office.open()
-    sim.fault("hold", state=True)
-    with running(service):
-        until(lambda: any(one.permanent_id for one in service.journal.book.orders.values()), 20)
+    with order_held(office) as service:
         with connected(office) as hand:
             if away:
                 sim.fault("drop", message="orderStatus", times=9)
@@ -112,10 +122,7 @@ def test_a_running_service_tells_what_the_gateway_cancels_also_while_it_was_away
 
 def test_a_cancel_of_the_broker_whose_word_was_lost_is_told_when_a_look_finds_it(tmp_path, sim, gateway_bars):  # noqa: F811
     office = Office(tmp_path, sim, gateway_bars, {"AAA": 0.2})
-    service = office.open()
-    sim.fault("hold", state=True)
-    with running(service):
-        until(lambda: any(one.permanent_id for one in service.journal.book.orders.values()), 20)
+    with order_held(office) as service:
         with connected(office) as hand:
             sim.fault("drop", message="orderStatus", times=9)
             hand.cancel_all()
