@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from workbench.backtest.lookahead.compiling import unheard
 from workbench.backtest.lookahead.environment import LIBRARIES, PACKAGES, stands_in
 from workbench.backtest.lookahead.written import MOVES, Written
 from workbench.data.watch import bystanders
@@ -91,7 +92,8 @@ def opened() -> Iterator[set[str]]:
     sys.setprofile(_called)
     threading.setprofile(_called)
     try:
-        yield watch.seen
+        with unheard():
+            yield watch.seen
     finally:
         sys.setprofile(before)
         threading.setprofile(before)
