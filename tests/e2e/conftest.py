@@ -23,11 +23,18 @@ class Clone:
 
     def run(self, *words: str, timeout: float = 280, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the workbench; stdout, stderr and the exit code come back."""
+        return self._python("-m", "workbench.cli", *words, timeout=timeout, COLUMNS="200", **environment)
+
+    def execute(self, notebook: str, done: Path) -> subprocess.CompletedProcess[str]:
+        """Execute a notebook of the checkout as papermill does, into another file."""
+        return self._python("-m", "papermill", "--no-progress-bar", f"notebooks/{notebook}", str(done), timeout=250)
+
+    def _python(self, *words: str, timeout: float, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
         return subprocess.run(
-            [sys.executable, "-m", "workbench.cli", *words],
+            [sys.executable, *words],
             cwd=self.root,
-            env={**clean, "PYTHONPATH": str(self.root / "src"), "COLUMNS": "200", **environment},
+            env={**clean, "PYTHONPATH": str(self.root / "src"), **environment},
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -1,9 +1,6 @@
 """Every notebook for people runs top to bottom, is thin, and is committed without outputs."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,15 +18,7 @@ def test_a_notebook_for_people_runs_top_to_bottom(backtested, notebook, tmp_path
     clone, _ = backtested
     done = tmp_path / notebook.name
     begun = time.monotonic()
-    ran = subprocess.run(
-        [sys.executable, "-m", "papermill", "--no-progress-bar", str(notebook.relative_to(ROOT)), str(done)],
-        cwd=clone.root,
-        env={**os.environ, "PYTHONPATH": str(clone.root / "src")},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    ran = clone.execute(f"explore/{notebook.name}", done)
     assert ran.returncode == 0, ran.stderr[-3000:]
     cells = [cell for cell in json.loads(done.read_text())["cells"] if cell["cell_type"] == "code"]
     pictures = sum("image/png" in out.get("data", {}) for cell in cells for out in cell["outputs"])

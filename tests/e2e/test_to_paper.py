@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,15 +154,7 @@ def test_asked_again_it_is_the_same_pack(proven):
 def test_a_person_reads_the_pack_in_a_notebook(proven, tmp_path):
     clone, _ = proven
     done = tmp_path / "read.ipynb"
-    ran = subprocess.run(
-        [sys.executable, "-m", "papermill", "--no-progress-bar", "notebooks/explore/30_promotion.ipynb", str(done)],
-        cwd=clone.root,
-        env={**os.environ, "PYTHONPATH": str(clone.root / "src")},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    ran = clone.execute("explore/30_promotion.ipynb", done)
     assert ran.returncode == 0, ran.stderr[-3000:]
     said = json.dumps(json.loads(done.read_text())["cells"])
     assert "xs_momentum (pack " in said

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -538,6 +538,25 @@ def test_a_server_that_does_not_answer_is_refused_at_once(tmp_path):
     with pytest.raises(WorkbenchError) as error:
         Tracking(settings, Paths(tmp_path)).client()
     assert one_line(error).startswith(f"tracking.uri http://quant:***@127.0.0.1:{port}: no answer")
+
+
+def test_a_server_that_hangs_up_instead_of_answering_is_told_as_one_that_is_gone(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def hang_up() -> None:
+            with suppress(OSError):  # the test is over
+                while True:
+                    server.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(WorkbenchError) as error:
+            Tracking(Settings(tracking=TrackingParams(uri=uri)), Paths(tmp_path)).experiment_id()
+        server.shutdown(socket.SHUT_RDWR)
+    told = one_line(error)
+    assert told.startswith(f"tracking.uri {uri}: no answer (could not open experiment")
+    assert "start that server, or leave tracking.uri empty" in told
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "ftp://server"])

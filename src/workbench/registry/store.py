@@ -16,6 +16,9 @@ from workbench.params import Paths, Settings
 from workbench.state.store import CONNECT_SECONDS, LOCK_SECONDS
 from workbench.state.store import masked as masked
 
+# What the client of a server says of one that is gone, or went amid the answer.
+UNANSWERED = ("max retries exceeded", "connection refused", "connection reset", "connection aborted", "timed out")
+
 
 def tracking_uri(settings: Settings, paths: Paths) -> str:
     """Return where runs are recorded; a relative SQLite path is taken from the project's root."""
@@ -96,16 +99,22 @@ def check_server(uri: str) -> None:
     try:
         socket.create_connection((address.hostname or "", port), timeout=CONNECT_SECONDS).close()
     except OSError as error:
-        raise WorkbenchError(
-            f"tracking.uri {masked(uri)}: no answer ({error.strerror or error}); start that server, "
-            "or leave tracking.uri empty to record under mlruns/"
-        ) from error
+        raise _no_answer(masked(uri), error.strerror or str(error)) from error
+
+
+def _no_answer(shown: str, why: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"tracking.uri {shown}: no answer ({why}); start that server, "
+        "or leave tracking.uri empty to record under mlruns/"
+    )
 
 
 def explained(shown: str, doing: str, error: BaseException) -> WorkbenchError:
     """Return the one line for what a store raised."""
     text = masked(" ".join(str(error).split()))
     low = text.lower()
+    if shown.startswith(("http://", "https://")) and any(word in low for word in UNANSWERED):
+        return _no_answer(shown, f"could not {doing}")
     if "locked" in low:
         return CannotWrite(
             f"{shown}: locked by another process for more than {LOCK_SECONDS:.0f} s; wait for it or stop it, "
