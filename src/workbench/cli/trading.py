@@ -183,10 +183,11 @@ def open_rehearsal(settings: Settings, paths: Paths, count: int, *, copied: bool
     data = feed.history(open_lake(settings, paths), seats, tape_of(settings, clock))
     ahead = clock.now() if clock.simulated else None
     with tempfile.TemporaryDirectory(prefix="workbench-dry-run-") as folder:
-        if copied:
-            paths = _copy(settings, paths, Path(folder))
-        rehearsal = Rehearsal.open(settings, paths, seats, data, count, after=ahead)
+        here = _copy(settings, paths, Path(folder)) if copied else paths
+        rehearsal = Rehearsal.open(settings, here, seats, data, count, after=ahead, project=paths)
         try:
+            for line in rehearsal.told:
+                print(f"! {line}")
             yield rehearsal
         finally:
             rehearsal.close()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from workbench.alerts.outbox import Outbox
+from workbench.alerts.outbox import Outbox, Severity
+from workbench.clock import read_clock
 from workbench.errors import InputRefused, NoData
 from workbench.live.connect import account_of, embedded_file
 from workbench.live.feed import newest_closed
@@ -87,6 +88,17 @@ def _closing(seats: Iterable[Seat]) -> timedelta:
     return timedelta(minutes=max(said, default=0.0))
 
 
+def _limits(journal: Journal, settings: Settings, paths: Paths, outbox: Outbox) -> tuple[Limits, tuple[str, ...]]:
+    """Return the limits in force where sessions begin, and what to say of them: the promoted ones bind here, too."""
+    # Asked by the project's clock: by that of a session of the past, nothing would stand yet.
+    reading = watch_limits(journal, settings, paths, read_clock(settings.market, paths).now).poll(begins=True)
+    if reading.unasked:
+        outbox.post(Severity.WARNING, "limits", " ".join(reading.unasked.split()), cooldown="limits unasked")
+    changes = ", ".join(map(str, reading.changes))
+    told = (f"limits in force, by the promoted ones: {changes}" if changes else "", reading.unasked)
+    return reading.limits, tuple(line for line in told if line)
+
+
 @dataclass
 class Rehearsal:
     """The embedded account between two sessions; ``seats`` trade the next one."""
@@ -103,6 +115,7 @@ class Rehearsal:
     lease: Lease
     calendar: Calendar
     sessions: tuple[date, ...]
+    told: tuple[str, ...] = ()  # what became of the limits where it began
 
     @classmethod
     def open(
@@ -115,10 +128,12 @@ class Rehearsal:
         limits: Limits | None = None,
         *,
         after: datetime | None = None,
+        project: Paths | None = None,
     ) -> Rehearsal:
         """Return the account with the last ``count`` sessions of the data that it has not traded yet.
 
         ``after``: the next ``count`` sessions that open after this moment instead, as time goes on from there.
+        ``project``: where promoted limits are asked, if ``paths`` lead to a copy of the account.
         """
         lookback = max(seat.strategy.lookback for seat in seats)
         if count < 1:
@@ -141,7 +156,7 @@ class Rehearsal:
         account = account_of(settings)
         lease = Lease.acquire(settings, paths, account, "rehearsal")
         try:
-            return cls._open(settings, paths, seats, data, days, count, limits, lease)
+            return cls._open(settings, paths, seats, data, days, count, limits, lease, project or paths)
         except BaseException:
             lease.release()
             raise
@@ -157,6 +172,7 @@ class Rehearsal:
         count: int,
         limits: Limits | None,
         lease: Lease,
+        project: Paths,
     ) -> Rehearsal:
         calendar = Calendar()
         file = embedded_file(settings, paths)
@@ -169,13 +185,17 @@ class Rehearsal:
         )  # fmt: skip
         journal = Journal.open(settings, paths, lease.account, lease=lease, clock=clock)
         try:
-            limits = limits or watch_limits(journal, settings, paths, clock).poll(begins=True).limits
+            told: tuple[str, ...] = ()
+            if limits is None:
+                limits, told = _limits(journal, settings, project, outbox)
         except BaseException:
             journal.close()
             raise
         closing = journal.book.past.closing
         sessions = tuple(day for day in days if closing is None or day > closing.session)[:count]
-        return cls(settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions)
+        return cls(
+            settings, paths, seats, data, limits, clock, journal, broker, outbox, lease, calendar, sessions, told
+        )  # fmt: skip
 
     def trade(self, session: date) -> SessionReport:
         """Trade one session, from before its open to its close."""

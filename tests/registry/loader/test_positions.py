@@ -326,3 +326,33 @@ def test_promoted_weights_share_out_the_equity_and_nothing_else_does(desk):
         InputRefused, match=r"weights garden, house stand here at once; keep one: workbench retire NAME"
     ):
         seats_here(desk.settings, project.paths, Now())
+
+
+def test_promoted_limits_bind_the_embedded_account_by_the_clock_of_the_project_or_it_is_told(desk, monkeypatch):
+    project, wide = desk.runner.project, WIDE.model_dump(mode="json")
+    file = project.root / "params" / "risk" / "sample.yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump({**wide, "max_positions": 70}))
+    parts = {"payload/sample.yaml": {**wide, "max_positions": 1}, "reason.json": {"reason": "one position from now on"}}
+    pack = project.candidate("sample", "risk", market="real", parts=parts)
+    project.desk().state("risk", "sample")
+    desk.runner.step(pack, 1, "backtest", "paper", NOW)
+    monkeypatch.setattr("workbench.clock.MachineClock.now", lambda _: NOW + timedelta(days=1))
+    seats = seats_here(desk.settings, project.paths, Now())
+    known = Data(desk.bars.until(desk.bars.index[190]))  # of 2024, before anything was signed
+
+    def begun() -> Rehearsal:
+        rehearsal = Rehearsal.open(desk.settings, project.paths, seats, known, 1)
+        rehearsal.close()
+        return rehearsal
+
+    desk.runner.away()
+    blind = begun()
+    assert blind.limits.max_positions == 70
+    assert [one.text for one in blind.outbox.pending() if one.kind == "limits"] == list(blind.told)
+    assert "risk profile sample: what was promoted cannot be asked, what was in force stays:" in blind.told[0]
+    (project.root / "mlruns.gone").rename(project.root / "mlruns")
+    bound = begun()
+    assert (bound.limits.max_positions, bound.told) == (
+        1, ("limits in force, by the promoted ones: max_positions 70 → 1",),
+    )  # fmt: skip
