@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.live.conftest import wanted
 from tests.live.test_book import fill, fold
@@ -26,6 +27,7 @@ from workbench.live.protection import pointless
 from workbench.live.reconcile import adopt, explain, reconcile
 from workbench.live.report import SessionReport
 from workbench.live.service import Service
+from workbench.live.trading_state import TradingState
 from workbench.strategies.exits import Exits
 from workbench.trading import OrderStatus, Side
 from workbench.tws import Simulator
@@ -35,9 +37,12 @@ OWN = {"AAA": (7, 100.0), "BBB": (7, 50.0)}
 
 
 @contextmanager
-def beside(folder: Path, bars: Bars, weights: dict[str, float], *, noted: bool = True) -> Iterator[Service]:
-    """Begin beside seven AAA and seven BBB of a person's own that were explained; ``noted`` as it is said now."""
-    with Simulator(factor=1, symbols={"AAA": 100.0, "BBB": 50.0}, holdings=OWN) as sim:
+def beside(
+    folder: Path, bars: Bars, weights: dict[str, float], *, noted: bool = True, aaa: int = 7
+) -> Iterator[Service]:
+    """Begin beside some AAA and seven BBB of a person's own that were explained; ``noted`` as it is said now."""
+    own = {**OWN, "AAA": (aaa, 100.0)}
+    with Simulator(factor=1, symbols={"AAA": 100.0, "BBB": 50.0}, holdings=own) as sim:
         office = Office(folder, sim, bars, weights)
         service = office.open()
         service.journal.begin()
@@ -53,6 +58,13 @@ def beside(folder: Path, bars: Bars, weights: dict[str, float], *, noted: bool =
             yield service
         finally:
             office.close(service)
+
+
+def bound(service: Service, **limits: float) -> None:
+    """Write other limits into the file that the account reads."""
+    file = service.office.paths.root / "params" / "risk" / "sample.yaml"  # type: ignore[attr-defined]
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | limits))
+    service.limits.poll()
 
 
 def later(service: Service) -> SessionReport:
@@ -107,6 +119,62 @@ def test_one_of_two_strategies_closes_what_the_other_holds_against_beside_a_pers
         working = [each.order for each in book.open_orders if each.protects]
         assert {(each.side, each.quantity) for each in working} == {(Side.BUY, -book.books["two"]["AAA"])}
         assert len(working) == 2
+
+
+@pytest.mark.parametrize(("limit", "denial"), [
+    ("max_order_value", "NOTIONAL_EXCEEDS_MAX_PER_ORDER: max_notional=25,000, notional="),
+    ("max_position_value", "POSITION_EXCEEDS_MAX: max_position=25,000, position="),
+    ("confirm_above", "WAITS_FOR_CONFIRMATION: confirm_above=25,000, notional="),
+])  # fmt: skip
+def test_a_short_beside_many_shares_of_a_persons_own_is_held_against_every_limit(
+    tmp_path,
+    gateway_bars,  # noqa: F811
+    limit,
+    denial,
+):
+    with beside(tmp_path, gateway_bars, {"AAA": -0.2}, aaa=5000) as service:
+        bound(service, **{limit: 25_000.0})
+        (report,) = list(service.run(once=True))
+        (denied,) = report.denied
+        assert denied.reason.startswith(denial)
+        assert (service.sim.positions()["AAA"], service.journal.book.books) == (5000, {})
+
+
+def test_a_short_beside_many_shares_of_a_persons_own_is_opened_by_nobody_who_may_only_reduce(tmp_path, gateway_bars):  # noqa: F811
+    with beside(tmp_path, gateway_bars, {"AAA": -0.2}, aaa=5000) as service:
+        service.journal.set_state(TradingState.REDUCING, "the data is doubtful")
+        (report,) = list(service.run(once=True))
+        (denied,) = report.denied
+        assert denied.reason.startswith("NOT_REDUCING: because=trading state, held=0, pending=0, order=-")
+        assert (service.sim.positions()["AAA"], service.journal.book.books) == (5000, {})
+
+
+def test_what_is_short_beside_many_shares_of_a_persons_own_is_protected_and_closed(tmp_path, gateway_bars):  # noqa: F811
+    exits = Exits(stop_atr=2.0, target_atr=3.0)
+    with beside(tmp_path, gateway_bars, {}, aaa=5000) as service:
+        one, two = (exit_seat("one", {FRIDAY: {"AAA": -0.1}}, exits, share=0.5),
+                    exit_seat("two", {FRIDAY: {"AAA": -0.1}}, None, share=0.5))  # fmt: skip
+        service.office.seats = (one, two)
+        list(service.run(once=True))
+        book = service.journal.book
+        of_one = book.books["one"]["AAA"]
+        assert of_one < -100
+        bound(service, max_order_value=1_000.0, confirm_above=500.0)  # nothing that closes is asked for them
+        service.journal.set_state(TradingState.REDUCING, "the data is doubtful")
+        two.strategy.wanted[FRIDAY] = {}
+        report = later(service)
+        assert ([each.reason for each in report.denied], report.differences) == ([], ())
+        assert book.books == {"one": {"AAA": of_one}}
+        working = [each.order for each in book.open_orders if each.protects]
+        assert {(each.side, each.quantity) for each in working} == {(Side.BUY, -of_one)}
+        one.strategy.wanted[FRIDAY] = {"AAA": -0.3}
+        (denied,) = later(service).denied
+        assert denied.signed < 0
+        assert book.books == {"one": {"AAA": of_one}}
+        assert len([each for each in book.open_orders if each.protects]) == 2
+        one.strategy.wanted[FRIDAY] = {}
+        later(service)
+        assert (service.sim.positions()["AAA"], book.books, book.open_orders) == (5000, {}, ())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.live.test_bare import decide_again
 from tests.live.test_protection import Held, held  # noqa: F401 (the fixture: a service that holds AAA)
 from tests.live.test_service import bars as gateway_bars  # noqa: F401
 from tests.live.test_service import running, sim, told  # noqa: F401 (sim: the fixture)
-from workbench.errors import DataRefused
+from workbench.errors import DataRefused, Disconnected
 from workbench.live import runner
 from workbench.live.service import Service
 from workbench.trading import Position, Quote
@@ -153,3 +153,52 @@ def test_who_decides_once_and_ends_by_an_error_leaves_the_stop_and_the_target_th
     assert len(held.cancels()) == 2
     assert held.settled(0.5) == both(held)
     assert told(service) == ["ended"]
+
+
+def test_that_nothing_lies_bare_is_not_told_as_bare_where_an_error_cannot_be_left(held, monkeypatch):  # noqa: F811
+    with held.trading() as service:
+        view, connect, failed = runner.view, service.broker.connect, []
+
+        def failing(*facts, **named):
+            if not failed:
+                failed.append(1)
+                raise KeyError("sector")
+            return view(*facts, **named)
+
+        def away():
+            if len(failed) == 1:
+                failed.append(2)
+                raise Disconnected("the gateway is away")
+            return connect()
+
+        monkeypatch.setattr(runner, "take_back", lambda desk, symbols: frozenset())  # nothing was taken back
+        monkeypatch.setattr(runner, "view", failing)
+        service.broker.connect = away  # type: ignore[method-assign]
+        decide_again(held, 1, AAA=0.3)
+        until(lambda: len(failed) == 2 and held.told("fault"), 20)
+        until(lambda: service._desk.seats == (), 20)
+        assert held.settled(0.5) == both(held)
+    assert held.told() == []
+
+
+def test_an_order_that_the_broker_cancelled_is_told_though_an_error_ended_the_decision(held):  # noqa: F811
+    with held.trading() as service:
+        place, sent = service.broker.place, []
+
+        def placing(*facts):
+            sent.append(1)
+            if len(sent) == 2:  # the stop of AAA, when both orders are there
+                held.cancel_all()
+                time.sleep(0.5)
+                raise KeyError("sector")
+            return place(*facts)
+
+        service.broker.place = placing  # type: ignore[method-assign]
+        held.sim.fault("hold", state=True)
+        decide_again(held, 1, AAA=0.3, BBB=0.1)
+        until(lambda: held.told("rejected"), 20)
+        held.sim.fault("hold", state=False)
+    why = "the broker cancelled it, nothing filled; this runner did not ask for it"
+    until(lambda: len(held.told("rejected")) == 2, 5)  # of AAA and of BBB
+    assert [text.split(": ", 1)[1] for text in held.told("rejected")] == [why, why]
+    assert held.settled(0.5) == both(held)

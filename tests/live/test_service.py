@@ -356,6 +356,28 @@ def test_an_error_without_a_name_ends_the_deciding_of_a_session_and_not_the_watc
     office.close(service)
 
 
+def test_an_error_without_a_name_of_the_first_connection_ends_nobodys_watching(tmp_path, sim, bars):
+    office = Office(tmp_path, sim, bars, {"AAA": 0.2})
+    service = office.open()
+    service.again_seconds = 0.2
+    connect, asked = service.broker.connect, []
+
+    def connecting():
+        asked.append(1)
+        if len(asked) == 1:
+            raise ValueError("an answer without a version")
+        return connect()
+
+    service.broker.connect = connecting  # type: ignore[method-assign]
+    with running(service) as thread:
+        until(lambda: told(service) == ["fault"], 20)
+        until(lambda: service._desk is not None and service._desk.moments == (), 20)
+        assert thread.is_alive()
+    assert told(service) == ["fault"]
+    assert journaled(office, Kind.ALERT) == ["ValueError: an answer without a version"]
+    office.close(service)
+
+
 class Broken(Written):
     """A strategy with a slip in it."""
 

@@ -144,6 +144,21 @@ def lacking(desk: Desk, waiting: Collection[str] = ()) -> tuple[tuple[Protection
     return tuple(missing), frozenset(stale)
 
 
+def bare(desk: Desk) -> frozenset[str]:
+    """Return the symbols of which something is held and not all of its stop and target stays at the broker."""
+    book = desk.journal.book
+    found = set()
+    for seat in desk.seats:
+        for symbol, leg in legs_of(seat.name, book).items():
+            shares = book.books.get(seat.name, {}).get(symbol, 0)
+            wanted = Protection(seat.name, seat.pack, symbol, shares, leg.stop, leg.target)
+            stays = [one for one in protecting(book, [symbol]) if not one.cancel_asked]
+            left = _beside(wanted, (one for one in stays if seat.name in one.intent.asked.shares))
+            if shares * leg.side > 0 and (left is None or not left.empty):
+                found.add(symbol)
+    return frozenset(found)
+
+
 def guarded(desk: Desk) -> bool:
     """Whether what lacks is put there now: while the market is open, and not while trading is halted."""
     return desk.hours.opens <= desk.clock() < desk.hours.closes and not desk.journal.halted

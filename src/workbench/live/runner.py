@@ -190,7 +190,8 @@ def leave(desk: Desk) -> None:
     """Let no holding lie bare for a decision that an error ended: what it sent is waited for, and nothing more sent."""
     desk.broker.connect()
     if any(one.status is OrderStatus.INTENDED for one in desk.journal.book.open_orders):
-        recover(desk.journal, desk.broker, desk.outbox, permit=lambda _: "an error ended the deciding")
+        found = recover(desk.journal, desk.broker, desk.outbox, permit=lambda _: "an error ended the deciding")
+        _tell_ends(desk, (one.key for one in found))
     settle(desk)
     guard(desk, waiting=desk.journal.book.locked)
 
@@ -383,7 +384,7 @@ def _send(desk: Desk, families: Sequence[tuple[Asked, ...]], data: Data) -> None
 def judge(desk: Desk, family: Sequence[Asked], state: GateState) -> tuple[Verdict, GateState]:
     """Return the first verdict that is against one of these orders, else the last, and the state after them."""
     for asked in family:
-        if not state.reduces(asked.order):
+        if not state.reduces(asked):
             state = replace(state, what_if=margin_of(desk, asked.order))
         verdict = decide(asked, state)
         if not verdict.passes:

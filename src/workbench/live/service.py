@@ -182,6 +182,7 @@ class Service:
         seats, known = None, True  # whether it could be told who trades
         pause, over = self.again_seconds, self.calendar.closes(session) + LATE
         while True:
+            deciding: Desk | None = None
             try:
                 self._confirmed = 0  # what was confirmed and not sent yet is looked at again
                 self.broker.connect()
@@ -190,7 +191,7 @@ class Service:
                     begin(self._desk)  # the day's loss is counted from here
                     self._watch()
                 known = False
-                self._desk = self.desk(session, moments, once=once, seats=seats)
+                self._desk = deciding = self.desk(session, moments, once=once, seats=seats)
                 known = True
                 self._watch()
                 self._begin_limits(self._account_desk())
@@ -205,8 +206,8 @@ class Service:
                 if not once:
                     bare = self._not_kept_up() if nobody or not known else ""
                     self._tell(kind, _line(error) + bare, f"{kind} {type(error).__name__} {session}")
-                if known and kind == "fault":
-                    self._leave()
+                if deciding is not None and kind == "fault":
+                    self._leave(deciding)
                 if once:
                     raise
                 if nobody:
@@ -224,17 +225,16 @@ class Service:
         if self._monitor is None:
             self._monitor = Monitor(self._look, self.limits, self._account_desk(), self.clock)
 
-    def _leave(self) -> None:
-        """Put back what was taken back for a decision that an error ended, and tell where that fails."""
-        assert self._desk is not None
+    def _leave(self, desk: Desk) -> None:
+        """Put back what was taken back for a decision that an error ended, and tell what lies bare where that fails."""
         try:
-            leave(self._desk)
+            leave(desk)
         except AlreadyRunning:
             raise
         except Exception as error:  # noqa: BLE001 (what ended the deciding is told and gone on from all the same)
-            held = ", ".join(sorted(self.journal.book.positions))
-            text = f"what was taken back of the stops and targets of {held} could not be put back: {_line(error)}"
-            self._tell("unprotected", text, f"not left {type(error).__name__} {self._desk.session}")
+            if bare := ", ".join(sorted(protection.bare(desk))):
+                text = f"what was taken back of the stops and targets of {bare} could not be put back: {_line(error)}"
+                self._tell("unprotected", text, f"not left {type(error).__name__} {desk.session}")
 
     def _not_kept_up(self) -> str:
         """Say of what nobody sees to the stops and targets while nobody sits at the desk."""

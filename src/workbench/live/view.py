@@ -52,7 +52,7 @@ def view(desk: Desk, data: Data, symbols: Iterable[str], *, beside: Collection[s
         positions=positions,
         booked=_booked(book, positions),
         explained={name: shares for name, shares in book.explained.items() if name not in book.beside},
-        against={name: shares for name in book.beside if (shares := book.against(name))},
+        theirs={name: book.explained[name] for name in book.beside},
         open_orders=orders,
         books=book.books,
         ordered=tuple(_ordered(book, beside)),

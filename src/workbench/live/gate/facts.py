@@ -100,7 +100,7 @@ class GateState:
 
     ``positions`` and ``open_orders`` are the account's, whoever's they are; ``booked`` is what the journal has of the
     same positions, with the differences that a person explained. Of these ``explained`` has what nobody saw beside all
-    of ours, and ``against`` what was seen there and lies on the other side of ours. ``worked`` has the shares of each
+    of ours, and ``theirs`` what was seen there, on either side of ours. ``worked`` has the shares of each
     decision that were sent and are filled or may still be; ``reduce_only`` the strategies that may only shrink what
     they hold; ``books`` each strategy's own shares, ``ordered`` what its open orders may still trade beside those that
     protect, as strategy, symbol and signed shares; ``capital`` the most that it may have at work, where its stage
@@ -125,7 +125,7 @@ class GateState:
     positions: Mapping[str, int] | None = None
     booked: Mapping[str, int] | None = None
     explained: Mapping[str, int] = field(default_factory=dict)
-    against: Mapping[str, int] = field(default_factory=dict)
+    theirs: Mapping[str, int] = field(default_factory=dict)
     open_orders: tuple[Working, ...] | None = None
     books: Mapping[str, Mapping[str, int]] | None = None
     ordered: tuple[tuple[str, str, int], ...] = ()
@@ -227,7 +227,7 @@ class GateState:
         order = asked.order
         working = Working(order, 0, 0, OrderStatus.INTENDED, 0, 0.0, 0)
         sent = Sent(
-            self.now, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop, self.reduces(order)
+            self.now, order.key, order.symbol, order.side, order.quantity, order.limit, order.stop, self.reduces(asked)
         )
         worked = dict(self.worked or {})
         if asked.decision and not order.parent:  # an exit is bounded by its entry
@@ -242,20 +242,22 @@ class GateState:
             what_if=None,
         )
 
-    def reduces(self, order: Order) -> bool:
-        """Return whether an order can only shrink what is held, whatever else fills: never through zero.
+    def ours(self, asked: Asked) -> int:
+        """Return the shares that an order is measured by: without a person's own, unless it is theirs or closes all."""
+        held = self.held(asked.order.symbol)
+        everything = asked.origin in (Origin.OPERATOR, Origin.EMERGENCY)
+        return held if everything else held - self.theirs.get(asked.order.symbol, 0)
 
-        Where a person's own shares lie against ours, what is ours is more than what is held, and can be closed whole.
-        """
+    def reduces(self, asked: Asked) -> bool:
+        """Return whether an order can only shrink what is ours, whatever else fills: never through zero."""
+        order = asked.order
         entry = self.entry_of(order)
         if entry is not None:
             opened = entry.order
             return opened.symbol == order.symbol and opened.side is not order.side and order.quantity <= opened.quantity
-        held = self.held(order.symbol)
-        against = self.against.get(order.symbol, 0)
-        ours = abs(held) + (abs(against) if against * held < 0 else 0)
-        left = ours - self.pending(order.symbol, order.side, beside=order)
-        return held * order.side.sign < 0 and 0 < order.quantity <= left
+        ours = self.ours(asked)
+        left = abs(ours) - self.pending(order.symbol, order.side, beside=order)
+        return ours * order.side.sign < 0 and 0 < order.quantity <= left
 
 
 def group(order: Order) -> str:

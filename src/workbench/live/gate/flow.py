@@ -21,7 +21,7 @@ def _rate(asked: Asked, state: GateState) -> Iterator[Denial]:
         if count > most:
             yield deny(f"ORDERS_EXCEED_MAX_PER_{name}", max_orders=most, orders=count)
     count = 1 + sum(not one.reducing for one in sent)
-    if count > limits.max_orders_per_day and not state.reduces(asked.order):
+    if count > limits.max_orders_per_day and not state.reduces(asked):
         yield deny("ORDERS_EXCEED_MAX_PER_DAY", max_orders=limits.max_orders_per_day, orders=count)
 
 
@@ -45,7 +45,7 @@ def _repeats(asked: Asked, state: GateState) -> Iterator[Denial]:
         for fill in known(state.fills, "executions")
         if (fill.symbol, fill.side) == (order.symbol, order.side) and fill.at > since
     }
-    if len(same) >= limits.max_repeats and not state.reduces(order):
+    if len(same) >= limits.max_repeats and not state.reduces(asked):
         yield deny(
             "REPEATED_EXECUTION", max_repeats=limits.max_repeats, repeats=len(same), minutes=limits.min_repeat_minutes
         )
@@ -89,8 +89,8 @@ def _reduce_only(asked: Asked, state: GateState) -> Iterator[Denial]:
         "emergency stop": asked.origin is Origin.EMERGENCY,
     }
     because = [name for name, applies in bound.items() if applies]
-    if because and not state.reduces(order):
-        held, pending = state.held(order.symbol), state.pending(order.symbol, order.side, beside=order)
+    if because and not state.reduces(asked):
+        held, pending = state.ours(asked), state.pending(order.symbol, order.side, beside=order)
         yield deny("NOT_REDUCING", because=because[0], held=held, pending=pending, order=order.signed)
     for strategy, shares in asked.shares.items():
         if strategy in state.reduce_only:

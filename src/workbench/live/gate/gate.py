@@ -71,6 +71,6 @@ def check(asked: Asked | Cancel, state: GateState) -> str | None:
 
 def _reduces(asked: Asked, state: GateState) -> bool:
     try:
-        return state.reduces(asked.order)
+        return state.reduces(asked)
     except Exception:  # noqa: BLE001 (not known to reduce: every rule is asked)
         return False

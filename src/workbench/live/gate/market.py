@@ -41,7 +41,7 @@ def _collar(asked: Asked, state: GateState) -> Iterator[Denial]:
     limit_from = order.stop if order.type is OrderType.STOP_LIMIT else mid
     if order.limit is not None and order.type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
         yield from _through("limit", order.limit, limit_from or mid, order.side, most)
-    if order.stop is not None and order.type in (OrderType.STOP, OrderType.STOP_LIMIT) and not state.reduces(order):
+    if order.stop is not None and order.type in (OrderType.STOP, OrderType.STOP_LIMIT) and not state.reduces(asked):
         yield from _through("stop", order.stop, mid, _other(order.side), most)
 
 

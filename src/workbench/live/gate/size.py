@@ -14,7 +14,7 @@ def _quantity(asked: Asked, state: GateState) -> Iterator[Denial]:
     quantity = asked.order.quantity
     if type(quantity) is not int or quantity < 1:
         yield deny("QUANTITY_NOT_WHOLE", min_quantity=1, quantity=quantity)
-    elif quantity > state.limits.max_order_quantity and not state.reduces(asked.order):
+    elif quantity > state.limits.max_order_quantity and not state.reduces(asked):
         yield deny("QUANTITY_EXCEEDS_MAX_PER_ORDER", max_quantity=state.limits.max_order_quantity, quantity=quantity)
 
 
@@ -66,8 +66,9 @@ def extremes(symbol: str, state: GateState) -> tuple[int, int]:
 
 
 def largest(symbol: str, state: GateState, asked: Asked) -> int:
-    """Return the largest holding, long or short, that there may be of a symbol."""
-    return max(map(abs, reach(symbol, state, asked)))
+    """Return the largest holding of a symbol, long or short, that there may be: in the account, or of ours."""
+    ends, theirs = reach(symbol, state, asked), state.theirs.get(symbol, 0)
+    return max(abs(end - beside) for end in ends for beside in (0, theirs))
 
 
 RULES = (

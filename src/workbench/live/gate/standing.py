@@ -55,7 +55,7 @@ def _pack(asked: Asked, state: GateState) -> Iterator[Denial]:
 def _contract(asked: Asked, state: GateState) -> Iterator[Denial]:
     symbol = asked.order.symbol
     # What is held can always be closed, listed or not.
-    if symbol not in known(state.whitelist, "whitelist") and not state.reduces(asked.order):
+    if symbol not in known(state.whitelist, "whitelist") and not state.reduces(asked):
         yield deny("SYMBOL_NOT_WHITELISTED", symbol=symbol, whitelisted=len(known(state.whitelist, "whitelist")))
     instrument = known(state.instruments, "contracts").get(symbol)
     if instrument is None or instrument.symbol != symbol or instrument.contract_id <= 0:
