@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -299,10 +301,11 @@ def test_the_rules_leave_alone_what_is_well(staffed):
         ("expiry", "the evidence expired on 2026-06-10"),
         ("other", "its record is of version 7"),
         ("damaged", "its record cannot be read"),
+        ("pipe", "its record cannot be read: data/state/records/strategy/sma_cross/1/paper.json: cannot be read; it"),
         ("changed", "its evidence cannot be verified"),
     ],
 )
-def test_what_cannot_be_judged_or_is_too_old_may_only_reduce(staffed, harm, why):
+def test_what_cannot_be_judged_or_is_too_old_may_only_reduce(staffed, request, harm, why):
     pack = staffed.candidate()
     staffed.promote(signers=("alice",))
     desk = staffed.desk()
@@ -314,6 +317,13 @@ def test_what_cannot_be_judged_or_is_too_old_may_only_reduce(staffed, harm, why)
         staffed.track(pack, 1, "paper")
         file = desk.paths.state / "records/strategy/sma_cross/1/paper.json"
         file.write_bytes(file.read_bytes()[:-20])
+    elif harm == "pipe":
+        folder = desk.paths.state / "records/strategy/sma_cross/1"
+        folder.mkdir(parents=True)
+        os.mkfifo(folder / "paper.json")
+        before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for somebody who writes"))
+        request.addfinalizer(lambda: (signal.alarm(0), signal.signal(signal.SIGALRM, before)))
+        signal.alarm(5)
     else:
         (staffed.run_folder(pack) / "pack" / "parts" / "data.json").write_text("{}")
     (one,) = check(desk, desk.record.state(*NAME))

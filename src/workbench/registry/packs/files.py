@@ -85,13 +85,21 @@ def names_in(folder: Path, shown: str) -> list[str]:
 
 
 def read_file(path: Path, shown: str) -> bytes:
-    """Return one file's bytes; no answer of the disk is Unanswered."""
+    """Return one plain file's bytes, also by a link; no answer of the disk is Unanswered."""
+    plain = "it must be a plain file"
     try:
-        return path.read_bytes()
+        handle = os.open(path, _FILE & ~os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise PackRefused(f"{shown}: cannot be read; {plain}")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(handle)
     except OSError as error:
         if error.errno in _NOTHING:
             raise PackRefused(f"{shown}: is gone") from error
-        raise _unreadable(shown, "", error, "it must be a plain file") from error
+        raise _unreadable(shown, "", error, plain) from error
 
 
 def _walk(handle: int, place: str, shown: str, depth: int) -> Iterator[tuple[str, bytes]]:
