@@ -95,7 +95,9 @@ def _kept(files: RecordFiles, file: Path, record: TrackRecord, journal: Journal)
     except WorkbenchError as error:
         if record.key in journal.book.past.records:
             return record  # what was written is in the journal
-        raise type(error)(f"{error}; take it away: the next session makes it from the journal") from error
+        raise type(error)(
+            f"{error}; take it away: the next session makes it from the journal; to keep it, put it out of that folder"
+        ) from error
     return kept if (kept.pack, kept.account or record.account) == (record.pack, record.account) else record
 
 

@@ -56,3 +56,25 @@ def test_the_gates_ask_the_account_that_traded_last_and_never_several_together(s
         replace(record, sessions=record.sessions[:-1]).bytes()
     )
     assert desk.track_record(state, 1, "paper").account == "DU1"
+
+
+def test_a_file_that_somebody_set_aside_beside_a_record_is_none_and_one_that_does_not_say_so_is_told(staffed, record):
+    folder = staffed.paths.state / "records/strategy/sma_cross/1"
+    cut = (folder / "paper.json").read_bytes()[:-20]
+    (folder / "paper.broken.json").write_bytes(cut)
+    (folder / "paper.old.json").write_bytes(replace(record, sessions=record.sessions[:3]).bytes())
+    desk = staffed.desk()
+    assert desk.track_records(desk.state(*NAME), 1, "paper") == (record,)
+    (sound,) = check(desk, desk.state(*NAME))
+    assert (sound.wrong, sound.seen) == ((), "28 sessions to 2026-03-02")
+    beside(staffed, record, "DU1")
+    own = folder / "paper.DU1.json"
+    own.write_bytes(own.read_bytes()[:-20])  # this one is damaged where it belongs
+    told = "where it is no record of account {}, put it out of data/state/records/strategy/sma_cross/1"
+    (broken,) = check(desk, desk.state(*NAME))
+    assert broken.wrong[0].startswith("its record cannot be read: data/state/records/strategy/sma_cross/1/paper.DU1.js")
+    assert broken.wrong[0].endswith(told.format("DU1"))
+    own.unlink()
+    (folder / "paper.cut.json").write_bytes(b"{")  # whose it was, nobody knows
+    (unknown,) = check(desk, desk.state(*NAME))
+    assert unknown.wrong[0].endswith(told.format("cut"))
