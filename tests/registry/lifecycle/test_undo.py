@@ -359,6 +359,20 @@ def test_status_says_in_time_that_the_evidence_of_production_ends(staffed, days_
     assert any(note.startswith(said) for note in notes) is told
 
 
+def test_gates_that_cannot_be_read_take_neither_status_nor_a_verdict_away(staffed):
+    staffed.candidate()
+    staffed.promote(signers=("alice",))
+    (staffed.root / "params" / "gates.yaml").write_text("profile: [")
+    desk = staffed.desk()
+    found = status(desk)
+    assert ("sma_cross", "paper", 1) in [(line.name, line.stage, line.version) for line in found.lines]
+    said = "whether its evidence ends before new evidence could take its place, is not known: params/gates.yaml"
+    assert [note for note in found.notes if note.startswith(f"sma_cross version 1: {said}")]
+    (one,) = check(desk, desk.record.state(*NAME))
+    assert (one.wrong, one.failed, one.seen) == ((), "", "its evidence; no paper record yet")
+    assert one.soon.startswith(said)
+
+
 def test_status_of_a_project_without_anything_writes_nothing(project):
     (project.root / "mlruns" / "mlflow.db").unlink()
     found = status(project.desk())

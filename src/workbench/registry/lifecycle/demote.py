@@ -176,9 +176,16 @@ def expired(desk: Desk, pack: Pack) -> list[str]:
 
 
 def expiring(desk: Desk, pack: Pack, stage: str) -> str:
-    """Say what ends before new evidence could well stand at this stage, and what to do; empty: nothing does."""
-    what, at = min(_ends(pack), key=lambda end: end[1])
-    if not desk.now < at <= desk.now + _climb(desk, pack.kind, stage):
+    """Say what ends before new evidence could well stand at this stage, and what to do; empty: nothing does.
+
+    It takes no verdict away where the gates cannot be read: then that is what it says.
+    """
+    try:
+        what, at = min(_ends(pack), key=lambda end: end[1])
+        soon = desk.now < at <= desk.now + _climb(desk, pack.kind, stage)
+    except WorkbenchError as error:
+        return f"whether its evidence ends before new evidence could take its place, is not known: {error}"
+    if not soon:
         return ""
     again = f"{evidence_line(pack.kind, pack.name)}, then {promote_line(pack.kind, pack.name)}"
     return f"{what} expires on {at:%Y-%m-%d}, and from then on it may only reduce; new evidence takes its time: {again}"
