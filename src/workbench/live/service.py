@@ -35,6 +35,7 @@ from workbench.live.journal.event import Draft, Kind
 from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.limits import Limits, Reading, Watch, changed
+from workbench.live.memory import give_back
 from workbench.live.monitor import EVERY_SECONDS, Monitor, Snapshot
 from workbench.live.operator import keep_limits
 from workbench.live.protection import Protection
@@ -120,6 +121,7 @@ class Service:
                 report = self._trade(session, moments, once)
                 if report is not None:
                     self._keep(report)
+                    give_back()
                     yield report
                 if once:
                     return
