@@ -357,6 +357,8 @@ def test_status_says_in_time_that_the_evidence_of_production_ends(staffed, days_
     notes = status(staffed.desk(now=ends - timedelta(days=days_left))).notes
     said = "sma_cross version 1: the evidence expires on 2026-06-10, and from then on it may only reduce"
     assert any(note.startswith(said) for note in notes) is told
+    again = ": workbench evidence sma_cross --fresh, then for that version: make promote STRATEGY=sma_cross"
+    assert any(note.endswith(again) for note in notes) is told
 
 
 def test_gates_that_cannot_be_read_take_neither_status_nor_a_verdict_away(staffed):

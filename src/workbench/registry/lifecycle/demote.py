@@ -14,6 +14,7 @@ from workbench.registry.gates.models import CARD
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.lifecycle.breaches import breaches, since
 from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.evaluation import anew
 from workbench.registry.lifecycle.rollback import reason_of
 from workbench.registry.lifecycle.stages import DEMOTE, REDUCE_ONLY, TRADED
 from workbench.registry.lifecycle.state import Standing, State
@@ -24,7 +25,7 @@ from workbench.registry.loader.load import FOLDER
 from workbench.registry.packs.candidate import Candidate, candidate_from
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.files import Unanswered
-from workbench.registry.packs.lines import evidence_line, promote_line
+from workbench.registry.packs.lines import promote_line
 from workbench.registry.packs.pack import Pack
 
 CHECKER = "workbench demote --check"
@@ -187,7 +188,8 @@ def expiring(desk: Desk, pack: Pack, stage: str) -> str:
         return f"whether its evidence ends before new evidence could take its place, is not known: {error}"
     if not soon:
         return ""
-    again = f"{evidence_line(pack.kind, pack.name)}, then {promote_line(pack.kind, pack.name)}"
+    # Made of the same, what has not ended yet would stay, and with it this end.
+    again = f"{anew(pack.kind, pack.name)}, then for that version: {promote_line(pack.kind, pack.name)}"
     return f"{what} expires on {at:%Y-%m-%d}, and from then on it may only reduce; new evidence takes its time: {again}"
 
 
