@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, time
 
 import polars as pl
+import pytest
 
 from tests.cli.conftest import Desk
 from tests.data.by_hand import put
 from tests.live.ib.conftest import until
 from tests.live.test_protection import Held
+from tests.live.test_runner import Written
 from tests.live.test_service import bars as gateway_bars  # noqa: F401 (the fixture: bars at the gateway's prices)
 from tests.live.test_service import running, sim, told  # noqa: F401 (sim: the fixture)
+from workbench.cli import trading
 from workbench.cli.trading import open_service
 from workbench.data.lake import open_lake
+from workbench.live.journal.event import Draft, Kind
 from workbench.live.service import Service
 from workbench.params import Settings
 from workbench.trading import Account
@@ -81,6 +86,53 @@ def test_what_is_held_is_watched_by_who_starts_where_nobody_can_be_seated_and_tr
             lost[0] = 0.0
             service.seats = lambda: held.office.seats
             until(lambda: len(held.working()) == 2, 20)
+
+
+class ByFiveMinutes(Written):
+    """A strategy that decides by other bars than the rest."""
+
+    dataset = "prices_5min"
+
+
+def adopted(held: Held) -> None:
+    """Let a person take five shares into the books that the lake knows nothing of."""
+    shares = {"fills": [], "shares": 5, "given": 5, "cash": 0.0, "strategy": "", "parts": {"": 5}, "explained": 0}
+    facts = {"action": "adopt", "adopted": shares, "unlocked": True, "who": "ada", "reason": "bought by hand"}
+    held.service.journal.append(Draft(Kind.OPERATOR, facts, symbol="ZZQ"))
+
+
+@pytest.mark.parametrize("why", ["a symbol that the lake does not know", "two kinds of bars"])
+def test_what_is_held_is_watched_whatever_keeps_everybody_from_the_desk(
+    desk: Desk,
+    sim,  # noqa: F811
+    gateway_bars,  # noqa: F811
+    monkeypatch,
+    why,
+):
+    held = Held(desk.root, sim, gateway_bars)
+    in_lake(held, gateway_bars)
+    with held.trading():
+        pass
+    one = held.office.seats[0]
+    if why == "two kinds of bars":
+        two = replace(one, strategy=ByFiveMinutes("two", ("AAA", "BBB"), {}))
+        monkeypatch.setattr(trading, "seats_here", lambda *facts, **named: (one, two))
+    else:
+        adopted(held)
+    held.office.close(held.service)
+    with open_service(settings(held), held.office.paths) as service:
+        by_the_gateway(service)
+        service.stopping = held.office.stopped.append
+        account, lost = service.broker.account, [0.0]
+        service.broker.account = lambda: replace(account(), equity=account().equity - lost[0])  # type: ignore[method-assign]
+        with running(service):
+            until(lambda: service._monitor is not None, 20)
+            service._ticked = 0.0
+            until(lambda: service._monitor._seen, 20)
+            lost[0] = 900_000.0
+            service._ticked = 0.0
+            until(lambda: held.office.stopped, 20)
+    assert "watch" not in told(service)
 
 
 def test_who_starts_where_nobody_can_be_seated_and_nothing_is_held_is_refused(desk: Desk, sim):  # noqa: F811

@@ -6,13 +6,13 @@ import copy
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from workbench.alerts.outbox import Outbox
 from workbench.clock import Clock, read_clock
-from workbench.data.lake import open_lake
+from workbench.data.lake import Lake, open_lake
 from workbench.errors import InputRefused, NoData, WorkbenchError
 from workbench.live import feed
 from workbench.live.broker import Broker
@@ -210,8 +210,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
     refused: Exception | None = None
     seats: tuple[Seat, ...] = ()
     try:
-        seats = seats_here(settings, paths, clock)
-        feed.dataset_of(seats)  # those that cannot trade side by side are refused here, too
+        seats = _side_by_side(seats_here(settings, paths, clock))
     except Exception as error:
         if not _may_hold(settings, paths):
             raise  # before anything is connected
@@ -220,7 +219,7 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
 
     def verified() -> tuple[Seat, ...]:
         _follow(clock, broker)
-        return seats_here(settings, paths, clock, service.journal.book.books)
+        return _side_by_side(seats_here(settings, paths, clock, service.journal.book.books))
 
     with ExitStack() as stack:
         try:
@@ -232,8 +231,9 @@ def open_service(settings: Settings, paths: Paths) -> Iterator[Service]:
         held = _held(journal)
         if refused is not None and not held:
             raise refused
-        seats = seats or (leaving_seat("nobody", 0, "", 0, held),)  # sits nowhere: its prices are read for who watches
         lake = open_lake(settings, paths)
+        if not seats:  # sits nowhere: its prices are read for who watches
+            seats = (leaving_seat("nobody", 0, "", 0, _priced(lake, held, settings.data.benchmark)),)
         service = Service(
             settings.live, profile_of(settings), broker, journal, Outbox.open(settings, paths), lease,
             watch_limits(journal, settings, paths, clock.now), verified,
@@ -260,6 +260,22 @@ def _may_hold(settings: Settings, paths: Paths) -> bool:
 def _held(journal: Journal) -> dict[str, int]:
     """Return what the books have of an account, and what may have filled since."""
     return {one.order.symbol: 0 for one in journal.book.open_orders} | journal.book.positions
+
+
+def _side_by_side(seats: tuple[Seat, ...]) -> tuple[Seat, ...]:
+    """Return these seats, or refuse those that cannot trade side by side: nobody sits there then."""
+    feed.dataset_of(seats)
+    return seats
+
+
+def _priced(lake: Lake, held: Mapping[str, int], benchmark: str) -> dict[str, int]:
+    """Return of what is held that of which the lake has prices; of nothing, the benchmark: a look needs some bars."""
+    found = {}
+    for symbol, shares in held.items():
+        with suppress(NoData):
+            lake.read(feed.DAILY, [symbol])
+            found[symbol] = shares
+    return found or {benchmark: 0}
 
 
 def stop_by_itself(settings: Settings, paths: Paths, reason: str, account: str = "") -> Stopped:
