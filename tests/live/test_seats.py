@@ -37,6 +37,15 @@ def test_promoted_weights_share_out_the_equity_and_a_strategy_that_they_do_not_n
         shares_of(("one", "four"), LiveParams(), {"one": 0.3, "two": 0.7})
 
 
+def test_what_moved_away_needs_no_share_and_takes_none_of_those_that_are_written_or_promoted():
+    written = LiveParams(shares={"one": 0.9, "three": 0.1})
+    assert shares_of(("one", "two"), written, None, {"two": "production"}) == {"one": 0.9, "two": 1.0}
+    assert shares_of(("one", "three"), written, None, {"three": "production"}) == {"one": 0.9, "three": 0.1}
+    assert shares_of(("one", "two"), LiveParams(), {"one": 1.0}, {"two": "production"}) == {"one": 1.0, "two": 1.0}
+    with pytest.raises(InputRefused, match=r"live.shares has no share of 'four', which stands here"):
+        shares_of(("one", "two", "four"), written, None, {"two": "production"})
+
+
 @pytest.mark.parametrize(
     "weights", ["", "[]", "{}", '{"one": NaN}', '{"one": true}', '{"one": 0.0}', '{"one": 1.5}', '{"one": "0.5"}']
 )

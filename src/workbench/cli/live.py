@@ -110,7 +110,8 @@ def _serve(settings: Settings, paths: Paths, *, dry_run: bool, once: bool) -> No
 
 
 def _say_seats(seats: tuple[Seat, ...], market: str, account: str, *, simulated: bool) -> None:
-    who = ", ".join(f"{seat.name} version {seat.version} ({seat.share:.0%})" for seat in seats)
+    may = ["may only reduce" if seat.reduce_only else f"{seat.share:.0%}" for seat in seats]
+    who = ", ".join(f"{seat.name} version {seat.version} ({what})" for seat, what in zip(seats, may, strict=True))
     print(f"account {account} · {market} market{' · simulated time' if simulated else ''} · {who}")
     if market == "sample":
         print(MADE)

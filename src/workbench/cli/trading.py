@@ -96,7 +96,7 @@ def seats_here(
     told = (*promoted.told, *beside)
     if promoted.shares is not None:
         told += _take_out_unnamed(standing, promoted.shares, _books(settings, paths) if books is None else books)
-    shares, seats = shares_of(tuple(standing), settings.live, promoted.shares), []
+    shares, seats = shares_of(tuple(standing), settings.live, promoted.shares, moved), []
     for warning in told:
         print(f"! {warning}")
     for name, (stage, step) in standing.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,21 +119,28 @@ def read_weights(content: bytes, where: str) -> Mapping[str, float]:
 
 
 def shares_of(
-    names: Sequence[str], live: LiveParams, promoted: Mapping[str, float] | None = None
+    names: Sequence[str],
+    live: LiveParams,
+    promoted: Mapping[str, float] | None = None,
+    moved: Collection[str] = (),
 ) -> Mapping[str, float]:
-    """Return each strategy's share of the equity: as promoted, else as written, else all the same."""
+    """Return each strategy's share of the equity: as promoted, else as written, else all the same.
+
+    Who ``moved`` away and may only reduce here needs none: by the whole equity, none of what is held is too much.
+    """
     if promoted is None and not live.shares:
         return {name: 1.0 / len(names) for name in names}
     shares, where, mend = live.shares, "live.shares", "write one, or leave live.shares empty for equal ones"
     if promoted is not None:
         shares, where = dict(promoted), "what was promoted as weights"
         mend = f"promote weights that share with it, or take these out: workbench retire NAME --kind {WEIGHTS}"
+    bare = {name: 1.0 for name in moved if name not in shares}
     for name in names:
-        if name not in shares:
+        if name not in shares and name not in bare:
             raise InputRefused(
                 f"{where} has no share of '{name}', which stands here; {mend}.{did_you_mean(name, shares)}"
             )
-    total = sum(shares[name] for name in names)
+    total = sum(shares[name] for name in names if name not in bare)
     if total > 1.0 + 1e-9:
         raise InputRefused(f"{where}: those of {', '.join(names)} sum to {total:g}, more than 1; lower them")
-    return {name: shares[name] for name in names}
+    return {name: bare.get(name) or shares[name] for name in names}

@@ -251,8 +251,10 @@ def test_what_a_version_that_moved_up_left_in_its_account_may_only_shrink_there_
     second = runner.stand("staged_live", spoil=whole)
     runner.stand("staged_live", name="mean_reversion", spoil=reverting)
 
-    def seats(books: dict[str, dict[str, int]], account: str = "U2", stage: str = "staged_live") -> list[object]:
-        live = LiveParams(mode="live", account=account, stages=(stage,))
+    def seats(
+        books: dict[str, dict[str, int]], account: str = "U2", stage: str = "staged_live", **shares: float
+    ) -> list[object]:
+        live = LiveParams(mode="live", account=account, stages=(stage,), shares=shares)
         settings = runner.project.settings.model_copy(update={"market": "real", "live": live})
         found = seats_here(settings, runner.project.paths, Now(), books)
         return [(seat.name, seat.version, seat.stage, seat.mode, seat.share) for seat in found]
@@ -268,6 +270,8 @@ def test_what_a_version_that_moved_up_left_in_its_account_may_only_shrink_there_
         "are still held here: it may only reduce them; to close them now, with all that the account holds: workbench "
         'kill --reason "…"\n'
     ) in capsys.readouterr().out
+    leftover = ("sma_cross", 2, "no stage here", "reduce_only", 1.0)  # by the whole equity, nothing of it is too much
+    assert seats(holds, mean_reversion=1.0) == [(*other, 1.0), leftover]
     assert seats({}, "U1", "production") == [("sma_cross", 2, "production", "active", 1.0)]
     assert seats({"sma_cross": {}}) == [(*other, 1.0)]  # closed by now
     third = runner.stand("staged_live", spoil=whole)
