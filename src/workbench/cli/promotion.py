@@ -291,6 +291,8 @@ def _show_evaluation(found: Evaluation) -> None:
     show_verdicts(title, map(vars, found.verdicts))
     for void in found.voids:
         print(f"  ✗ {void}")
+    for line in found.told:
+        print(f"  ! {line}")
     if found.outdated:
         print(f"  the proposal before this one, and its signatures, count no more: {found.outdated}")
     for refusal in found.signed.refusals:

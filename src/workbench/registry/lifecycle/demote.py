@@ -22,6 +22,7 @@ from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader.cache import Cache
 from workbench.registry.loader.fetch import Away, fetch
 from workbench.registry.loader.load import FOLDER
+from workbench.registry.packs.approvers import CLOCKS_APART
 from workbench.registry.packs.candidate import Candidate, candidate_from
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.files import Unanswered
@@ -108,7 +109,7 @@ def examine(desk: Desk, state: State, stage: str, standing: Standing) -> tuple[l
         raise
     except DataRefused as error:
         return [f"its evidence cannot be verified: {error}"], "nothing", ""
-    wrong, seen = _judged(desk, state, stage, standing, candidate.pack, last_seen(candidate, standing))
+    wrong, seen = _judged(desk, state, stage, standing, candidate.pack, last_seen(candidate, standing, desk.now))
     return wrong, seen, "" if wrong else expiring(desk, candidate.pack, stage)
 
 
@@ -162,13 +163,17 @@ def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Candid
     return found
 
 
-def last_seen(candidate: Candidate, standing: Standing) -> datetime | None:
-    """Return when people were asked to lift what they had seen, or None: what came after that, nobody accepted."""
+def last_seen(candidate: Candidate, standing: Standing, now: datetime) -> datetime | None:
+    """Return when people were asked to lift what they had seen, or None: what came after that, nobody accepted.
+
+    By a clock that ran ahead nothing came after that: then everything is judged.
+    """
     if standing.restored is None:
         return None
     # A copy from before the lifting does not hold its proposal.
     asked = [one.made_at for one in candidate.proposals if one.digest == standing.proposal]
-    return min([standing.restored, *asked])
+    seen = min([standing.restored, *asked])
+    return seen if seen <= now + CLOCKS_APART else None
 
 
 def expired(desk: Desk, pack: Pack) -> list[str]:

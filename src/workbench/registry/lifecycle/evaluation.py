@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from workbench.clock import kind_of_time
 from workbench.errors import InputRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.case import LEAVES, Case
 from workbench.registry.gates.judge import judge
-from workbench.registry.gates.policy import LEAST_APPROVALS, Step
+from workbench.registry.gates.policy import LEAST_APPROVALS
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
-from workbench.registry.lifecycle.breaches import breaches, since
+from workbench.registry.lifecycle.asking import Next, broke_since, new_proposal, outdated_by, set_back, told, unused
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.journaled import not_journaled
 from workbench.registry.lifecycle.shares import WEIGHTS, unproven_shares
@@ -30,7 +29,7 @@ from workbench.registry.lifecycle.stages import (
 from workbench.registry.lifecycle.state import TICK, State
 from workbench.registry.packs.approvers import CLOCKS_APART, Signed, uncommitted
 from workbench.registry.packs.candidate import PROPOSALS, Candidate
-from workbench.registry.packs.canonical import jsonable, short
+from workbench.registry.packs.canonical import short
 from workbench.registry.packs.code import Code, installed_code
 from workbench.registry.packs.lines import evidence_line
 from workbench.registry.packs.pack import Pack
@@ -38,15 +37,6 @@ from workbench.registry.packs.proposal import Proposal
 from workbench.registry.storing import STRATEGY
 
 FORCE_REASON = 10  # letters at least
-
-
-@dataclass(frozen=True)
-class Next:
-    """The step that a version can take from where it stands; a restoration ends where it begins."""
-
-    action: str
-    from_stage: str
-    to_stage: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,7 @@ class Evaluation:
     signed: Signed
     champion: Pack | None
     champion_version: int
+    told: tuple[str, ...] = ()  # what people should know before they sign
 
     @property
     def failed(self) -> list[Verdict]:
@@ -147,10 +138,13 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         restores=step.action == RESTORE,
     )
     verdicts = judge(asked, case)
-    fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
-    fresh = _unused(replace(fresh, record=record.digest if record else "", trials_head=ledger_head), state)
-    before = candidate.newest(version, step.to_stage)
-    outdated = _outdated(before, fresh, desk, state) or _broke(before, candidate.pack, desk, state) if before else ""
+    line = candidate.line(version, step.to_stage, state.versions[version].head)
+    fresh = new_proposal(desk, state, version, step, candidate.pack, asked, verdicts, line)
+    fresh = unused(replace(fresh, record=record.digest if record else "", trials_head=ledger_head), state)
+    before = line[-1] if line else candidate.newest(version, step.to_stage)
+    outdated = ""
+    if before:
+        outdated = outdated_by(before, fresh, desk, state, line) or broke_since(before, candidate.pack, desk, state)
     if before and outdated and before.made_at <= desk.now + CLOCKS_APART:  # never one that was signed before
         fresh = replace(fresh, made_at=max(fresh.made_at, before.made_at + TICK))
     proposal = before if before and not outdated else fresh
@@ -170,6 +164,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         signed=candidate.signed(proposal, desk.approvers, desk.now),
         champion=champion,
         champion_version=champion_version,
+        told=told(desk, state, version),
     )
 
 
@@ -187,13 +182,14 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
     champion = desk.candidate(state, champion_version).pack if champion_version else None
     restores = step.action == RESTORE
     case = Case(candidate.pack, version, step.to_stage, desk.now, code, champion=champion, restores=restores)
-    before = candidate.newest(version, step.to_stage)
+    line = candidate.line(version, step.to_stage, state.versions[version].head)
+    before = line[-1] if line else candidate.newest(version, step.to_stage)
     stored = {row["gate"]: Verdict.read(row, short(before.digest)) for row in before.verdicts} if before else {}
     verdicts = tuple(
         stored[one.gate] if one.gate in stored and one.why.startswith(_NOT_HERE) else one for one in judge(asked, case)
     )
-    fresh = _propose(desk, state, version, step, candidate.pack, asked, verdicts)
-    outdated = _outdated(before, fresh, desk, state) if before else ""
+    fresh = new_proposal(desk, state, version, step, candidate.pack, asked, verdicts, line)
+    outdated = outdated_by(before, fresh, desk, state, line) if before else ""
     proposal = before if before and not outdated else fresh
     return Evaluation(
         state=state,
@@ -208,6 +204,7 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
         signed=candidate.signed(proposal, desk.approvers, desk.now),
         champion=champion,
         champion_version=champion_version,
+        told=told(desk, state, version),
     )
 
 
@@ -225,84 +222,6 @@ def store_proposal(desk: Desk, found: Evaluation) -> None:
         desk.models.keep(found.state, found.version, path, found.proposal.bytes())
 
 
-def _propose(
-    desk: Desk, state: State, version: int, step: Next, pack: Pack, asked: Step, verdicts: tuple[Verdict, ...]
-) -> Proposal:
-    # A written reason of the second approver needs a second approver.
-    reviews = any(verdict.outcome is Outcome.REVIEW for verdict in verdicts)
-    return Proposal(
-        kind=state.kind,
-        name=state.name,
-        version=version,
-        market=pack.market,
-        pack=pack.digest,
-        from_stage=step.from_stage,
-        to_stage=step.to_stage,
-        policy=desk.policy.digest,
-        verdicts=tuple(jsonable(verdict) for verdict in verdicts),
-        record="",
-        trials_head="",
-        limits=jsonable(asked.limits),
-        approvals=max(asked.approvals, 2 if reviews else 0),
-        made_by=desk.who,
-        made_at=_after(state.versions[version].moved, desk.now),
-        expires_at=(desk.now + timedelta(days=asked.valid_days)).replace(microsecond=0),
-    )
-
-
-def _after(last: datetime, now: datetime) -> datetime:
-    """Return when a proposal is made: now, and after the version's last step also where the clock stands still."""
-    return max(now.replace(microsecond=0), last.replace(microsecond=0) + TICK)
-
-
-def _unused(fresh: Proposal, state: State) -> Proposal:
-    """Return a proposal that no step was taken by: where the clock stands still, the same again is a moment younger."""
-    while fresh.digest in state.used:
-        fresh = replace(fresh, made_at=fresh.made_at + TICK)
-    return fresh
-
-
-def _outdated(before: Proposal, fresh: Proposal, desk: Desk, state: State) -> str:
-    """Say why a stored proposal no longer asks for what would be asked now, or nothing.
-
-    Numbers may have grown since, such as the days on paper; what was signed is that every gate answered as it does now.
-    """
-    if before.digest in state.used:
-        return "it was taken already, and what was signed for it holds for that one step"
-    last = state.versions[before.version]
-    if before.made_at <= last.moved:
-        why = f" ({last.reason})" if last.reason else ""
-        return f"the last step of version {last.version} came after it, at {last.at:%Y-%m-%d %H:%M} UTC{why}"
-    if desk.now > before.expires_at:
-        return f"it expired on {before.expires_at:%Y-%m-%d %H:%M} UTC"
-    if desk.now < before.made_at - timedelta(minutes=5):
-        return f"it was made at {before.made_at:%Y-%m-%d %H:%M} UTC, in the future: check this machine's clock"
-    if before.policy != fresh.policy:
-        return f"the gates changed ({short(before.policy)} then, {short(fresh.policy)} now)"
-    if (before.from_stage, before.approvals, before.limits) != (fresh.from_stage, fresh.approvals, fresh.limits):
-        return "it asks for another step, other limits or fewer approvals"
-    then, now = _outcomes(before), _outcomes(fresh)
-    changed = sorted(gate for gate in then.keys() | now.keys() if then.get(gate) != now.get(gate))
-    return f"another verdict of {', '.join(changed)}" if changed else ""
-
-
-def _broke(before: Proposal, pack: Pack, desk: Desk, state: State) -> str:
-    """Say what the version broke where it stands since its lifting was proposed: nobody who signed that saw it."""
-    if before.from_stage != before.to_stage:
-        return ""
-    try:
-        records = desk.track_records(state, before.version, before.to_stage)
-    except WorkbenchError as error:
-        return f"what came since it was proposed is not known: {error}"
-    seen = (since(record, before.made_at) for record in records)
-    wrong = dict.fromkeys(why for one in seen if one.sessions for why in breaches(desk.policy, pack, one))
-    return f"since it was proposed on {before.made_at:%Y-%m-%d}: {'; '.join(wrong)}" if wrong else ""
-
-
-def _outcomes(proposal: Proposal) -> dict[str, Any]:
-    return {row["gate"]: row["outcome"] for row in proposal.verdicts}
-
-
 def _voids(
     desk: Desk,
     pack: Pack,
@@ -314,7 +233,7 @@ def _voids(
     champion: Pack | None,
 ) -> tuple[str, ...]:
     again = evidence_line(pack.kind, pack.name)
-    found = []
+    found = set_back(desk, state, version)
     if pack.policy != desk.policy.digest:
         found.append(
             f"{desk.policy.shown} is not the one that the pack was made under ({short(pack.policy)} then, "

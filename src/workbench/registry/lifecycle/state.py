@@ -54,7 +54,8 @@ class Standing:
 class Version:
     """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it, at ``taken``.
 
-    ``moved`` is ``at``, and later with every step also where the clock stands still: a proposal must be younger.
+    ``moved`` is ``at``, and later with every step also where the clock stands still: a proposal must be younger, or
+    name ``head``, the transition that moved it last: that holds also where a clock was wrong.
     """
 
     version: int
@@ -63,6 +64,7 @@ class Version:
     at: datetime
     taken: datetime
     moved: datetime
+    head: str = ""
     restored: datetime | None = None
     proposal: str = ""
     mode: str = ACTIVE
@@ -129,6 +131,7 @@ class State:
             stage=step.to_stage,
             at=step.at,
             moved=max(step.at, known.moved + TICK),
+            head=step.head,
             taken=step.at if approved else known.taken,
             restored=(step.at if step.action == RESTORE else None) if approved else known.restored,
             proposal=step.proposal if approved else known.proposal,
@@ -151,6 +154,7 @@ class State:
                 stage=RETIRED,
                 at=step.at,
                 moved=max(step.at, versions[step.replaces].moved + TICK),
+                head=step.head,
                 reason=f"replaced by version {step.version}",
             )
         if step.to_stage in TRADED:

@@ -60,10 +60,13 @@ def agree(asked: Asked, standing: Standing, candidate: Candidate, approvers: App
     pack, warnings = candidate.pack, []
     _refuse(where, _identity(asked, standing, pack))
     proposal = candidate.proposal(standing.proposal)
-    _refuse(where, _step(asked, standing, pack, proposal))
+    reason, ahead = _step(asked, standing, pack, proposal)
+    _refuse(where, reason)
     reason, forced = _verdicts(asked, standing, proposal)
     _refuse(where, reason)
-    signed = _signed(candidate, proposal, approvers, standing, asked.now)
+    # What may only reduce is unwound also where its step was signed by a clock that ran ahead.
+    judged = max(asked.now, standing.taken) if standing.mode == REDUCE_ONLY else asked.now
+    signed = _signed(candidate, proposal, approvers, standing, judged)
     _refuse(where, _approvals(asked, standing, proposal, signed, approvers))
     _refuse(where, _market(asked, pack))
     reason, expired = _expiry(asked, standing, pack)
@@ -71,7 +74,7 @@ def agree(asked: Asked, standing: Standing, candidate: Candidate, approvers: App
     _refuse(where, _limits(asked, proposal))
     if pack.kind == STRATEGY:
         _refuse(where, _code(pack))
-    warnings += [text for text in (forced, expired) if text]
+    warnings += [text for text in (ahead, forced, expired) if text]
     return Agreed(proposal, signed.names, tuple(f"{where}: {text}" for text in warnings))
 
 
@@ -88,7 +91,23 @@ def _identity(asked: Asked, standing: Standing, pack: Pack) -> str:
     return ""
 
 
-def _step(asked: Asked, standing: Standing, pack: Pack, proposal: Proposal) -> str:
+def _step(asked: Asked, standing: Standing, pack: Pack, proposal: Proposal) -> tuple[str, str]:
+    """Return why the step by which it stands is none, and what a clock that ran ahead left of what may only reduce."""
+    if reason := _wrong_step(asked, standing, pack, proposal):
+        return reason, ""
+    if standing.at <= asked.now + CLOCKS_APART:
+        return "", ""
+    text = (
+        f"it was moved here at {moment_text(standing.at)}, and the clock says {moment_text(asked.now)}; "
+        "set the clock right"
+    )
+    of = asked.kind, asked.name, standing.version
+    if standing.mode == REDUCE_ONLY:
+        return "", f"{text}; where it is, that step's was wrong: it may only reduce until {promote_line(*of)}"
+    return f"{text}; where it is, that step's was wrong: {_anew(asked, standing)}", ""
+
+
+def _wrong_step(asked: Asked, standing: Standing, pack: Pack, proposal: Proposal) -> str:
     if (proposal.version, proposal.to_stage) != (standing.version, asked.stage):
         return f"its proposal {short(proposal.digest)} is for {proposal.step}; see workbench status"
     if proposal.policy != pack.policy:
@@ -102,11 +121,6 @@ def _step(asked: Asked, standing: Standing, pack: Pack, proposal: Proposal) -> s
     latest = max(pack.made_at, proposal.made_at)
     if latest > standing.taken + CLOCKS_APART:
         return f"its step was taken at {taken}, before its evidence of {moment_text(latest)}"
-    if standing.at > asked.now + CLOCKS_APART:
-        return (
-            f"it was moved here at {moment_text(standing.at)}, and the clock says {moment_text(asked.now)}; "
-            "set the clock right"
-        )
     return ""
 
 

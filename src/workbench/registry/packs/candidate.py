@@ -43,6 +43,16 @@ class Candidate:
         asked = [one for one in self.proposals if (one.version, one.to_stage) == (version, to_stage)]
         return max(asked, key=lambda one: (one.made_at, one.digest), default=None)
 
+    def line(self, version: int, to_stage: str, head: str) -> tuple[Proposal, ...]:
+        """Return the proposals for a step that were made after a step of the record, each in the place of the other."""
+        asked = [one for one in self.proposals if (one.version, one.to_stage) == (version, to_stage)]
+        found: list[Proposal] = []
+        place = head
+        while place and (later := [one for one in asked if one.after == place]):
+            found.append(max(later, key=lambda one: (one.made_at, one.digest)))
+            place = found[-1].digest
+        return tuple(found)
+
     def signed(self, proposal: Proposal, approvers: Approvers, now: datetime) -> Signed:
         """Return whose approvals of a proposal count."""
         return approvers.check(proposal, self.approvals_of(proposal), now)

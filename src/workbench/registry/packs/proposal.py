@@ -22,11 +22,16 @@ from workbench.registry.packs.keys import fingerprint
 
 # Signed in front of the statement, so that no signature made for anything else can be used here.
 PURPOSE = b"workbench approval v1\n"
+LATER = ("after",)  # what a proposal did not always have
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One step of one version; ``record`` and ``trials_head`` name what the verdicts were read from."""
+    """One step of one version; ``record`` and ``trials_head`` name what the verdicts were read from.
+
+    ``after`` is what it was made after, whatever a clock said: the head of the version's last step, or the digest of
+    the proposal whose place it takes. It is empty in a proposal from before it was kept.
+    """
 
     kind: str
     name: str
@@ -44,10 +49,13 @@ class Proposal:
     made_by: str
     made_at: datetime
     expires_at: datetime
+    after: str = ""
 
     def bytes(self) -> bytes:
         """Return the proposal as it is stored and signed."""
-        return canonical(jsonable(self))
+        facts = jsonable(self)
+        later = {name: value for name in LATER if (value := facts.pop(name))}
+        return canonical({**facts, **later})  # without them it is what it was before they were kept
 
     @property
     def digest(self) -> str:
@@ -115,7 +123,7 @@ def sign(proposal: Proposal, private: Ed25519PrivateKey, approver: str, reason: 
 
 def read_proposal(content: bytes, name: str) -> Proposal:
     """Return a stored proposal."""
-    facts = _facts(content, name, Proposal)
+    facts = _facts(content, name, Proposal, LATER)
     rows, limits = facts["verdicts"], facts["limits"]
     if not isinstance(limits, dict) or not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise PackRefused(
@@ -137,9 +145,11 @@ def read_approval(content: bytes, name: str) -> Approval:
     return Approval(**{**facts, "signed_at": read_moment(facts["signed_at"], f"{name}: signed_at")})
 
 
-def _facts(content: bytes, name: str, noun: type[Any]) -> dict[str, Any]:
+def _facts(content: bytes, name: str, noun: type[Any], later: tuple[str, ...] = ()) -> dict[str, Any]:
     facts = read_canonical(content, name)
     wanted = {field.name: field.type for field in fields(noun)}
+    if isinstance(facts, dict) and "" not in (facts.get(key) for key in later):  # nothing has a second spelling
+        facts = {**dict.fromkeys(later, ""), **facts}
     if not isinstance(facts, dict) or facts.keys() != wanted.keys():
         raise PackRefused(f"{name}: is no {noun.__name__.lower()}; the file was written by something else")
     for key, kind in (("str", str), ("int", int)):
