@@ -124,7 +124,7 @@ def rollback(
         print("  it was reduce-only when it left, and stays so until a new approval")
     _confirm(f"Roll {stage} back to version {plan.version}?", yes)
     print(f"{strategy}: {roll_back(desk, plan, reason).sentence}")
-    _say_in_force(kind, strategy, plan.version if plan.mode == "active" else 0)
+    _say_in_force(kind, strategy, plan.version if plan.mode == "active" else 0, stage)
 
 
 def retire(
@@ -257,14 +257,25 @@ def _check(desk: Desk, kind: str, name: str) -> None:
         raise WorkbenchError(f"demote --check: {failed[0]}{_more(failed)}")
 
 
-def _say_in_force(kind: str, name: str, stands: int = 0) -> None:
+def _say_in_force(kind: str, name: str, stands: int = 0, stage: str = "") -> None:
     """Say what becomes of the limits in force where the promoted ones are others now, or none."""
     if kind != "risk":
         return
-    file = f"params/risk/{name}.yaml"
-    if stands:
+    from workbench.live.operator import PROFILES, asked_at
+
+    asked, file = asked_at(name), f"params/risk/{name}.yaml"
+    of = " and ".join(f"{mode} accounts ask '{name}' at {where}" for mode, where in asked.items())
+    if not asked:
+        read = ", ".join(f"{mode} ones '{profile}'" for mode, profile in PROFILES.items())
+        print(f"No account asks for limits named '{name}', so these bind none: {read}.")
+    elif stands and stage not in asked.values():
+        print(f"No account asks for limits at {stage}, so what is in force stays as it is: {of}.")
+    elif "embedded" in asked:  # it keeps none between two starts
+        bound = f", and nothing looser than version {stands}" if stands else ""
+        print(f"The embedded account begins at what {file} says{bound}, the next time that it trades.")
+    elif stands:
         print(f"From the next session on nothing looser than version {stands} is in force; with its numbers in {file}")
-        print("nothing looser is within a minute.")
+        print(f"nothing looser is within a minute. It is asked by its stage: {of}.")
     else:
         print(f"What is in force stays as it is; to tighten it within a minute, write the numbers into {file}.")
     print("See what is in force: workbench limits")

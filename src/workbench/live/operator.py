@@ -22,7 +22,8 @@ from workbench.params import Paths, Settings
 LEAST_REASON = 10
 # A price that is older says little about the order; the next session decides again.
 CONFIRM_WITHIN = timedelta(minutes=30)
-STAGES = {"paper": "paper", "live": "production"}
+STAGES = {"embedded": "paper", "paper": "paper", "live": "production"}  # whose promoted limits bind
+PROFILES = {"embedded": "sample", "paper": "default", "live": "default"}
 
 
 def resume(journal: Journal, halt: HaltFile, *, who: str, reason: str) -> str:
@@ -136,7 +137,7 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
     """Return the watch over an account's profile: from what was in force, with the promoted pack asked when needed."""
     embedded = settings.live.mode == "embedded"
     profile = profile_of(settings)
-    stage = STAGES.get(settings.live.mode, "paper")
+    stage = STAGES[settings.live.mode]
 
     def standing() -> str:
         from workbench.registry.loader import stands
@@ -164,7 +165,16 @@ def watch_limits(journal: Journal, settings: Settings, paths: Paths, clock: Call
 
 def profile_of(settings: Settings) -> str:
     """Return the profile of an account: the embedded one has its own, a broker's has the strictest."""
-    return "sample" if settings.live.mode == "embedded" else "default"
+    return PROFILES[settings.live.mode]
+
+
+def asked_at(profile: str) -> dict[str, str]:
+    """Return at which stage each kind of account asks the promoted limits of a profile; empty: none reads it.
+
+    >>> asked_at("default")
+    {'paper': 'paper', 'live': 'production'}
+    """
+    return {mode: STAGES[mode] for mode, own in PROFILES.items() if own == profile}
 
 
 def _require(who: str, reason: str, verb: str) -> None:

@@ -14,6 +14,7 @@ import yaml
 from tests.live.test_runner import FREE, WIDE
 from tests.registry.conftest import NOW
 from tests.registry.loader.conftest import SIZING, Runner, complete
+from workbench.cli import promotion
 from workbench.cli.trading import seats_here
 from workbench.errors import InputRefused, NoData, PackRefused
 from workbench.live.operator import watch_limits
@@ -225,6 +226,44 @@ def test_demoted_risk_limits_allow_no_loosening(runner):
     record = project.desk(NOW + timedelta(hours=3))
     demote(record, record.state("risk", "sample"), 1, "they were too wide in January")
     assert "(sample version 1 was demoted, so its limits count as none)" in loosened()
+
+
+def test_what_undoes_limits_says_so_where_no_account_asks_for_them_and_what_the_embedded_one_does(
+    runner, monkeypatch, capsys
+):
+    project, wide = runner.project, WIDE.model_dump(mode="json")
+
+    def stand(name: str, version: int, *stages: str) -> None:
+        reason = {"reason": f"number {version} of the limits"}
+        parts = {f"payload/{name}.yaml": {**wide, "max_positions": 4 + version}, "reason.json": reason}
+        pack = project.candidate(name, "risk", market="real", parts=parts)
+        project.desk().state("risk", name)
+        for number, (before, stage) in enumerate(zip(("backtest", *stages), stages, strict=False)):
+            runner.step(pack, version, before, stage, NOW + timedelta(minutes=10 * version + number))
+
+    def undone(verb: Callable[..., None], name: str, **words: Any) -> str:
+        verb(name, kind="risk", reason="they were too wide in January", **words)
+        return capsys.readouterr().out
+
+    monkeypatch.setattr(promotion, "_desk", lambda _: project.desk(NOW + timedelta(hours=2)))
+    for version in (1, 2):
+        stand("default", version, "paper", "staged_live")
+        stand("sample", version, "paper")
+    stand("house", 1, "paper")
+    out = undone(promotion.rollback, "default", stage="staged_live", yes=True)
+    assert "No account asks for limits at staged_live, so what is in force stays as it is: paper accounts ask" in out
+    assert "'default' at paper and live accounts ask 'default' at production.\nSee what is in force: workb" in out
+    assert "From the next session on" not in out
+    out = undone(promotion.rollback, "sample", stage="paper", yes=True)
+    assert (
+        "The embedded account begins at what params/risk/sample.yaml says, and nothing looser than version 1, the next "
+        "time that it trades."
+    ) in out
+    assert "begins at what params/risk/sample.yaml says, the next time that it" in undone(promotion.demote, "sample")
+    assert (
+        "No account asks for limits named 'house', so these bind none: embedded ones 'sample', paper ones 'default', "
+        "live ones 'default'."
+    ) in undone(promotion.demote, "house")
 
 
 def test_a_new_version_beside_the_old_one_trades_in_an_account_of_its_own(runner, capsys):
