@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.cli.parity import written
+from workbench.cli.trading import NO_STAGE
+from workbench.live.seats import Leaving
+from workbench.live.session import Seat
+
 
 @pytest.mark.parametrize(
     ("words", "says"),
@@ -23,3 +28,13 @@ def test_what_was_never_traded_cannot_be_compared(desk):
         "error: xs_momentum: account PAPER has no decision of it between 2024-01-02 and now; trade it first: "
         "make paper\n"
     )
+
+
+def test_what_moved_away_and_may_only_reduce_here_has_no_record_and_none_is_promised():
+    at_stage = Seat(Leaving("one", ("AAA",)), "pack", 2, "staged_live")
+    gone = Seat(Leaving("one", ("AAA",)), "pack", 2, NO_STAGE, "reduce_only")
+    assert written(gone, "U2", None) == (
+        "No record of one version 2 is kept in account U2: it stands at no stage here, and may only reduce."
+    )
+    assert written(at_stage, "U2", None).endswith("at staged_live in account U2 is kept yet; the runner writes it.")
+    assert written(at_stage, "U2", 3) == "Written to the staged_live record of version 2: 3 sessions compared."

@@ -53,11 +53,19 @@ def parity(
         kept = note_parity(paths, seat.version, seat.stage, found, closed, journal, now)
     finally:
         journal.close()
-    if kept is None:
-        where = f"{strategy} version {seat.version} at {seat.stage} in account {period.account}"
-        print(f"No record of {where} is kept yet; the runner writes it.")
-    else:
-        print(f"Written to the {seat.stage} record of version {seat.version}: {kept} sessions compared.")
+    print(written(seat, period.account, kept))
+
+
+def written(seat: Seat, account: str, compared: int | None) -> str:
+    """Return what became of the record of a seat that was compared; None: it has none."""
+    from workbench.registry.gates.track_record import STAGES
+
+    which = f"{seat.name} version {seat.version}"
+    if seat.stage not in STAGES:
+        return f"No record of {which} is kept in account {account}: it stands at {seat.stage}, and may only reduce."
+    if compared is None:
+        return f"No record of {which} at {seat.stage} in account {account} is kept yet; the runner writes it."
+    return f"Written to the {seat.stage} record of version {seat.version}: {compared} sessions compared."
 
 
 def _require_one_pack(period: Period, seat: Seat) -> None:
