@@ -100,7 +100,14 @@ def seats_here(
     for warning in told:
         print(f"! {warning}")
     for name, (stage, step) in standing.items():
-        seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
+        try:
+            seat, warnings = load_seat(name, stage, shares[name], settings, paths, clock.now())
+        except WorkbenchError as error:
+            if name not in moved or len(standing) == 1:
+                raise
+            # What stands elsewhere keeps nobody here from the desk; its stops and targets stay as they are.
+            print(f"! {error}; nobody sees to what is still held here of {name}")
+            continue
         mode = REDUCE_ONLY if promoted.reduce_only or name in moved else seat.mode
         seat = replace(seat, mode=mode, flatten=step.number if step.positions == FLATTEN else 0)
         seats.append(replace(seat, stage=NO_STAGE) if name in moved else seat)

@@ -320,6 +320,28 @@ def test_what_a_version_that_moved_up_left_in_its_account_may_only_shrink_there_
     assert seats(holds) == [(*other, 1.0)]  # it was said that nothing trades them
 
 
+def test_evidence_elsewhere_that_does_not_verify_keeps_nobody_from_the_desk_of_the_account_it_left(runner, capsys):
+    runner.stand("production", spoil=whole)
+    second = runner.stand("staged_live", spoil=whole)
+    runner.stand("staged_live", name="mean_reversion", spoil=reverting)
+    runner.step(second, 2, "staged_live", "production", NOW + timedelta(minutes=40))
+    (params,) = (file for file in runner.files(second) if file.name == "params.json")
+    params.write_bytes(params.read_bytes().replace(b"20", b"21"))
+
+    def seats(stage: str, **books: dict[str, int]) -> list[tuple[str, float]]:
+        live = LiveParams(mode="live", account="U2", stages=(stage,))
+        settings = runner.project.settings.model_copy(update={"market": "real", "live": live})
+        return [(seat.name, seat.share) for seat in seats_here(settings, runner.project.paths, Now(), books)]
+
+    capsys.readouterr()
+    assert [name for name, _ in seats("staged_live", sma_cross={"AAA00": 100})] == ["mean_reversion"]
+    told = capsys.readouterr().out
+    assert "params.json: was changed" in told
+    assert "nobody sees to what is still held here of sma_cross\n" in told
+    with pytest.raises(PackRefused, match=r"params\.json: was changed"):  # where it stands, nothing is traded
+        seats("production", sma_cross={"AAA00": 100})
+
+
 def reverting(parts: dict[str, Any]) -> None:
     whole(parts)
     made = build("mean_reversion", ("AAA00", "AAA01"), SIZING, {})
