@@ -73,7 +73,8 @@ def test_that_evidence_ends_soon_is_told_once_a_week_before_it_demotes(staffed, 
     until = f"{datetime.now(UTC) + timedelta(days=valid_days):%Y-%m-%d}"
     assert told == (
         f"warning expires: sma_cross version 1 at paper: the evidence expires on {until}, and from then on it may only "
-        "reduce; new evidence takes its time: make evidence STRATEGY=sma_cross, then make promote STRATEGY=sma_cross"
+        "reduce; new evidence takes its time: workbench evidence sma_cross --fresh, then for that version: make "
+        "promote STRATEGY=sma_cross"
     )
     assert len(traded(today, 10.0)) == 1
     assert mode(staffed) == "active"
