@@ -61,6 +61,7 @@ def test_what_a_clock_that_ran_ahead_demoted_is_lifted_by_new_approvals(staffed,
     assert found.told == (
         f"the last step of version 1 is dated 2036-02-28 15:00 UTC, and it is {now:%Y-%m-%d %H:%M} UTC here: set the "
         "clock right; where it is, that step's was wrong, and what is proposed and signed now counts",
+        "it may only reduce since 2036-02-28: the evidence expired on 2026-06-10",
     )
     found = proposal(staffed, now, "alice")
     assert (found.proposal.made_at, found.signed.names) == (now, ("alice",))

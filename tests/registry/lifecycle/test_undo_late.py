@@ -170,7 +170,7 @@ def test_a_record_that_nobody_can_read_since_a_lifting_was_signed_lifts_nothing(
     found = evaluate(desk, desk.state(*NAME), 1)  # at the very moment of the proposal
     assert found.outdated.startswith("what came since it was proposed is not known: data/state/records/strategy/")
     assert (found.signed.names, found.stored) == ((), False)
-    with pytest.raises(PromotionRefused, match="waits for 1 approval more of 1"):
+    with pytest.raises(PromotionRefused, match="refused: what it did at paper is not known: data/state/records/"):
         commit(desk, rule(found))
 
 

@@ -220,6 +220,16 @@ def test_a_proposal_and_an_approval_are_read_back_as_they_were_written(made):
     assert approval.reason == "two lines"
 
 
+def test_a_proposal_from_before_it_named_what_it_followed_is_read_as_it_was_signed(made):
+    facts = json.loads(made.proposal.bytes())
+    assert not {"after", "broke"} & facts.keys()
+    assert read_proposal(made.proposal.bytes(), "p") == made.proposal
+    later = replace(made.proposal, after="f" * 64)
+    assert read_proposal(later.bytes(), "p") == later
+    with pytest.raises(PackRefused, match="p: is no proposal"):
+        read_proposal(canonical({**facts, "after": ""}), "p")  # the same, spelled otherwise
+
+
 def test_a_signature_made_for_another_purpose_is_no_approval(made):
     approval = made.sign("alice")
     bare = approval.statement().removeprefix(b"workbench approval v1\n")

@@ -8,13 +8,16 @@ from typing import Any
 
 from workbench.errors import DataRefused, WorkbenchError
 from workbench.registry.gates.policy import Step
+from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.gates.verdict import Outcome, Verdict
-from workbench.registry.lifecycle.breaches import breaches, since
+from workbench.registry.lifecycle.breaches import breaches, last_seen, since
 from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.stages import RESTORE
 from workbench.registry.lifecycle.state import TICK, State
 from workbench.registry.loader.load import FOLDER as LOADER
 from workbench.registry.loader.memory import Memory
 from workbench.registry.packs.approvers import CLOCKS_APART
+from workbench.registry.packs.candidate import Candidate
 from workbench.registry.packs.canonical import jsonable, short
 from workbench.registry.packs.pack import Pack
 from workbench.registry.packs.proposal import Proposal
@@ -27,6 +30,14 @@ class Next:
     action: str
     from_stage: str
     to_stage: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The records of a version that may only reduce, of where it stands; ``unknown``: why they cannot be read."""
+
+    records: tuple[TrackRecord, ...] = ()
+    unknown: str = ""
 
 
 def new_proposal(
@@ -83,10 +94,36 @@ def _ahead(desk: Desk, state: State, version: int) -> str:
     )
 
 
-def told(desk: Desk, state: State, version: int) -> tuple[str, ...]:
+def told(desk: Desk, state: State, version: int, proposal: Proposal) -> tuple[str, ...]:
     """Return what people should know before they sign."""
-    ahead = _ahead(desk, state, version)
-    return (ahead,) if ahead else ()
+    found, halted = [_ahead(desk, state, version)], state.versions[version].halted
+    if halted:
+        found.append(f"it may only reduce since {halted.at:%Y-%m-%d}: {halted.reason or halted.sentence}")
+    if proposal.broke:
+        found.append(f"it broke, and who signs accepts: {proposal.broke}")
+    return tuple(line for line in found if line)
+
+
+def kept_here(desk: Desk, state: State, version: int, step: Next) -> Kept:
+    """Return what is kept here of where a version stands that may only reduce."""
+    if step.action != RESTORE:
+        return Kept()
+    try:
+        return Kept(desk.track_records(state, version, step.to_stage))
+    except WorkbenchError as error:
+        return Kept(unknown=str(error))
+
+
+def broken(desk: Desk, state: State, step: Next, candidate: Candidate, kept: Kept) -> str:
+    """Return what a version broke where it stands since people lifted it last, by the rules that demote it."""
+    standing = state.standing.get(step.to_stage)
+    if standing is None:
+        return ""
+    seen, found = last_seen(candidate, standing, desk.now), []
+    for record in (one for one in kept.records if one.sessions):
+        of = f" (account {record.account})" if len(kept.records) > 1 and record.account else ""
+        found += [f"{why}{of}" for why in breaches(desk.policy, candidate.pack, since(record, seen))]
+    return "; ".join(found)
 
 
 def set_back(desk: Desk, state: State, version: int) -> list[str]:
@@ -109,7 +146,14 @@ def unused(fresh: Proposal, state: State) -> Proposal:
     return fresh
 
 
-def outdated_by(before: Proposal, fresh: Proposal, desk: Desk, state: State, line: tuple[Proposal, ...]) -> str:
+def outdated_by(
+    before: Proposal,
+    fresh: Proposal,
+    desk: Desk,
+    state: State,
+    candidate: Candidate,
+    kept: Kept,
+) -> str:
     """Say why a stored proposal no longer asks for what would be asked now, or nothing.
 
     What names the version's last step, by itself or by the proposals before it, was made after that, whatever a clock
@@ -119,6 +163,7 @@ def outdated_by(before: Proposal, fresh: Proposal, desk: Desk, state: State, lin
     if before.digest in state.used:
         return "it was taken already, and what was signed for it holds for that one step"
     last = state.versions[before.version]
+    line = candidate.line(before.version, before.to_stage, last.head)
     if before not in line and (before.after or before.made_at <= last.moved):
         why = f" ({last.reason})" if last.reason else ""
         return f"the last step of version {last.version} came after it, at {last.at:%Y-%m-%d %H:%M} UTC{why}"
@@ -132,20 +177,22 @@ def outdated_by(before: Proposal, fresh: Proposal, desk: Desk, state: State, lin
         return "it asks for another step, other limits or fewer approvals"
     then, now = _outcomes(before), _outcomes(fresh)
     changed = sorted(gate for gate in then.keys() | now.keys() if then.get(gate) != now.get(gate))
-    return f"another verdict of {', '.join(changed)}" if changed else ""
+    if changed:
+        return f"another verdict of {', '.join(changed)}"
+    return _broke(before, fresh, desk, candidate.pack, kept)
 
 
-def broke_since(before: Proposal, pack: Pack, desk: Desk, state: State) -> str:
-    """Say what the version broke where it stands since its lifting was proposed: nobody who signed that saw it."""
+def _broke(before: Proposal, fresh: Proposal, desk: Desk, pack: Pack, kept: Kept) -> str:
+    """Say what the version broke where it stands that nobody saw who signed its lifting, or that it is not known."""
     if before.from_stage != before.to_stage:
         return ""
-    try:
-        records = desk.track_records(state, before.version, before.to_stage)
-    except WorkbenchError as error:
-        return f"what came since it was proposed is not known: {error}"
-    seen = (since(record, before.made_at) for record in records)
+    if kept.unknown:
+        return f"what came since it was proposed is not known: {kept.unknown}"
+    seen = (since(record, before.made_at) for record in kept.records)
     wrong = dict.fromkeys(why for one in seen if one.sessions for why in breaches(desk.policy, pack, one))
-    return f"since it was proposed on {before.made_at:%Y-%m-%d}: {'; '.join(wrong)}" if wrong else ""
+    if wrong:
+        return f"since it was proposed on {before.made_at:%Y-%m-%d}: {'; '.join(wrong)}"
+    return f"it did not say what the version broke: {fresh.broke}" if fresh.broke and not before.broke else ""
 
 
 def _outcomes(proposal: Proposal) -> dict[str, Any]:

@@ -10,6 +10,9 @@ import numpy as np
 from workbench.registry.gates.policy import Policy
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.lifecycle.stages import STAGED
+from workbench.registry.lifecycle.state import Standing
+from workbench.registry.packs.approvers import CLOCKS_APART
+from workbench.registry.packs.candidate import Candidate
 from workbench.registry.packs.pack import Pack
 from workbench.registry.storing import STRATEGY
 from workbench.sessions import Calendar
@@ -33,6 +36,19 @@ def since(record: TrackRecord, seen: datetime | None) -> TrackRecord:
     return replace(
         record, sessions=tuple(one for one in record.sessions if one.date > day or (one.date == day and today))
     )
+
+
+def last_seen(candidate: Candidate, standing: Standing, now: datetime) -> datetime | None:
+    """Return when people were asked to lift what they had seen, or None: what came after that, nobody accepted.
+
+    By a clock that ran ahead nothing came after that: then everything is judged.
+    """
+    if standing.restored is None:
+        return None
+    # A copy from before the lifting does not hold its proposal.
+    asked = [one.made_at for one in candidate.proposals if one.digest == standing.proposal]
+    seen = min([standing.restored, *asked])
+    return seen if seen <= now + CLOCKS_APART else None
 
 
 def beyond_band(pack: Pack, record: TrackRecord) -> list[str]:

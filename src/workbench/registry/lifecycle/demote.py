@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from workbench.errors import DataRefused, PromotionRefused, WorkbenchError
 from workbench.registry.gates.models import CARD
 from workbench.registry.gates.track_record import TrackRecord
-from workbench.registry.lifecycle.breaches import breaches, since
+from workbench.registry.lifecycle.breaches import breaches, last_seen, since
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.evaluation import anew
 from workbench.registry.lifecycle.rollback import reason_of
@@ -22,7 +22,6 @@ from workbench.registry.lifecycle.transition import Transition
 from workbench.registry.loader.cache import Cache
 from workbench.registry.loader.fetch import Away, fetch
 from workbench.registry.loader.load import FOLDER
-from workbench.registry.packs.approvers import CLOCKS_APART
 from workbench.registry.packs.candidate import Candidate, candidate_from
 from workbench.registry.packs.canonical import read_moment, short
 from workbench.registry.packs.files import Unanswered
@@ -161,19 +160,6 @@ def evidence(desk: Desk, state: State, stage: str, standing: Standing) -> Candid
     if found.pack.digest != standing.pack:
         raise DataRefused(f"{where}: holds pack {short(found.pack.digest)}, registered was {short(standing.pack)}")
     return found
-
-
-def last_seen(candidate: Candidate, standing: Standing, now: datetime) -> datetime | None:
-    """Return when people were asked to lift what they had seen, or None: what came after that, nobody accepted.
-
-    By a clock that ran ahead nothing came after that: then everything is judged.
-    """
-    if standing.restored is None:
-        return None
-    # A copy from before the lifting does not hold its proposal.
-    asked = [one.made_at for one in candidate.proposals if one.digest == standing.proposal]
-    seen = min([standing.restored, *asked])
-    return seen if seen <= now + CLOCKS_APART else None
 
 
 def expired(desk: Desk, pack: Pack) -> list[str]:

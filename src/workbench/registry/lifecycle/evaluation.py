@@ -13,7 +13,16 @@ from workbench.registry.gates.policy import LEAST_APPROVALS
 from workbench.registry.gates.track_record import TrackRecord
 from workbench.registry.gates.verdict import Outcome, Verdict
 from workbench.registry.lifecycle.agreement import missing
-from workbench.registry.lifecycle.asking import Next, broke_since, new_proposal, outdated_by, set_back, told, unused
+from workbench.registry.lifecycle.asking import (
+    Next,
+    broken,
+    kept_here,
+    new_proposal,
+    outdated_by,
+    set_back,
+    told,
+    unused,
+)
 from workbench.registry.lifecycle.desk import Desk
 from workbench.registry.lifecycle.journaled import not_journaled
 from workbench.registry.lifecycle.shares import WEIGHTS, unproven_shares
@@ -139,12 +148,12 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     )
     verdicts = judge(asked, case)
     line = candidate.line(version, step.to_stage, state.versions[version].head)
+    kept = kept_here(desk, state, version, step)
     fresh = new_proposal(desk, state, version, step, candidate.pack, asked, verdicts, line)
+    fresh = replace(fresh, broke=broken(desk, state, step, candidate, kept))
     fresh = unused(replace(fresh, record=record.digest if record else "", trials_head=ledger_head), state)
     before = line[-1] if line else candidate.newest(version, step.to_stage)
-    outdated = ""
-    if before:
-        outdated = outdated_by(before, fresh, desk, state, line) or broke_since(before, candidate.pack, desk, state)
+    outdated = outdated_by(before, fresh, desk, state, candidate, kept) if before else ""
     if before and outdated and before.made_at <= desk.now + CLOCKS_APART:  # never one that was signed before
         fresh = replace(fresh, made_at=max(fresh.made_at, before.made_at + TICK))
     proposal = before if before and not outdated else fresh
@@ -157,6 +166,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         voids=(
             *_voids(desk, candidate.pack, code, unknown_code, state, version, step, champion),
             *_unjournaled(desk, record),
+            *_unknown(step, kept.unknown),
         ),
         proposal=proposal,
         stored=proposal is before,
@@ -164,7 +174,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         signed=candidate.signed(proposal, desk.approvers, desk.now),
         champion=champion,
         champion_version=champion_version,
-        told=told(desk, state, version),
+        told=told(desk, state, version, proposal),
     )
 
 
@@ -172,7 +182,8 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
     """Return the stored proposal of a version's next step as a person signs it, on whichever machine.
 
     Pack, policy, code and every gate that asks the pack are judged again here. Ledger and track record belong to the
-    machine that promotes: their verdicts are those of the proposal, and the promotion itself judges them again.
+    machine that promotes: their verdicts are those of the proposal, and the promotion itself judges them again. What a
+    version broke that may only reduce is in its proposal, and is asked of the records here where there are any.
     """
     step = next_step(state, version)
     candidate = desk.candidate(state, version)
@@ -188,8 +199,10 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
     verdicts = tuple(
         stored[one.gate] if one.gate in stored and one.why.startswith(_NOT_HERE) else one for one in judge(asked, case)
     )
+    kept = kept_here(desk, state, version, step)
     fresh = new_proposal(desk, state, version, step, candidate.pack, asked, verdicts, line)
-    outdated = outdated_by(before, fresh, desk, state, line) if before else ""
+    fresh = replace(fresh, broke=broken(desk, state, step, candidate, kept))
+    outdated = outdated_by(before, fresh, desk, state, candidate, kept) if before else ""
     proposal = before if before and not outdated else fresh
     return Evaluation(
         state=state,
@@ -197,14 +210,17 @@ def proposed(desk: Desk, state: State, version: int) -> Evaluation:
         step=step,
         candidate=candidate,
         verdicts=verdicts,
-        voids=_voids(desk, candidate.pack, code, unknown_code, state, version, step, champion),
+        voids=(
+            *_voids(desk, candidate.pack, code, unknown_code, state, version, step, champion),
+            *_unknown(step, kept.unknown),
+        ),
         proposal=proposal,
         stored=proposal is before,
         outdated=outdated,
         signed=candidate.signed(proposal, desk.approvers, desk.now),
         champion=champion,
         champion_version=champion_version,
-        told=told(desk, state, version),
+        told=told(desk, state, version, proposal),
     )
 
 
@@ -269,6 +285,12 @@ def _voids(
 def _unjournaled(desk: Desk, record: TrackRecord | None) -> list[str]:
     said = not_journaled(desk.settings, desk.paths, record) if record else ""
     return [said] if said else []
+
+
+def _unknown(step: Next, why: str) -> list[str]:
+    """Say that nobody can sign for what nobody can read, and what mends it."""
+    again = "the next session makes a damaged record again from the journal"
+    return [f"what it did at {step.to_stage} is not known: {why}; {again}"] if why else []
 
 
 def _code_voids(pack: Pack, code: Code | None, unknown_code: str, again: str) -> list[str]:

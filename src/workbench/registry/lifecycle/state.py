@@ -55,7 +55,8 @@ class Version:
     """One candidate: its pack, its stage and since when; ``proposal`` is the last one that moved it, at ``taken``.
 
     ``moved`` is ``at``, and later with every step also where the clock stands still: a proposal must be younger, or
-    name ``head``, the transition that moved it last: that holds also where a clock was wrong.
+    name ``head``, the transition that moved it last: that holds also where a clock was wrong. ``halted`` is the step
+    since which it may only reduce.
     """
 
     version: int
@@ -70,6 +71,7 @@ class Version:
     mode: str = ACTIVE
     forced: str = ""  # why it was forced into paper
     reason: str = ""  # of the last transition
+    halted: Transition | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class State:
             mode=mode,
             forced=step.reason if step.forced else known.forced,
             reason=step.reason,
+            halted=None if mode == ACTIVE else known.halted or step,
         )
         if step.action in (PROMOTE, RETIRE):  # it leaves where it stood
             for stage in [stage for stage, one in standing.items() if one.version == step.version]:

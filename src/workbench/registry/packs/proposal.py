@@ -22,7 +22,7 @@ from workbench.registry.packs.keys import fingerprint
 
 # Signed in front of the statement, so that no signature made for anything else can be used here.
 PURPOSE = b"workbench approval v1\n"
-LATER = ("after",)  # what a proposal did not always have
+LATER = ("after", "broke")  # what a proposal did not always have
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Proposal:
     """One step of one version; ``record`` and ``trials_head`` name what the verdicts were read from.
 
     ``after`` is what it was made after, whatever a clock said: the head of the version's last step, or the digest of
-    the proposal whose place it takes. It is empty in a proposal from before it was kept.
+    the proposal whose place it takes. ``broke`` is what a version that may only reduce broke since its last lifting:
+    who signs has read that. Both are empty in a proposal from before they were kept.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Proposal:
     made_at: datetime
     expires_at: datetime
     after: str = ""
+    broke: str = ""
 
     def bytes(self) -> bytes:
         """Return the proposal as it is stored and signed."""
