@@ -9,6 +9,7 @@ import pytest
 from tests.registry.conftest import NOW
 from workbench.registry.gates.track_record import Break, TrackRecord, read_track_record
 from workbench.registry.lifecycle.demote import check
+from workbench.registry.lifecycle.evaluation import evaluate
 
 # MLflow has not followed SQLAlchemy 2.1 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -78,3 +79,22 @@ def test_a_file_that_somebody_set_aside_beside_a_record_is_none_and_one_that_doe
     (folder / "paper.cut.json").write_bytes(b"{")  # whose it was, nobody knows
     (unknown,) = check(desk, desk.state(*NAME))
     assert unknown.wrong[0].endswith(told.format("cut"))
+
+
+def test_the_gates_say_whose_record_they_read_where_several_accounts_have_one(staffed, record):
+    desk = staffed.desk()
+    state = desk.state(*NAME)
+    alone = {one.gate: one.measured for one in evaluate(desk, state, 1).verdicts}
+    assert alone["live_trades"] == "56 trades in 28 sessions"
+    beside(staffed, replace(record, sessions=record.sessions[-1:]), "PAPER")
+    beside(staffed, replace(record, sessions=record.sessions[:3]), "DU1")
+    several = {one.gate: one.measured for one in evaluate(desk, state, 1).verdicts}
+    whose = f"; account {record.account}, of 3 that traded it"
+    changed = {gate for gate, measured in several.items() if measured != alone[gate]}
+    assert several == {gate: said + whose * (gate in changed) for gate, said in alone.items()}
+    assert changed == {"live_days", "live_trades", "positions_equal", "slippage", "no_severe_breaks", "drift"}
+    (staffed.paths.state / "records/strategy/sma_cross/1/paper.json").unlink()
+    found = {one.gate: one for one in evaluate(desk, state, 1).verdicts}
+    assert found["live_trades"].measured == "2 trades in 1 session; account PAPER, of 2 that traded it"
+    assert "0 calendar days (2026-03-02 to 2026-03-02)" in found["live_days"].measured
+    assert found["live_days"].measured.endswith("; account PAPER, of 2 that traded it")

@@ -48,6 +48,7 @@ class Case:
     ledger: LedgerFacts | None = None
     record: TrackRecord | None = None
     champion: Pack | None = None
+    whose: str = ""  # of several accounts' records that one, where there are several
     restores: bool = False  # it stands there already and may only reduce: the record of the stage before is long closed
 
     @property

@@ -21,7 +21,7 @@ MOST_DIGITS = 6
 
 
 class Gate(Protocol):
-    """One question to a candidate; a frozen dataclass of its numbers."""
+    """One question to a candidate; a frozen dataclass of its numbers. ``of_record`` marks who asks a track record."""
 
     name: ClassVar[str]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from workbench.errors import WorkbenchError
 from workbench.registry.gates.case import Case
 from workbench.registry.gates.gate import Gate
@@ -18,6 +20,13 @@ def judge(step: Step, case: Case) -> tuple[Verdict, ...]:
 
 
 def _judged(gate: Gate, case: Case) -> Verdict:
+    found = _answer(gate, case)
+    if case.whose and getattr(gate, "of_record", False):
+        return replace(found, measured=f"{found.measured}; {case.whose}")
+    return found
+
+
+def _answer(gate: Gate, case: Case) -> Verdict:
     try:
         return gate.judge(case)
     except UNANSWERED as error:

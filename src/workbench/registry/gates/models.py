@@ -44,6 +44,7 @@ class Drift:
 
     below: Annotated[float, Field(gt=0.0, le=1.0)]
     name: ClassVar[str] = "drift"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:

@@ -28,6 +28,7 @@ class LiveDays:
     min_share: Share
     max_age_days: Days
     name: ClassVar[str] = "live_days"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:
@@ -64,6 +65,7 @@ class LiveTrades:
 
     min_trades: Count
     name: ClassVar[str] = "live_trades"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:
@@ -86,6 +88,7 @@ class PositionsEqual:
     """
 
     name: ClassVar[str] = "positions_equal"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:
@@ -119,6 +122,7 @@ class Slippage:
 
     within_share: Share
     name: ClassVar[str] = "slippage"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:
@@ -151,6 +155,7 @@ class NoSevereBreaks:
     """No reconciliation found that account and journal disagree."""
 
     name: ClassVar[str] = "no_severe_breaks"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:
@@ -173,6 +178,7 @@ class CapitalStepped:
     steps: Annotated[list[float], Field(min_length=1)]
     min_sessions: Count
     name: ClassVar[str] = "capital_stepped"
+    of_record: ClassVar[bool] = True
 
     @property
     def asked(self) -> str:

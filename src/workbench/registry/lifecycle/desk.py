@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -163,11 +163,7 @@ class Desk:
 
         What several accounts made is never taken together: a session of each day is not a longer time.
         """
-
-        def newest(record: TrackRecord) -> tuple[date, int]:
-            return record.sessions[-1].date if record.sessions else date.min, len(record.sessions)
-
-        return max(self.track_records(state, version, stage), key=newest, default=None)
+        return newest_of(self.track_records(state, version, stage))
 
     def names_of(self, candidate: Candidate, proposal: str) -> tuple[str, ...]:
         """Return who approved a proposal, by the allow-list of now."""
@@ -224,3 +220,12 @@ class Desk:
         if name not in strategy_names(self.paths):
             return StrategyRefused(f"no strategy '{name}'.{did_you_mean(name, strategy_names(self.paths))}")
         return NoData(f"{name}: no pack of evidence yet; make it: make evidence STRATEGY={name}")
+
+
+def newest_of(records: Sequence[TrackRecord]) -> TrackRecord | None:
+    """Return of several accounts' records that of the newest session, of two such the longer."""
+
+    def newest(record: TrackRecord) -> tuple[date, int]:
+        return record.sessions[-1].date if record.sessions else date.min, len(record.sessions)
+
+    return max(records, key=newest, default=None)

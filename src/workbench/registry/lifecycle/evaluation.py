@@ -23,7 +23,7 @@ from workbench.registry.lifecycle.asking import (
     told,
     unused,
 )
-from workbench.registry.lifecycle.desk import Desk
+from workbench.registry.lifecycle.desk import Desk, newest_of
 from workbench.registry.lifecycle.journaled import not_journaled
 from workbench.registry.lifecycle.shares import WEIGHTS, unproven_shares
 from workbench.registry.lifecycle.stages import (
@@ -132,7 +132,8 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
     code, unknown_code = installed(candidate.pack)
     ledger, ledger_head = desk.ledger(candidate.pack)
     leaves = LEAVES.get(step.to_stage)
-    record = desk.track_record(state, version, leaves) if leaves else None
+    records = desk.track_records(state, version, leaves) if leaves else ()
+    record = newest_of(records)
     champion_version = state.champion(step.to_stage, version)
     champion = desk.candidate(state, champion_version).pack if champion_version else None
     case = Case(
@@ -144,6 +145,7 @@ def evaluate(desk: Desk, state: State, version: int) -> Evaluation:
         ledger=ledger,
         record=record,
         champion=champion,
+        whose=f"account {record.account}, of {len(records)} that traded it" if record and len(records) > 1 else "",
         restores=step.action == RESTORE,
     )
     verdicts = judge(asked, case)
