@@ -7,9 +7,11 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -21,6 +23,8 @@ from workbench.live.journal.journal import Journal
 from workbench.live.lease import Lease
 from workbench.live.trading_state import TradingState
 from workbench.params import Paths, Settings
+from workbench.registry.lifecycle.record import Lifecycle
+from workbench.registry.lifecycle.transition import Transition
 
 STOPPED = {
     "emergency": "stopped", "reason": "drill", "who": "ada", "flat": True,
@@ -48,6 +52,21 @@ def test_after_an_emergency_stop_the_books_are_said_to_be_of_before_it_until_the
     assert "! the books below are of before it, until: workbench reconcile" in shown
     journal.append(Draft(Kind.RECONCILE, {"differences": [], "locked": {}}))
     assert "before the stop" not in desk.type("status").stdout
+
+
+def test_the_account_is_shown_also_where_what_was_promoted_cannot_be_read(desk, journal):
+    record = Lifecycle.open(Settings(), Paths(desk.root))
+    step = Transition("strategy", "trend", 1, "register", "", "backtest", "0" * 64, "ada", datetime.now(UTC))
+    record.append(step, after=record.state("strategy", "trend"))
+    with closing(sqlite3.connect(desk.root / "data" / "state" / "workbench.db", isolation_level=None)) as store:
+        store.execute("DROP TRIGGER transitions_update")
+        store.execute("UPDATE transitions SET who = 'bob'")
+    shown = desk.type("status")
+    assert shown.returncode == 1
+    assert f"Account {EMBEDDED_ACCOUNT}" in shown.stdout
+    (line,) = shown.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "transition 1" in line
 
 
 def test_a_stop_that_the_journal_did_not_take_is_shown_as_well(desk, journal):

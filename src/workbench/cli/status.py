@@ -40,12 +40,20 @@ def status(
 
 
 def _show(kind: str, set_: list[str] | None, *, account_first: bool) -> None:
-    """Show both parts; on a screen that is too low for them the account is what stays."""
+    """Show both parts, each also where the other cannot be read; on a low screen the account is what stays."""
     paths, settings = read_settings(set_)
     show_time(settings, paths)
     parts: list[Callable[[], object]] = [lambda: show_promotions(kind, set_), lambda: _show_account(settings, paths)]
+    failed: list[WorkbenchError] = []
     for part in reversed(parts) if account_first else parts:
-        part()
+        try:
+            part()
+        except WorkbenchError as error:
+            failed.append(error)
+    for error in failed[1:]:
+        print(f"! {error}")
+    if failed:
+        raise failed[0]
 
 
 def _watch(show: Callable[[], None], every: float) -> None:
