@@ -50,8 +50,8 @@ def _show(kind: str, set_: list[str] | None, *, account_first: bool) -> None:
             part()
         except WorkbenchError as error:
             failed.append(error)
-    for error in failed[1:]:
-        print(f"! {error}")
+    for other in failed[1:]:
+        print(f"! {other}")
     if failed:
         raise failed[0]
 
