@@ -158,7 +158,7 @@ def unanswering(monkeypatch):
 
         return ask
 
-    for room, name in ((os, "stat"), (os, "lstat"), (os, "listdir"), (io, "open")):
+    for room, name in ((os, "stat"), (os, "lstat"), (os, "listdir"), (os, "open"), (io, "open")):
         monkeypatch.setattr(room, name, asked(getattr(room, name)))
     return silent
 
