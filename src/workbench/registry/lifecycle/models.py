@@ -180,8 +180,10 @@ class Models:
                 elif standing is None and alias in model.aliases:
                     client.delete_registered_model_alias(model.name, alias)
             for number in tags.keys() & model.versions.keys():
+                shown = model.versions[number].tags
                 for key, value in tags[number].items():
-                    client.set_model_version_tag(model.name, str(number), key, value)
+                    if shown.get(key) != value:  # each is a question of its own to the store
+                        client.set_model_version_tag(model.name, str(number), key, value)
             for number in descriptions.keys() & model.versions.keys():
                 client.update_model_version(model.name, str(number), descriptions[number])
 
